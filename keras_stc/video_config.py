@@ -1,0 +1,111 @@
+"""How a model wants to be fed: the contract between `models` and `data`."""
+
+import dataclasses
+
+#: Mean of Kinetics' RGB values, 0-255, as Hara et al. (CVPR 2018) subtract it; no division.
+KINETICS_MEAN = (114.7748, 107.7354, 99.4750)
+
+#: The paper resizes the short side to 122 pixels around a crop of 112.
+SHORT_SIDE_PER_CROP = 122 / 112
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoConfig:
+    """What a clip has to look like before a model sees it.
+
+    Pixels are RGB, 0-255, in any dtype: models subtract `mean` and divide by `std` themselves, in
+    their first layer, so that the same clips fit every model.
+
+    Example:
+
+    ```python
+    model = keras_stc.STCResNet18(input_shape=(16, 112, 112, 3))
+    model.video_config.frames                     # 16
+    model.video_config.replace(class_names=("walk", "run"))
+    ```
+
+    Args:
+        frames: Frames in a clip.
+        stride: Distance between two frames of a clip, in frames of the video (paper, table 6: 2).
+        size: Side of the square crop in pixels, or `(height, width)`.
+        resize: Short side in pixels to which a frame is resized before the crop. Defaults to
+            122/112 of the crop's shorter side (paper, section 4.2).
+        mean: Per-channel mean that the model subtracts, on the scale 0-255.
+        std: Per-channel value that the model divides by after that, on the scale 0-255.
+        channel_order: Order of the channels in a clip; always `"RGB"`.
+        class_names: Names of the classes in the order of the model's outputs, or `None`.
+
+    Raises:
+        ValueError: If a value is outside its range.
+    """
+
+    frames: int = 16
+    stride: int = 2
+    size: int | tuple[int, int] = 112
+    resize: int | None = None
+    mean: tuple[float, float, float] = KINETICS_MEAN
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    channel_order: str = "RGB"
+    class_names: tuple[str, ...] | None = None
+
+    def __post_init__(self):
+        size = self.size
+        if isinstance(size, (tuple, list)):
+            size = tuple(int(side) for side in size)
+            if len(size) == 2 and size[0] == size[1]:
+                size = size[0]
+        object.__setattr__(self, "size", size)
+        for name in ("frames", "stride"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 1:
+                raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+        height, width = self.crop
+        if height < 1 or width < 1:
+            raise ValueError(f"`size` must be positive, in pixels. Received: size={self.size!r}")
+        if self.resize is None:
+            short = round(min(height, width) * SHORT_SIDE_PER_CROP)
+            object.__setattr__(self, "resize", short)
+        if self.resize < min(height, width):
+            raise ValueError(
+                "`resize`, the short side before the crop, must be at least the crop's shorter "
+                f"side. Received: resize={self.resize!r}, size={self.size!r}"
+            )
+        for name in ("mean", "std"):
+            values = tuple(float(value) for value in getattr(self, name))
+            if len(values) != 3 or (name == "std" and min(values) <= 0):
+                raise ValueError(
+                    f"`{name}` must hold three numbers, one for each of R, G, B"
+                    f"{', all positive' if name == 'std' else ''}. Received: {name}={values!r}"
+                )
+            object.__setattr__(self, name, values)
+        if self.channel_order != "RGB":
+            raise ValueError(
+                f'`channel_order` must be "RGB". Received: channel_order={self.channel_order!r}'
+            )
+        if self.class_names is not None:
+            object.__setattr__(self, "class_names", tuple(str(name) for name in self.class_names))
+
+    @property
+    def crop(self):
+        """`(height, width)` of the crop in pixels."""
+        return self.size if isinstance(self.size, tuple) else (self.size, self.size)
+
+    @property
+    def clip_shape(self):
+        """`(T, H, W, C)` of one clip."""
+        return (self.frames, *self.crop, 3)
+
+    def replace(self, **changes):
+        """A copy with some fields changed."""
+        if "size" in changes and "resize" not in changes:
+            changes["resize"] = None
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self):
+        """Plain JSON types; `VideoConfig.from_dict` reads them back."""
+        config = dataclasses.asdict(self)
+        return {k: list(v) if isinstance(v, tuple) else v for k, v in config.items()}
+
+    @classmethod
+    def from_dict(cls, config):
+        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()})
