@@ -1,0 +1,168 @@
+"""Residual units of Hara et al.'s 3D networks, with the place where an STC block sits.
+
+Source: Hara, Kataoka, Satoh, "Can Spatiotemporal 3D CNNs Retrace the History of 2D CNNs and
+ImageNet?", CVPR 2018 ([4] in the paper), section 3.2.
+"""
+
+import keras
+from keras import ops
+
+from keras_stc.layers.grouped_conv import GroupedConv3D
+from keras_stc.layers.stc import STCBlock
+
+UNITS = ("basic", "bottleneck")
+SHORTCUTS = ("projection", "padding")
+
+#: PyTorch's defaults, which [4] trained with: epsilon, and 1 - its momentum of 0.1.
+BN_EPSILON = 1e-5
+BN_MOMENTUM = 0.9
+
+
+def residual_unit(
+    x,
+    unit,
+    width,
+    filters,
+    strides=1,
+    groups=1,
+    shortcut="projection",
+    preactivation=False,
+    stc=None,
+    name=None,
+):
+    """One residual unit, built from named layers.
+
+    Post-activation: `ReLU(shortcut + STC(last BN))`, the convolutions being Conv-BN-ReLU.
+    Pre-activation: `shortcut + STC(last convolution)`, the convolutions being BN-ReLU-Conv; the
+    shortcut starts at the unit's raw input, as in [4].
+
+    Example:
+
+    ```python
+    x = keras.Input((8, 28, 28, 64))
+    x = residual_unit(x, "bottleneck", width=64, filters=256, stc={}, name="layer1_block1")
+    ```
+
+    Args:
+        x: Tensor of shape `(B, T, H, W, C)`.
+        unit: `"basic"` (3³, 3³; stride on the first) or `"bottleneck"` (1³, 3³, 1³; stride on 3³).
+        width: Channels of the inner convolutions.
+        filters: Channels of the unit's output.
+        strides: Stride in time, height and width.
+        groups: Groups of the bottleneck's 3³ convolution (ResNeXt: 32).
+        shortcut: `"projection"` (strided 1³ convolution and BN) or `"padding"` (subsample, append
+            zero channels), where the shapes differ; the identity elsewhere.
+        preactivation: Whether BN and ReLU stand before the convolutions.
+        stc: `None`, or the arguments of an `STCBlock` put on the residual branch.
+        name: Prefix of the layers' names.
+
+    Returns:
+        Tensor of shape `(B, T', H', W', filters)`.
+    """
+    # (kernel, channels, strides, groups) of each convolution.
+    if unit == "basic":
+        plan = [(3, width, strides, 1), (3, filters, 1, 1)]
+    elif unit == "bottleneck":
+        plan = [(1, width, 1, 1), (3, width, strides, groups), (1, filters, 1, 1)]
+    else:
+        raise ValueError(f"`unit` must be one of {UNITS}. Received: unit={unit!r}")
+
+    skip = _shortcut(x, filters, strides, shortcut, name)
+    for i, (kernel, channels, stride, conv_groups) in enumerate(plan, start=1):
+        if preactivation:
+            x = batch_norm(x, f"{name}_bn{i}")
+            x = keras.layers.ReLU(name=f"{name}_relu{i}")(x)
+        x = conv3d(x, channels, kernel, stride, conv_groups, name=f"{name}_conv{i}")
+        if not preactivation:
+            x = batch_norm(x, f"{name}_bn{i}")
+            if i < len(plan):
+                x = keras.layers.ReLU(name=f"{name}_relu{i}")(x)
+    if stc is not None:
+        x = STCBlock(**stc, name=f"{name}_stc")(x)
+    x = keras.layers.Add(name=f"{name}_add")([skip, x])
+    return x if preactivation else keras.layers.ReLU(name=f"{name}_out")(x)
+
+
+def conv3d(x, filters, kernel, strides=1, groups=1, *, name):
+    """A convolution without bias, padded symmetrically by half its kernel.
+
+    Under strides Keras' "same" pads even sizes on one side only, which shifts every feature map
+    against the PyTorch networks whose weights these must fit; there the padding is explicit.
+    """
+    strides = (strides,) * 3 if isinstance(strides, int) else tuple(strides)
+    kernel = (kernel,) * 3 if isinstance(kernel, int) else tuple(kernel)
+    padding = "same"
+    if max(strides) > 1:
+        padding = "valid"
+        if max(kernel) > 1:
+            x = keras.layers.ZeroPadding3D([k // 2 for k in kernel], name=f"{name}_pad")(x)
+    convolution = keras.layers.Conv3D if groups == 1 else GroupedConv3D
+    return convolution(
+        filters,
+        kernel,
+        strides=strides,
+        padding=padding,
+        groups=groups,
+        use_bias=False,
+        # He-normal over the outputs, as [4] initialises (PyTorch's kaiming_normal_, fan_out).
+        kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
+        name=name,
+    )(x)
+
+
+def batch_norm(x, name):
+    return keras.layers.BatchNormalization(momentum=BN_MOMENTUM, epsilon=BN_EPSILON, name=name)(x)
+
+
+@keras.saving.register_keras_serializable("keras_stc")
+class PaddingShortcut(keras.layers.Layer):
+    """Subsamples a feature map and appends zero channels: a shortcut without weights.
+
+    [4]'s published 18- and 34-layer Kinetics checkpoints use it ("shortcut type A").
+
+    Args:
+        filters: Channels of the output; not fewer than the input's.
+        strides: Keeps every `strides`-th position in time, height and width.
+
+    Call arguments:
+        inputs: Tensor of shape `(B, T, H, W, C)`.
+
+    Returns:
+        Tensor of shape `(B, ceil(T/s), ceil(H/s), ceil(W/s), filters)`.
+    """
+
+    def __init__(self, filters, strides=1, **kwargs):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.strides = strides
+
+    def build(self, input_shape):
+        if input_shape[-1] > self.filters:
+            raise ValueError(
+                "`filters` must not be below the number of input channels, "
+                f"{input_shape[-1]}. Received: filters={self.filters}"
+            )
+
+    def call(self, inputs):
+        s = self.strides
+        missing = self.filters - inputs.shape[-1]
+        return ops.pad(inputs[:, ::s, ::s, ::s], [(0, 0)] * 4 + [(0, missing)])
+
+    def compute_output_shape(self, input_shape):
+        batch, *positions, _ = input_shape
+        positions = (n if n is None else -(-n // self.strides) for n in positions)
+        return (batch, *positions, self.filters)
+
+    def get_config(self):
+        return {**super().get_config(), "filters": self.filters, "strides": self.strides}
+
+
+def _shortcut(x, filters, strides, kind, name):
+    if kind not in SHORTCUTS:
+        raise ValueError(f"`shortcut` must be one of {SHORTCUTS}. Received: shortcut={kind!r}")
+    if strides == 1 and x.shape[-1] == filters:
+        return x
+    if kind == "padding":
+        return PaddingShortcut(filters, strides, name=f"{name}_shortcut")(x)
+    x = conv3d(x, filters, 1, strides, name=f"{name}_shortcut_conv")
+    return batch_norm(x, f"{name}_shortcut_bn")

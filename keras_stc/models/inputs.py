@@ -1,0 +1,123 @@
+"""What every constructor checks at the door, and the first layers every model shares."""
+
+import keras
+
+#: Frames and side in pixels of the default clip (paper, section 4.2).
+DEFAULT_INPUT_SHAPE = (16, 112, 112, 3)
+
+
+def clip_input(input_tensor, input_shape, default_shape, min_size, fixed_frames):
+    """The tensor a model starts from.
+
+    Args:
+        input_tensor: Keras tensor of shape `(B, T, H, W, 3)`, or `None` for a new `Input`.
+        input_shape: `(T, H, W, 3)` or `None` for `default_shape`.
+        default_shape: `(T, H, W, 3)` of the model's usual clip.
+        min_size: Fewest pixels of height and width that leave something for the last stage.
+        fixed_frames: Whether the network needs a fixed clip length.
+
+    Returns:
+        A Keras tensor of shape `(B, T, H, W, 3)`.
+
+    Raises:
+        ValueError: If the shape cannot be a clip for this network.
+    """
+    if keras.config.image_data_format() == "channels_first":
+        raise ValueError(
+            "Clips have shape (T, H, W, C) with the channels last, and Keras is set to "
+            "channels_first: call keras.config.set_image_data_format('channels_last')."
+        )
+    if input_tensor is not None and not keras.utils.is_keras_tensor(input_tensor):
+        raise ValueError(
+            "`input_tensor` must be a Keras tensor, such as keras.Input((16, 112, 112, 3)). "
+            f"Received: input_tensor of type {type(input_tensor).__name__}"
+        )
+    if input_tensor is not None:
+        shape = tuple(input_tensor.shape[1:])
+        if input_shape is not None and tuple(input_shape) != shape:
+            raise ValueError(
+                "`input_shape` must be that of `input_tensor`, or left out. Received: "
+                f"input_shape={tuple(input_shape)}, input_tensor of shape {shape}"
+            )
+    else:
+        shape = tuple(default_shape if input_shape is None else input_shape)
+    _check_clip_shape(shape, min_size, fixed_frames)
+    return keras.Input(shape, name="clip") if input_tensor is None else input_tensor
+
+
+def normalize(x, config):
+    """Subtracts the mean and divides by the deviation that the weights were trained with.
+
+    It is part of the model, so that every model takes the same clips, RGB 0-255, and no weights
+    can meet the wrong preprocessing. In float32 whatever the precision: it is cheap.
+    """
+    return keras.layers.Rescaling(
+        scale=[1 / std for std in config.std],
+        offset=[-mean / std for mean, std in zip(config.mean, config.std, strict=True)],
+        dtype="float32",
+        name="normalization",
+    )(x)
+
+
+def fit_video_config(config, x, default):
+    """The `VideoConfig` of a model that starts from the clips `x`; `default` fills unknown axes."""
+    base = config or default
+    _, frames, height, width, _ = x.shape
+    size = (height or base.crop[0], width or base.crop[1])
+    changes = {"frames": frames or base.frames}
+    if size != base.crop:
+        changes["size"] = size
+    return base.replace(**changes)
+
+
+def head(x, include_top, pooling, classes, classifier_activation):
+    """Pooling and classifier, as `keras.applications` arranges them.
+
+    Returns:
+        `(B, classes)` with the top; without it `(B, C)` for `pooling` "avg" or "max", otherwise
+        the feature map `(B, T, H, W, C)`.
+    """
+    if pooling not in (None, "avg", "max"):
+        raise ValueError(f'`pooling` must be None, "avg" or "max". Received: pooling={pooling!r}')
+    if include_top:
+        if not isinstance(classes, int) or classes < 1:
+            raise ValueError(f"`classes` must be a positive integer. Received: classes={classes!r}")
+        x = keras.layers.GlobalAveragePooling3D(name="avg_pool")(x)
+        # Logits and softmax stay in float32 under mixed precision.
+        classifier = keras.layers.Dense(
+            classes, activation=classifier_activation, dtype="float32", name="predictions"
+        )
+        return classifier(x)
+    if pooling == "avg":
+        return keras.layers.GlobalAveragePooling3D(name="avg_pool")(x)
+    if pooling == "max":
+        return keras.layers.GlobalMaxPooling3D(name="max_pool")(x)
+    return x
+
+
+def _check_clip_shape(shape, min_size, fixed_frames):
+    if len(shape) != 4:
+        raise ValueError(
+            f"`input_shape` must be (frames, height, width, 3). Received: input_shape={shape}"
+        )
+    frames, height, width, channels = shape
+    if channels != 3:
+        hint = " Channels come last, not first." if 3 in (frames, height) else ""
+        raise ValueError(
+            f"`input_shape` must be (frames, height, width, 3).{hint} Received: input_shape={shape}"
+        )
+    if frames is None and fixed_frames:
+        raise ValueError(
+            "`input_shape` must fix the number of frames: the spatial branch of an STC block has "
+            "weights for each time step. Give a number, as in (16, 112, 112, 3). "
+            f"Received: input_shape={shape}"
+        )
+    if frames is not None and frames < 1:
+        raise ValueError(
+            f"`input_shape` must have at least one frame. Received: input_shape={shape}"
+        )
+    if any(side is not None and side < min_size for side in (height, width)):
+        raise ValueError(
+            f"`input_shape` must have a height and width of at least {min_size} pixels. "
+            f"Received: input_shape={shape}"
+        )

@@ -1,0 +1,96 @@
+"""A functional Keras model that knows how it wants to be fed."""
+
+import keras
+
+from keras_stc.video_config import VideoConfig
+
+
+@keras.saving.register_keras_serializable("keras_stc")
+class VideoModel(keras.Model):
+    """A functional model with a `video_config`, saved with it.
+
+    Example:
+
+    ```python
+    model = keras_stc.STCResNet18(classes=3)
+    model.save("model.keras")
+    keras.models.load_model("model.keras").video_config   # needs `import keras_stc`
+    ```
+
+    Args:
+        inputs: As `keras.Model`.
+        outputs: As `keras.Model`.
+        name: As `keras.Model`.
+        video_config: The `VideoConfig` of the clips it takes.
+        architecture: Plain dictionary of the arguments `keras_stc.create_model` builds the same
+            network from, or `None`.
+
+    Raises:
+        ValueError: If `video_config` does not fit the model's input.
+    """
+
+    def __init__(
+        self, inputs, outputs, name=None, *, video_config=None, architecture=None, **kwargs
+    ):
+        super().__init__(inputs=inputs, outputs=outputs, name=name, **kwargs)
+        if isinstance(video_config, dict):
+            video_config = VideoConfig.from_dict(video_config)
+        self._video_config = None
+        self.video_config = video_config or VideoConfig()
+        self._architecture = _Opaque(architecture)
+
+    @property
+    def video_config(self):
+        """How a clip has to look like: a `VideoConfig`."""
+        return self._video_config
+
+    @video_config.setter
+    def video_config(self, config):
+        _check_fits(config, self.input_shape, self._video_config)
+        classes = self.output_shape[-1]
+        names = config.class_names
+        if names is not None and len(names) != classes:
+            raise ValueError(
+                f"`class_names` must name each of the model's {classes} outputs. "
+                f"Received: {len(names)} names"
+            )
+        self._video_config = config
+
+    @property
+    def architecture(self):
+        """Arguments from which `keras_stc.create_model` builds this network, or `None`."""
+        return self._architecture.value
+
+    def get_config(self):
+        return {
+            **super().get_config(),
+            "video_config": self.video_config.to_dict(),
+            "architecture": self.architecture,
+        }
+
+
+class _Opaque:
+    """Keeps Keras from turning a plain dictionary into a tracked one."""
+
+    def __init__(self, value):
+        self.value = value
+
+
+def _check_fits(config, input_shape, previous):
+    # A model built on an `input_tensor` may start from something that is not a clip.
+    is_clip = isinstance(input_shape, tuple) and len(input_shape) == 5
+    wanted = input_shape[1:] if is_clip else config.clip_shape
+    if any(
+        dim is not None and dim != given
+        for dim, given in zip(wanted, config.clip_shape, strict=True)
+    ):
+        raise ValueError(
+            f"`video_config` must describe clips of the model's input shape {wanted}. "
+            f"Received: clips of shape {config.clip_shape}"
+        )
+    if previous is not None and (config.mean, config.std) != (previous.mean, previous.std):
+        raise ValueError(
+            "`mean` and `std` are part of the model (its layer `normalization`) and cannot be "
+            f"changed afterwards. Received: mean={config.mean}, std={config.std}; the model has "
+            f"mean={previous.mean}, std={previous.std}"
+        )

@@ -1,0 +1,156 @@
+"""Conv3D residual networks with and without STC blocks, built from a variant of the table."""
+
+import keras
+
+from keras_stc.layers.residual import SHORTCUTS, batch_norm, conv3d, residual_unit
+from keras_stc.layers.stc import BRANCHES, STCBlock, check_branches, check_ratio
+from keras_stc.models.configs import VARIANTS
+from keras_stc.models.inputs import (
+    DEFAULT_INPUT_SHAPE,
+    clip_input,
+    fit_video_config,
+    head,
+    normalize,
+)
+from keras_stc.models.video_model import VideoModel
+from keras_stc.video_config import VideoConfig
+
+STEMS = ("resnet3d", "table1")
+PLACEMENTS = ("block", "stage")
+
+#: The network strides 32 times in height and width.
+MIN_SIZE = 32
+
+
+def VideoResNet(
+    variant,
+    include_top=True,
+    input_tensor=None,
+    input_shape=None,
+    pooling=None,
+    classes=400,
+    classifier_activation="softmax",
+    name=None,
+    *,
+    reduction_ratio=4,
+    stc_placement="block",
+    stc_branches=BRANCHES,
+    shortcut="projection",
+    stem="resnet3d",
+    preactivation=False,
+    video_config=None,
+):
+    """Builds a network of the table `keras_stc.models.configs.VARIANTS`.
+
+    Layers are named after their place, `layer3_block12_conv2`, with stages and units counted
+    from 1. The model takes RGB clips, 0-255, and normalises them itself.
+
+    Args:
+        variant: Name of the variant, such as `"stc_resnet18"`.
+        include_top: Whether to put the classifier on.
+        input_tensor: Keras tensor of shape `(B, T, H, W, 3)` to start from.
+        input_shape: `(T, H, W, 3)`; `T` is fixed for networks with STC blocks.
+        pooling: Without the top: `None`, `"avg"` or `"max"`.
+        classes: Number of classes.
+        classifier_activation: Activation of the classifier; `None` gives logits.
+        name: Name of the model.
+        reduction_ratio: Of the STC blocks (paper: 4).
+        stc_placement: `"block"` puts an STC block into every residual unit, on the residual branch
+            before the addition; `"stage"` puts one after each of the four stages, y = X + STC(X).
+        stc_branches: `("temporal", "spatial")` or one of them (paper, table 5).
+        shortcut: `"projection"` or `"padding"` where the shapes of a unit's ends differ.
+        stem: `"resnet3d"` (Hara et al.: conv1 keeps time, the pooling halves it) or `"table1"`
+            (paper, table 1: conv1 strides all three axes, the pooling none).
+        preactivation: Whether BN and ReLU stand before the convolutions. [4]'s arrangement, and
+            one BN and ReLU after the last stage (He et al. 2016b; our choice).
+        video_config: A `VideoConfig` with the stride, normalisation and class names the model is
+            to carry; its frames and size give way to the input shape.
+
+    Returns:
+        A `keras_stc.models.VideoModel`.
+
+    Raises:
+        ValueError: If an argument is outside its range, or the clip too small for the network.
+    """
+    spec = VARIANTS[variant]
+    _check_choice("stc_placement", stc_placement, PLACEMENTS)
+    _check_choice("shortcut", shortcut, SHORTCUTS)
+    _check_choice("stem", stem, STEMS)
+    stc = {
+        "reduction_ratio": check_ratio(reduction_ratio),
+        "branches": check_branches(stc_branches),
+    }
+    if spec.stc and 64 % reduction_ratio:
+        raise ValueError(
+            "`reduction_ratio` must divide the channels of every stage: 1, 2, 4, 8, 16, 32 or 64. "
+            f"Received: reduction_ratio={reduction_ratio}"
+        )
+    fixed_frames = spec.stc and "spatial" in stc["branches"]
+
+    # === Functional model ===
+    clip = clip_input(input_tensor, input_shape, DEFAULT_INPUT_SHAPE, MIN_SIZE, fixed_frames)
+    config = fit_video_config(video_config, clip, VideoConfig())
+    x = normalize(clip, config)
+    x = _stem(x, stem)
+    for stage, units in enumerate(spec.units, start=1):
+        for unit in range(1, units + 1):
+            x = residual_unit(
+                x,
+                spec.unit,
+                width=spec.widths[stage - 1],
+                filters=spec.filters[stage - 1],
+                strides=2 if stage > 1 and unit == 1 else 1,
+                groups=spec.groups,
+                shortcut=shortcut,
+                preactivation=preactivation,
+                stc=stc if spec.stc and stc_placement == "block" else None,
+                name=f"layer{stage}_block{unit}",
+            )
+        if spec.stc and stc_placement == "stage":
+            correlated = STCBlock(**stc, name=f"layer{stage}_stc")(x)
+            x = keras.layers.Add(name=f"layer{stage}_stc_add")([x, correlated])
+    if preactivation:
+        x = batch_norm(x, "final_bn")
+        x = keras.layers.ReLU(name="final_relu")(x)
+    outputs = head(x, include_top, pooling, classes, classifier_activation)
+
+    inputs = clip
+    if input_tensor is not None:
+        inputs = keras.utils.get_source_inputs(input_tensor)
+        inputs = inputs[0] if len(inputs) == 1 else inputs
+    architecture = {
+        "name": variant,
+        "include_top": include_top,
+        "input_shape": list(clip.shape[1:]),
+        "pooling": pooling,
+        "classes": classes,
+        "classifier_activation": classifier_activation,
+        "reduction_ratio": reduction_ratio,
+        "stc_placement": stc_placement,
+        "stc_branches": list(stc["branches"]),
+        "shortcut": shortcut,
+        "stem": stem,
+        "preactivation": preactivation,
+    }
+    return VideoModel(
+        inputs,
+        outputs,
+        name=name or variant,
+        video_config=config,
+        architecture=architecture if input_tensor is None else None,
+    )
+
+
+def _stem(x, stem):
+    strides, pool_strides = {"resnet3d": ((1, 2, 2), 2), "table1": ((2, 2, 2), 1)}[stem]
+    x = conv3d(x, 64, 7, strides, name="conv1")
+    x = batch_norm(x, "conv1_bn")
+    x = keras.layers.ReLU(name="conv1_relu")(x)
+    # Zeros pad as well as minus infinity would: nothing after the ReLU is below zero.
+    x = keras.layers.ZeroPadding3D(1, name="pool1_pad")(x)
+    return keras.layers.MaxPooling3D(3, pool_strides, name="pool1")(x)
+
+
+def _check_choice(name, value, choices):
+    if value not in choices:
+        raise ValueError(f"`{name}` must be one of {choices}. Received: {name}={value!r}")

@@ -1,0 +1,164 @@
+"""The public constructors, one for each variant, and the functions that find them by name."""
+
+import difflib
+import inspect
+
+from keras_stc.layers.stc import BRANCHES
+from keras_stc.models.configs import VARIANTS
+from keras_stc.models.video_resnet import VideoResNet
+from keras_stc.weights.load import load_weights
+
+_DOC = """{title}
+
+Source: {source}
+
+Example:
+
+```python
+model = keras_stc.{constructor}(classes=101, input_shape=(16, 112, 112, 3))
+model.video_config   # how it wants to be fed
+```
+
+Args:
+    include_top: Whether to put the classifier on.
+    weights: `None` for random initialisation, or the path of a `.keras` or `.weights.h5` file.
+    input_tensor: Keras tensor of shape `(B, T, H, W, 3)` to start from.
+    input_shape: `(T, H, W, 3)`, by default `(16, 112, 112, 3)`; at least 32 pixels high and wide.
+    pooling: Without the top: `None` for the feature map `(B, T', H', W', C)`, `"avg"` or `"max"`
+        for `(B, C)`.
+    classes: Number of classes.
+    classifier_activation: Activation of the classifier; `None` gives logits.
+    name: Name of the model.
+    reduction_ratio: Of the STC blocks (paper: 4).
+    stc_placement: `"block"`, an STC block in every residual unit, or `"stage"`, one after each
+        of the four stages.
+    stc_branches: `("temporal", "spatial")` or one of them.
+    shortcut: `"projection"` or `"padding"`.
+    stem: `"resnet3d"` or `"table1"`.
+    preactivation: Whether BN and ReLU stand before the convolutions.
+    video_config: A `VideoConfig` the model is to carry.
+
+Returns:
+    A `keras_stc.models.VideoModel` that maps clips `(B, T, H, W, 3)`, RGB 0-255, to
+    `(B, classes)`.
+
+Raises:
+    ValueError: If an argument is outside its range, or the weights do not fit.
+"""
+
+_STC_SOURCE = (
+    "Diba et al., Spatio-Temporal Channel Correlation Networks for Action Classification, "
+    "ECCV 2018."
+)
+_BASE_SOURCE = (
+    "Hara, Kataoka, Satoh, Can Spatiotemporal 3D CNNs Retrace the History of 2D CNNs and "
+    "ImageNet?, CVPR 2018."
+)
+
+
+def list_models(pattern=None):
+    """Names of the models of the zoo.
+
+    Example:
+
+    ```python
+    keras_stc.list_models("stc")   # ["stc_resnet18", ...]
+    ```
+
+    Args:
+        pattern: Only names that contain this text; all of them without.
+
+    Returns:
+        List of names for `create_model`.
+    """
+    return [name for name in CONSTRUCTORS if pattern is None or pattern.lower() in name]
+
+
+def create_model(name, **kwargs):
+    """Builds a model of the zoo by its name.
+
+    Example:
+
+    ```python
+    model = keras_stc.create_model("stc_resnet18", classes=3)
+    ```
+
+    Args:
+        name: One of `list_models()`, or a constructor's name.
+        **kwargs: Arguments of the constructor.
+
+    Returns:
+        A `keras_stc.models.VideoModel`.
+
+    Raises:
+        ValueError: If there is no such model.
+    """
+    by_constructor = {function.__name__.lower(): key for key, function in CONSTRUCTORS.items()}
+    key = str(name).lower()
+    key = by_constructor.get(key, key)
+    if key not in CONSTRUCTORS:
+        close = difflib.get_close_matches(key, CONSTRUCTORS, n=3)
+        hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+        raise ValueError(
+            f"`name` must be one of {', '.join(CONSTRUCTORS)}.{hint} Received: name={name!r}"
+        )
+    return CONSTRUCTORS[key](**kwargs)
+
+
+def _constructor(variant):
+    spec = VARIANTS[variant]
+
+    def constructor(
+        include_top=True,
+        weights=None,
+        input_tensor=None,
+        input_shape=None,
+        pooling=None,
+        classes=400,
+        classifier_activation="softmax",
+        name=None,
+        *,
+        reduction_ratio=4,
+        stc_placement="block",
+        stc_branches=BRANCHES,
+        shortcut="projection",
+        stem="resnet3d",
+        preactivation=False,
+        video_config=None,
+    ):
+        model = VideoResNet(
+            variant,
+            include_top=include_top,
+            input_tensor=input_tensor,
+            input_shape=input_shape,
+            pooling=pooling,
+            classes=classes,
+            classifier_activation=classifier_activation,
+            name=name,
+            reduction_ratio=reduction_ratio,
+            stc_placement=stc_placement,
+            stc_branches=stc_branches,
+            shortcut=shortcut,
+            stem=stem,
+            preactivation=preactivation,
+            video_config=video_config,
+        )
+        if weights is not None:
+            load_weights(model, weights, architecture=variant)
+        return model
+
+    family = "3D-ResNeXt" if spec.groups > 1 else "3D-ResNet"
+    title = f"{family} with {sum(spec.units) * (2 if spec.unit == 'basic' else 3) + 2} layers"
+    constructor.__name__ = constructor.__qualname__ = spec.constructor
+    constructor.__doc__ = inspect.cleandoc(_DOC).format(
+        title=title + (" and STC blocks." if spec.stc else "."),
+        source=_STC_SOURCE if spec.stc else _BASE_SOURCE,
+        constructor=spec.constructor,
+    )
+    return constructor
+
+
+#: Name of a model -> its constructor.
+CONSTRUCTORS = {variant: _constructor(variant) for variant in VARIANTS}
+
+globals().update({function.__name__: function for function in CONSTRUCTORS.values()})

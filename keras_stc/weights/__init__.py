@@ -1,0 +1,5 @@
+"""Where weights come from and how they get into a model."""
+
+from keras_stc.weights.load import load_weights
+
+__all__ = ["load_weights"]
