@@ -1,0 +1,40 @@
+"""Videos to clips: sources, decoding, sampling, transforms, `tf.data`.
+
+Names load when they are first used, so that importing this package imports neither PyAV nor
+TensorFlow.
+"""
+
+import importlib
+
+_HOME = {
+    "ClipBatch": "timeline",
+    "Geometry": "transforms",
+    "Quarantine": "quarantine",
+    "Video": "sources",
+    "VideoCSV": "sources",
+    "VideoError": "errors",
+    "VideoFolder": "sources",
+    "VideoInfo": "decode",
+    "VideoReader": "decode",
+    "VideoSet": "sources",
+    "clip_dataset": "clips",
+    "data_subsets": "specs",
+    "find_video_error": "quarantine",
+    "open_data": "specs",
+    "probe": "decode",
+    "video_clips": "timeline",
+}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name):
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__():
+    return sorted(set(globals()) | set(__all__))

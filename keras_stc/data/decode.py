@@ -1,0 +1,244 @@
+"""A video file to frames: exact frame numbers, upright, RGB, resized by the decoder.
+
+FFmpeg decodes, through PyAV, which is imported when the first file is opened.
+"""
+
+import dataclasses
+import os
+
+import numpy as np
+
+from keras_stc.data import video_file
+from keras_stc.data.errors import VideoError
+from keras_stc.data.orientation import Orientation
+from keras_stc.data.transforms import Geometry
+
+#: A jump to a key frame empties the decoder; below this many frames, decoding on is as fast.
+SHORTEST_JUMP = 16
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoInfo:
+    """What a video is, measured rather than read from its header.
+
+    Args:
+        path: The file.
+        num_frames: Frames in the file.
+        fps: Frames per second; of a variable rate, the mean.
+        duration: Seconds.
+        width: Pixels, as displayed: after rotation.
+        height: Pixels, as displayed.
+        rotation: Degrees by which stored frames are turned clockwise to stand upright: 0, 90,
+            180 or 270.
+        codec: FFmpeg's name of the codec, such as `"h264"`.
+    """
+
+    path: str
+    num_frames: int
+    fps: float
+    duration: float
+    width: int
+    height: int
+    rotation: int
+    codec: str
+
+
+def probe(path):
+    """Reads what a video is: its packets, and its first frame.
+
+    Example:
+
+    ```python
+    info = keras_stc.data.probe("x.mp4")
+    info.num_frames, info.fps, info.height, info.width
+    ```
+
+    Args:
+        path: A video file, or an `fsspec` URL.
+
+    Returns:
+        A `VideoInfo`.
+
+    Raises:
+        VideoError: If the file is not a video of which at least one frame decodes.
+    """
+    with VideoReader(path) as reader:
+        return reader.info
+
+
+class VideoReader:
+    """Reads frames of a video by number; a context manager.
+
+    Frame 0 is the first one displayed. Frames of a variable rate are numbered at the mean rate,
+    each showing what is displayed at its time. Frames are upright (rotation and mirroring in the
+    metadata are applied), RGB in 0-255 by FFmpeg's rules for the file's colour space and range,
+    without alpha; sample aspect ratios are ignored, as FFmpeg's raw output ignores them. Resizing
+    is swscale's bilinear filter, which widens when it shrinks a picture, so that nothing aliases.
+
+    A file whose end is missing or damaged has the frames that decode: later numbers show the last
+    of them.
+
+    Example:
+
+    ```python
+    with VideoReader("x.mp4") as reader:
+        clip = reader.read(range(0, 32, 2), Geometry(crop=(112, 112), short_side=122))
+        clip.shape                                    # (16, 112, 112, 3)
+    ```
+
+    Args:
+        path: A video file, or an `fsspec` URL.
+        threads: Threads to decode with, or `None` for FFmpeg's choice. Use 1 where many readers
+            work at a time.
+
+    Raises:
+        VideoError: If the file is not a video of which at least one frame decodes.
+    """
+
+    def __init__(self, path, threads=None):
+        self._file = video_file.VideoFile(path, threads)
+        try:
+            first, self._index = self._file.scan()
+        except BaseException:
+            self._file.close()
+            raise
+        self._orientation = Orientation.of(first)
+        height, width = self._orientation.upright_size(first.height, first.width)
+        self.info = VideoInfo(
+            path=os.fspath(path),
+            num_frames=self._index.num_frames,
+            fps=self._index.fps,
+            duration=self._index.num_frames / self._index.fps,
+            width=width,
+            height=height,
+            rotation=self._orientation.degrees,
+            codec=self._file.codec,
+        )
+        self._times = self._index.times
+        self._jumps = self._times is not None
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def close(self):
+        """Closes the file."""
+        self._file.close()
+
+    def read(self, indices, geometry=None):
+        """Frames by number.
+
+        Args:
+            indices: T frame numbers in `[0, num_frames)`, in any order, repeated or not.
+            geometry: A `Geometry` by which frames are resized, cropped and mirrored, or `None`
+                for whole frames.
+
+        Returns:
+            A uint8 array `(T, H, W, 3)`, always of as many frames as were asked for.
+        """
+        return next(self.clips([indices], geometry))
+
+    def clips(self, clips, geometry=None):
+        """Clips of a video, one after the other, decoding every frame once.
+
+        As long as clips begin in ascending order, only the frames that a later clip shares with
+        an earlier one are kept, whatever the length of the video.
+
+        Args:
+            clips: A list of arrays of frame numbers.
+            geometry: See `read`.
+
+        Yields:
+            uint8 arrays `(T, H, W, 3)`, in the order of `clips`.
+        """
+        clips = [self._ordinals(clip) for clip in clips]
+        if not clips:
+            return
+        # What clip k + 1 and all later ones need begins at needed_from[k + 1].
+        firsts = [clip.min() for clip in clips]
+        needed_from = np.minimum.accumulate(firsts[::-1])[::-1]
+        pictures = self._pictures(np.unique(np.concatenate(clips)), geometry or Geometry())
+        held, newest = {}, -1
+        for k, clip in enumerate(clips):
+            last = clip.max()
+            while newest < last:
+                newest, picture = next(pictures)
+                held[newest] = picture
+            yield np.stack([held[ordinal] for ordinal in clip])
+            if k + 1 < len(clips):
+                held = {o: picture for o, picture in held.items() if o >= needed_from[k + 1]}
+
+    def _ordinals(self, indices):
+        indices = np.asarray(list(indices) if not isinstance(indices, np.ndarray) else indices)
+        count = self._index.num_frames
+        if indices.ndim != 1 or not len(indices) or indices.dtype.kind not in "iu":
+            raise ValueError(f"`indices` must be a list of frame numbers. Received: {indices!r}")
+        if indices.min() < 0 or indices.max() >= count:
+            raise ValueError(
+                f"`indices` must be frame numbers of {self.info.path}, which has {count} frames, "
+                f"from 0 to {count - 1}. Received: {indices.min()} to {indices.max()}"
+            )
+        return indices if self._index.display is None else self._index.display[indices]
+
+    def _pictures(self, wanted, geometry):
+        """Yields `(ordinal, pixels)` for every ordinal of `wanted`, which ascends."""
+        size = geometry.frame_size(self.info.height, self.info.width)
+        height, width = self._orientation.upright_size(*size)
+        for ordinal, frame in self._shown(wanted):
+            pixels = self._file.to_rgb(frame, height, width)
+            yield ordinal, geometry.cut(self._orientation.turn(pixels))
+
+    def _shown(self, wanted):
+        """Yields `(ordinal, frame displayed then)` for every ordinal of `wanted`."""
+        run = None
+        for ordinal in map(int, wanted):
+            key = self._index.key_frame_before(ordinal) if self._jumps else 0
+            if run is None or key > run.position + SHORTEST_JUMP:
+                run = self._run(key)
+            try:
+                frame = run.frame_at(ordinal)
+            except video_file.TimesLie:
+                self._times, self._jumps = None, False
+                run = self._run(0)
+                frame = run.frame_at(ordinal)
+            if frame is None and run.key:  # the key frame was none, or the jump went too far
+                self._jumps = False
+                run = self._run(0)
+                frame = run.frame_at(ordinal)
+            frame = frame or run.ahead
+            if frame is None:
+                raise VideoError(
+                    f"{self.info.path} no longer decodes; it changed while it was read."
+                )
+            yield ordinal, frame
+
+    def _run(self, key):
+        if key and self._file.jump(int(self._times[key])):
+            return _Run(video_file.number(self._file.decode(), self._times, key), key)
+        self._file.rewind()
+        return _Run(video_file.number(self._file.decode(), self._times, 0), 0)
+
+
+class _Run:
+    """Frames decoded one after the other from a key frame on, each shown until the next."""
+
+    def __init__(self, frames, key):
+        self.key = key
+        self.position = key
+        self.ahead = None
+        self._frames = frames
+        self._ahead_ordinal = None
+        self._shown = None
+
+    def frame_at(self, ordinal):
+        """The last frame at or before `ordinal`, or `None` if the first one comes later."""
+        while self._shown is None or self.position < ordinal:
+            if self.ahead is None:
+                self._ahead_ordinal, self.ahead = next(self._frames, (None, None))
+            if self.ahead is None or self._ahead_ordinal > ordinal:
+                break
+            self.position, self._shown = self._ahead_ordinal, self.ahead
+            self.ahead = None
+        return self._shown

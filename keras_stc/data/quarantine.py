@@ -1,0 +1,112 @@
+"""Bad videos are put aside and counted; they do not stop a run unless they are the majority."""
+
+import csv
+import re
+import threading
+
+from keras_stc.data.errors import VideoError
+
+
+class Quarantine:
+    """Which videos could not be used, and why. Several threads may share one.
+
+    Example:
+
+    ```python
+    clips = keras_stc.data.clip_dataset(videos, training=True)
+    model.fit(clips)
+    print(clips.quarantine.report())
+    clips.quarantine.save("bad_videos.csv")
+    ```
+
+    Args:
+        limit: Share of the watched videos that may be bad before the run stops.
+
+    Attributes:
+        fatal: The sentence with which the run stopped, or `None`.
+    """
+
+    def __init__(self, limit=0.5):
+        self.limit = limit
+        self.fatal = None
+        self._lock = threading.Lock()
+        self._watched = set()
+        self._reasons = {}
+
+    def watch(self, paths):
+        """Adds videos to those of which at most `limit` may be bad."""
+        with self._lock:
+            self._watched.update(paths)
+
+    def add(self, path, error):
+        """Puts a video aside.
+
+        Raises:
+            VideoError: If more than `limit` of the watched videos are bad by now.
+        """
+        with self._lock:
+            self._reasons.setdefault(path, str(error))
+            bad, total = len(self._reasons), len(self._watched)
+            if self.fatal is None and bad > self.limit * total:
+                self.fatal = (
+                    f"{bad} of {total} videos cannot be used, too many to go on; the first: "
+                    f"{next(iter(self._reasons.values()))}"
+                )
+        self.check()
+
+    def check(self):
+        """Raises the `VideoError` of a run that had to stop."""
+        if self.fatal is not None:
+            raise VideoError(self.fatal)
+
+    @property
+    def reasons(self):
+        """A dict from path to reason, in the order in which they were found."""
+        with self._lock:
+            return dict(self._reasons)
+
+    def __len__(self):
+        return len(self._reasons)
+
+    def __contains__(self, path):
+        return path in self._reasons
+
+    def report(self):
+        """Text for people: how many, and a line for each; empty where all is well."""
+        reasons = self.reasons
+        if not reasons:
+            return ""
+        head = f"{len(reasons)} of {len(self._watched)} videos could not be used:"
+        return "\n".join([head, *(f"  {reason}" for reason in reasons.values())])
+
+    def save(self, path):
+        """Writes a CSV file with the columns path,reason."""
+        with open(path, "w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["path", "reason"])
+            writer.writerows(self.reasons.items())
+
+
+def find_video_error(error):
+    """The `VideoError` behind an error, such as the one TensorFlow makes of it in `model.fit`.
+
+    Example:
+
+    ```python
+    try:
+        model.fit(clips)
+    except Exception as error:
+        sys.exit(str(find_video_error(error) or error))
+    ```
+
+    Returns:
+        A `VideoError` with the one sentence, or `None` where the error has another cause.
+    """
+    while error is not None:
+        if isinstance(error, VideoError):
+            return error
+        found = re.search(r"\bVideoError: (.+)", str(error))
+        if found:
+            return VideoError(found[1].strip())
+        error = error.__cause__ or error.__context__
+    return None

@@ -1,0 +1,116 @@
+"""Clip arithmetic: which frames of a video make a clip. Pure functions of numbers, no video.
+
+A clip of `frames` frames at `stride` *touches* `(frames - 1) * stride + 1` frames of the video,
+from its first to its last, and *spans* `frames * stride`: clips that follow one another without
+overlap start one span apart. Videos shorter than a clip loop, as in Hara et al. (CVPR 2018).
+"""
+
+import numpy as np
+
+
+def touched(frames, stride):
+    """Frames of the video from a clip's first to its last, both included."""
+    return (frames - 1) * stride + 1
+
+
+def clip_at(start, num_frames, frames, stride):
+    """Indices of the clip that starts at frame `start`; past the end the video loops.
+
+    Returns:
+        An int64 array of `frames` indices in `[0, num_frames)`.
+    """
+    return (start + stride * np.arange(frames, dtype=np.int64)) % num_frames
+
+
+def training_clip(num_frames, frames, stride, rng):
+    """A clip at a random position, uniform over every start at which it fits.
+
+    Args:
+        num_frames: Frames in the video.
+        frames: Frames in the clip.
+        stride: Distance between two frames of the clip, in frames of the video.
+        rng: A `numpy.random.Generator`.
+
+    Returns:
+        An int64 array of `frames` indices. A video shorter than the clip starts at its first frame
+        and loops.
+    """
+    _check(num_frames, frames, stride)
+    start = rng.integers(max(1, num_frames - touched(frames, stride) + 1))
+    return clip_at(start, num_frames, frames, stride)
+
+
+def centre_clip(num_frames, frames, stride):
+    """The clip in the middle of the video; with an odd rest, the earlier of the two middles.
+
+    Returns:
+        An int64 array of `frames` indices; a video shorter than the clip loops from its start.
+    """
+    return uniform_clips(num_frames, frames, stride, 1)[0]
+
+
+def evaluation_clips(num_frames, frames, stride):
+    """The non-overlapping clips that cover a video (paper, section 4.2).
+
+    Clips start at multiples of the span, `frames * stride`. What is left at the end is our choice
+    where the paper is silent: a rest shorter than half a span is left out, a longer one gets a
+    clip of its own, moved back so that its last frame is the video's last (it overlaps the clip
+    before it instead of looping). A video shorter than one span is a single clip.
+
+    Example:
+
+    ```python
+    evaluation_clips(100, frames=16, stride=2)[:, 0]    # starts 0, 32, 64; 4 frames left out
+    evaluation_clips(116, frames=16, stride=2)[:, 0]    # starts 0, 32, 64, 85
+    ```
+
+    Args:
+        num_frames: Frames in the video.
+        frames: Frames in a clip.
+        stride: Distance between two frames of a clip, in frames of the video.
+
+    Returns:
+        An int64 array `(clips, frames)`, at least one clip, starts ascending.
+    """
+    _check(num_frames, frames, stride)
+    span = frames * stride
+    starts = [span * k for k in range(max(1, num_frames // span))]
+    rest = num_frames - span * len(starts)
+    if rest > 0 and 2 * rest >= span:
+        starts.append(min(span * len(starts), num_frames - touched(frames, stride)))
+    return np.stack([clip_at(start, num_frames, frames, stride) for start in starts])
+
+
+def uniform_clips(num_frames, frames, stride, count):
+    """`count` clips whose starts are spread evenly from the first that fits to the last.
+
+    Returns:
+        An int64 array `(count, frames)`, starts ascending; one clip is the centre clip. Clips
+        overlap, or repeat, where the video is too short for `count` different ones.
+    """
+    _check(num_frames, frames, stride)
+    if count < 1:
+        raise ValueError(f"`count` must be at least 1 clip. Received: count={count!r}")
+    last = max(0, num_frames - touched(frames, stride))
+    starts = [last // 2] if count == 1 else [k * last // (count - 1) for k in range(count)]
+    return np.stack([clip_at(start, num_frames, frames, stride) for start in starts])
+
+
+def spread(clips, count):
+    """At most `count` of `clips`, one from the middle of each of `count` equal parts.
+
+    Args:
+        clips: An array whose first axis is clips.
+        count: How many to keep, or `None` for all.
+    """
+    if count is None or len(clips) <= count:
+        return clips
+    if count < 1:
+        raise ValueError(f"`max_clips` must be at least 1. Received: max_clips={count!r}")
+    return clips[(2 * np.arange(count) + 1) * len(clips) // (2 * count)]
+
+
+def _check(num_frames, frames, stride):
+    for name, value in (("num_frames", num_frames), ("frames", frames), ("stride", stride)):
+        if value < 1:
+            raise ValueError(f"`{name}` must be at least 1. Received: {name}={value!r}")

@@ -1,0 +1,292 @@
+"""Lists of videos with labels: from a folder of class folders, or from a CSV file."""
+
+import collections.abc
+import csv
+import dataclasses
+import os
+import pathlib
+
+import numpy as np
+
+from keras_stc.data.errors import VideoError
+
+#: Names that count as videos in a folder; a CSV may name any file.
+EXTENSIONS = frozenset(
+    ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split()
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Video:
+    """A video, or a piece of one, and what it shows.
+
+    Args:
+        path: The file, or an `fsspec` URL.
+        label: Index of its class, or `None` where it is not known.
+        start: Where the piece begins, in seconds, or `None` for the beginning.
+        end: Where the piece ends, in seconds, or `None` for the end.
+    """
+
+    path: str
+    label: int | None = None
+    start: float | None = None
+    end: float | None = None
+
+    def frame_range(self, info):
+        """`(first frame, number of frames)` of the piece, by the `VideoInfo` of its file."""
+        first = 0 if self.start is None else round(self.start * info.fps)
+        stop = info.num_frames if self.end is None else round(self.end * info.fps)
+        stop = min(stop, info.num_frames)
+        if first < 0 or stop <= first:
+            raise VideoError(
+                f"{self.path} has no frames between its start, {self.start} s, and its end, "
+                f"{self.end} s; it lasts {info.duration:.2f} s: correct the times."
+            )
+        return first, stop - first
+
+
+class VideoSet(collections.abc.Sequence):
+    """An immutable list of `Video`s, and the names of their classes.
+
+    Example:
+
+    ```python
+    videos = keras_stc.data.VideoFolder("actions")
+    train, held_out = videos.split(0.2, seed=0)
+    videos.class_names[videos[0].label]
+    ```
+
+    Args:
+        videos: `Video`s, with labels in `[0, len(class_names))`, or without labels.
+        class_names: Names of the classes by label.
+
+    Raises:
+        ValueError: If a label has no name.
+    """
+
+    def __init__(self, videos, class_names=()):
+        self._videos = tuple(videos)
+        self._class_names = tuple(str(name) for name in class_names)
+        for video in self._videos:
+            if video.label is not None and not 0 <= video.label < len(self._class_names):
+                raise ValueError(
+                    f"`videos` must have labels from 0 to {len(self._class_names) - 1}, one for "
+                    f"each of `class_names`. Received: {video}"
+                )
+
+    @property
+    def class_names(self):
+        """A tuple of names, by label."""
+        return self._class_names
+
+    @property
+    def labels(self):
+        """An int32 array of the labels, -1 where a video has none."""
+        labels = [-1 if video.label is None else video.label for video in self._videos]
+        return np.array(labels, np.int32)
+
+    def __len__(self):
+        return len(self._videos)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return VideoSet(self._videos[index], self._class_names)
+        return self._videos[index]
+
+    def __repr__(self):
+        return f"<{type(self).__name__}: {len(self)} videos, {len(self._class_names)} classes>"
+
+    def subset(self, indices):
+        """The videos at `indices`, with the same class names."""
+        return VideoSet([self._videos[int(index)] for index in indices], self._class_names)
+
+    def split(self, fraction, seed=0):
+        """Holds a part of every class out.
+
+        Args:
+            fraction: Of each class, how much is held out: between 0 and 1. At least one video of
+                a class is held out and at least one stays; a class of one video stays whole.
+            seed: Chooses which.
+
+        Returns:
+            A pair of `VideoSet`s in the order of this one, `(train, held_out)`.
+        """
+        if not 0 < fraction < 1:
+            raise ValueError(f"`fraction` must be between 0 and 1. Received: fraction={fraction!r}")
+        rng, labels, held = np.random.default_rng(seed), self.labels, set()
+        for label in np.unique(labels):
+            members = rng.permutation(np.flatnonzero(labels == label))
+            count = min(max(1, round(fraction * len(members))), len(members) - 1)
+            held.update(members[:count].tolist())
+        return (
+            self.subset(i for i in range(len(self)) if i not in held),
+            self.subset(sorted(held)),
+        )
+
+
+class VideoFolder(VideoSet):
+    """Videos in a folder with a subfolder for each class: `root/class/…/video.mp4`.
+
+    Args:
+        root: The folder. Hidden files and files that are not videos by name are passed over.
+        class_names: Names of the classes by label. Defaults to the names of the subfolders,
+            sorted; when given, a class may lack a folder, but every folder must be a class.
+
+    Raises:
+        VideoError: If the folder is missing, holds no videos, or has videos outside class
+            folders; if a class has no videos.
+    """
+
+    def __init__(self, root, class_names=None):
+        root = pathlib.Path(root)
+        if not root.is_dir():
+            what = "is not a folder" if root.exists() else "does not exist"
+            raise VideoError(f"{root} {what}; expected a folder with a subfolder for each class.")
+        folders = class_folders(root)
+        loose = [p for p in sorted(root.iterdir()) if p.is_file() and _is_video(p)]
+        if loose:
+            raise VideoError(
+                f"{loose[0]} lies in no class folder; expected {root}/CLASS/{loose[0].name}: "
+                "move it, or list the videos in a CSV file with the columns path,label."
+            )
+        names = tuple(class_names or folders)
+        unknown = sorted(set(folders) - set(names))
+        if unknown:
+            raise VideoError(
+                f"{root} has the folder {unknown[0]}, which is none of the {len(names)} classes "
+                f"({_some(names)}); rename or remove it."
+            )
+        videos = []
+        for label, name in enumerate(names):
+            files = _videos_below(folders[name]) if name in folders else []
+            if not files and class_names is None:
+                raise VideoError(
+                    f"{root} has no videos of the class {name}; put some into {root / name} "
+                    "(files such as .mp4 or .avi), or remove the folder."
+                )
+            videos += [Video(str(file), label) for file in files]
+        if not videos:
+            raise VideoError(
+                f"{root} holds no videos; expected {root}/CLASS/VIDEO with files such as .mp4 "
+                "or .avi, in a folder for each class."
+            )
+        super().__init__(videos, names)
+
+
+class VideoCSV(VideoSet):
+    """Videos listed in a CSV file with a header: `path,label`, and `split` where there is one.
+
+    Columns `start` and `end`, in seconds, cut a piece out of a video. Rows without a label are
+    left out.
+
+    Example:
+
+    ```python
+    train = keras_stc.data.VideoCSV("fights.csv", split="train")
+    test = keras_stc.data.VideoCSV("fights.csv", split="test")
+    ```
+
+    Args:
+        path: The CSV file, UTF-8.
+        root: Folder that the paths in it start from. Defaults to the folder of the CSV file.
+        split: Which rows to take, by the column `split`; all where it is `None`.
+        class_names: Names of the classes by label. Defaults to all labels of the file, whatever
+            their split, sorted.
+        label_column: Column that holds the label. Defaults to `"label"`.
+
+    Raises:
+        VideoError: If the file, a column or the split is missing, a label is none of
+            `class_names`, or none of the videos exist.
+    """
+
+    def __init__(self, path, root=None, split=None, class_names=None, label_column=None):
+        column = label_column or "label"
+        columns, rows = read_csv(path)
+        for name in ["path", column] + (["split"] if split is not None else []):
+            if name not in columns:
+                raise VideoError(
+                    f"{path} has no column {name!r}; its columns are {', '.join(columns)}: "
+                    "expected path, label and, where there is one, split."
+                )
+        rows = [(number, row) for number, row in rows if row[column] and row["path"]]
+        names = tuple(class_names or sorted({row[column] for _, row in rows}))
+        if split is not None:
+            splits = sorted({row["split"] for _, row in rows})
+            rows = [(number, row) for number, row in rows if row["split"] == split]
+            if not rows:
+                raise VideoError(
+                    f"{path} has no split {split!r}; its splits are {', '.join(splits)}."
+                )
+        if not rows:
+            raise VideoError(f"{path} lists no videos with a {column}; add rows, one per video.")
+        numbers = {name: label for label, name in enumerate(names)}
+        root = pathlib.Path(path).parent if root is None else pathlib.Path(root)
+        videos = []
+        for number, row in rows:
+            if row[column] not in numbers:
+                raise VideoError(
+                    f"{path}, line {number}, has the label {row[column]!r}, which is none of the "
+                    f"{len(names)} classes ({_some(names)}); correct the label or the classes."
+                )
+            remote = "://" in row["path"]
+            videos.append(
+                Video(
+                    row["path"] if remote else str(root / row["path"]),
+                    numbers[row[column]],
+                    _seconds(path, number, row, "start"),
+                    _seconds(path, number, row, "end"),
+                )
+            )
+        if not any("://" in video.path or os.path.exists(video.path) for video in videos):
+            raise VideoError(
+                f"{path} lists {len(videos)} videos and none of them exists, the first being "
+                f"{videos[0].path}; paths start from {root}: correct them, or give `root`."
+            )
+        super().__init__(videos, names)
+
+
+def class_folders(root):
+    """Subfolders that are not hidden: a dict from name to path, sorted by name."""
+    folders = [p for p in pathlib.Path(root).iterdir() if p.is_dir() and p.name[0] != "."]
+    return {folder.name: folder for folder in sorted(folders, key=lambda folder: folder.name)}
+
+
+def read_csv(path):
+    """`(column names, [(line number, row dict)])` of a CSV file; values without outer blanks."""
+    try:
+        with open(path, newline="", encoding="utf-8-sig") as file:
+            reader = csv.DictReader(file, restval="", skipinitialspace=True)
+            columns = [name.strip() for name in reader.fieldnames or []]
+            reader.fieldnames = columns
+            rows = [
+                (reader.line_num, {k: v.strip() for k, v in row.items() if k is not None})
+                for row in reader
+            ]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise VideoError(
+            f"{path} cannot be read as a CSV file ({getattr(error, 'strerror', None) or error}); "
+            "expected UTF-8 text with a header line such as path,label."
+        ) from error
+    return columns, rows
+
+
+def _videos_below(folder):
+    return sorted(p for p in folder.rglob("*") if p.is_file() and _is_video(p))
+
+
+def _is_video(path):
+    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
+
+
+def _seconds(path, number, row, column):
+    text = row.get(column)
+    try:
+        return float(text) if text else None
+    except ValueError as error:
+        raise VideoError(
+            f"{path}, line {number}, has {text!r} as {column}; expected a number of seconds."
+        ) from error
+
+
+def _some(names):
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")

@@ -1,0 +1,150 @@
+"""Where in the frame a clip is cut: resize, crop and mirror, decided before anything is decoded.
+
+A `Geometry` goes to the decoder, which resizes while it converts the colours and hands out
+pixels of the crop alone. One geometry serves a whole clip: all its frames are cut alike.
+"""
+
+import dataclasses
+
+import numpy as np
+
+#: The five positions of a training crop (paper, section 4.2), as fractions of the free space
+#: above and to the left of the crop.
+POSITIONS = {
+    "centre": (0.5, 0.5),
+    "top_left": (0.0, 0.0),
+    "top_right": (0.0, 1.0),
+    "bottom_left": (1.0, 0.0),
+    "bottom_right": (1.0, 1.0),
+}
+
+#: Sides of Hara et al.'s multi-scale crop, relative to the frame's short side: 2 ** (-k / 4).
+MULTI_SCALES = (1.0, 0.841, 0.707, 0.595, 0.5)
+
+
+@dataclasses.dataclass(frozen=True)
+class Geometry:
+    """Resize, crop and mirror of one clip.
+
+    The frame keeps its proportions and never becomes smaller than the crop on either side.
+
+    Example:
+
+    ```python
+    geometry = Geometry(crop=(112, 112), short_side=122)
+    geometry.frame_size(240, 320)     # (122, 163): what the decoder resizes to
+    geometry.window(122, 163)         # (5, 25): top and left of the crop
+    ```
+
+    Args:
+        crop: `(height, width)` of the crop in pixels, or `None` for the whole frame.
+        short_side: Pixels on the frame's short side before the crop, or `None` to keep the
+            frame's own size.
+        when_smaller: Resize to `short_side` only frames which are smaller.
+        position: Where the crop lies, one of `POSITIONS`.
+        flip: Whether the crop is mirrored left to right.
+    """
+
+    crop: tuple[int, int] | None = None
+    short_side: int | None = None
+    when_smaller: bool = False
+    position: str = "centre"
+    flip: bool = False
+
+    def __post_init__(self):
+        if self.crop is not None:
+            crop = (self.crop, self.crop) if isinstance(self.crop, int) else tuple(self.crop)
+            object.__setattr__(self, "crop", crop)
+            if len(crop) != 2 or min(crop) < 1:
+                raise ValueError(
+                    f"`crop` must be (height, width) in pixels. Received: crop={self.crop!r}"
+                )
+        if self.short_side is not None and self.short_side < 1:
+            raise ValueError(
+                "`short_side` must be a positive number of pixels. "
+                f"Received: short_side={self.short_side!r}"
+            )
+        if self.position not in POSITIONS:
+            raise ValueError(
+                f"`position` must be one of {sorted(POSITIONS)}. "
+                f"Received: position={self.position!r}"
+            )
+
+    def frame_size(self, height, width):
+        """`(height, width)` to which an upright frame of this size is resized."""
+        short = min(height, width)
+        scale = 1.0 if self.short_side is None else self.short_side / short
+        if self.when_smaller:
+            scale = max(1.0, scale)
+        crop = self.crop or (1, 1)
+        scale = max(scale, crop[0] / height, crop[1] / width)
+        return max(crop[0], round(height * scale)), max(crop[1], round(width * scale))
+
+    def window(self, height, width):
+        """`(top, left)` of the crop in a resized frame."""
+        if self.crop is None:
+            return 0, 0
+        down, right = POSITIONS[self.position]
+        return int((height - self.crop[0]) * down), int((width - self.crop[1]) * right)
+
+    def cut(self, pixels):
+        """Crops and mirrors frames which are already resized; no copy.
+
+        Args:
+            pixels: An array `(..., H, W, C)`.
+
+        Returns:
+            A view `(..., crop height, crop width, C)`.
+        """
+        if self.crop is not None:
+            top, left = self.window(*pixels.shape[-3:-1])
+            pixels = pixels[..., top : top + self.crop[0], left : left + self.crop[1], :]
+        return pixels[..., ::-1, :] if self.flip else pixels
+
+
+def training_geometry(
+    crop, short_side, rng, *, when_smaller=False, flip=True, positions=True, multiscale=False
+):
+    """A random crop for training (paper, section 4.2): one of five positions, mirrored or not.
+
+    Args:
+        crop: `(height, width)` of the crop in pixels.
+        short_side: Pixels on the frame's short side before the crop; the paper's 122 for 112.
+        rng: A `numpy.random.Generator`.
+        when_smaller: Read the paper's words literally, "short side to at least 122 when smaller":
+            larger frames keep their size, and the crop shows a smaller part of them. Resizing
+            always, so that training and evaluation see things at one scale, is our choice.
+        flip: Whether to mirror every other clip. Switch it off where left and right are the
+            classes.
+        positions: Whether to use all five positions; otherwise the centre.
+        multiscale: Hara et al.'s multi-scale corner crop instead of `short_side`: the crop is
+            1, 0.841, 0.707, 0.595 or 0.5 of the frame's short side.
+
+    Returns:
+        A `Geometry`.
+    """
+    # Always three draws, in one order: switching one option leaves the other choices as they are.
+    position, mirrored, scale = rng.integers(len(POSITIONS)), rng.random() < 0.5, rng.integers(5)
+    if multiscale:
+        short_side, when_smaller = round(min(crop) / MULTI_SCALES[scale]), False
+    return Geometry(
+        crop=crop,
+        short_side=short_side,
+        when_smaller=when_smaller,
+        position=list(POSITIONS)[position] if positions else "centre",
+        flip=bool(flip and mirrored),
+    )
+
+
+def evaluation_geometry(crop, short_side):
+    """Short side resized, centre crop, nothing random (paper, section 4.2)."""
+    return Geometry(crop=crop, short_side=short_side)
+
+
+def generator(*key):
+    """The random numbers that belong to a key, such as (seed, epoch, position) of a sample.
+
+    Every sample draws from its own generator, so that what it gets depends neither on how many
+    are decoded at once nor on where a training was resumed.
+    """
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(key)))

@@ -1,0 +1,260 @@
+"""One open video file: what can be refused about it, its packets, its frames in display order.
+
+The only file that speaks to PyAV.
+"""
+
+import os
+
+import numpy as np
+
+from keras_stc.data import frame_index
+from keras_stc.data.errors import VideoError
+
+#: Containers without presentation times; FFmpeg guesses them, and guesses wrong with B-frames.
+NO_PRESENTATION_TIMES = {"avi"}
+
+#: Demuxers that take any text for a picture of a terminal, or a list of other files for a video.
+NOT_VIDEO = {"tty", "concat", "hls", "applehttp"}
+
+
+class TimesLie(Exception):
+    """Decoded frames do not carry the times that the packets announced."""
+
+
+class VideoFile:
+    """An open video.
+
+    Args:
+        path: A file, or an `fsspec` URL.
+        threads: Threads to decode with, or `None` for FFmpeg's choice.
+
+    Raises:
+        VideoError: If it cannot be opened, or has no video stream.
+    """
+
+    def __init__(self, path, threads=None):
+        self._av = _import_av()
+        self.path = os.fspath(path)
+        self._threads = threads
+        self._reformatter = self._av.video.reformatter.VideoReformatter()
+        self._reformat_options = {"threads": 1}
+        self._container = self._remote = None
+        self._open()
+
+    def _open(self):
+        av = self._av
+        source = self._source()
+        try:
+            # "file" alone: a playlist in disguise cannot make FFmpeg open anything else.
+            options = {} if self._remote else {"protocol_whitelist": "file"}
+            self._container = av.open(
+                source, options=options, metadata_errors="ignore", timeout=None
+            )
+        except (av.FFmpegError, ValueError, OSError) as error:
+            raise self._error(
+                f"is not a video that FFmpeg can open ({_reason(error)}); expected a file such "
+                "as .mp4, .avi, .mkv or .webm, complete and undamaged"
+            ) from error
+        if NOT_VIDEO & set(self._container.format.name.split(",")):
+            raise self._error("is a text file, not a video; expected a file such as .mp4 or .avi")
+        self._stream = self._video_stream()
+        context = self._stream.codec_context
+        context.thread_type = "AUTO"
+        context.thread_count = self._threads or 0
+
+    def _source(self):
+        if "://" in self.path:
+            if self._remote is None:
+                self._remote = _open_remote(self.path)
+            self._remote.seek(0)
+            return self._remote
+        if os.path.isdir(self.path):
+            raise self._error("is a folder; expected a video file")
+        if not os.path.exists(self.path):
+            raise self._error("does not exist; check the path")
+        if not os.access(self.path, os.R_OK):
+            raise self._error("cannot be read; check its permissions")
+        if not os.path.getsize(self.path):
+            raise self._error("is empty (0 bytes); expected a video: copy or download it again")
+        return "file:" + self.path
+
+    def _video_stream(self):
+        streams = self._container.streams
+        pictures = [s for s in streams.video if not _is_cover(s) and s.codec_context is not None]
+        if not pictures:
+            others = sorted({stream.type for stream in streams}) or ["nothing"]
+            raise self._error(
+                f"has no video stream, only {' and '.join(others)}; expected a file with pictures"
+            )
+        best = streams.best("video")
+        return best if best in pictures else pictures[0]
+
+    @property
+    def codec(self):
+        """FFmpeg's name of the codec, not of the library that decodes it."""
+        codec = self._stream.codec_context.codec
+        return getattr(codec, "canonical_name", codec.name)
+
+    def scan(self):
+        """Reads all packets once, and decodes until the first frame.
+
+        Returns:
+            A pair, the first frame displayed and the `FrameIndex`.
+        """
+        times, keys, durations = [], [], []
+        first = None
+        for packet in self._packets():
+            if not packet.is_discard:  # trimmed by an edit list: decoded, never displayed
+                times.append(packet.pts)
+                keys.append(packet.is_keyframe)
+                durations.append(packet.duration or 0)
+            if first is None:
+                first = next(iter(self._decode(packet)), None)
+        if first is None:
+            first = next(iter(self._decode(None)), None)
+        if first is None or not times:
+            raise self._error(
+                f"has a {self.codec} stream of which no frame decodes; it is truncated or damaged: "
+                "copy or download it again"
+            )
+        return first, self._index(times, keys, durations, first.pts)
+
+    def _index(self, times, keys, durations, first_time):
+        stream, form = self._stream, self._container.format
+        rate = float(stream.guessed_rate or stream.average_rate or frame_index.UNKNOWN_RATE)
+        guessed = NO_PRESENTATION_TIMES & set(form.name.split(",")) or (
+            form.flags & self._av.format.Flags.no_timestamps.value
+        )
+        if guessed or first_time is None or None in times:
+            return frame_index.by_counting(len(times), rate)
+        # Frames that lead an open GOP at the start of a cut file are never displayed.
+        kept = [i for i, time in enumerate(times) if time >= first_time]
+        times, keys = [times[i] for i in kept], [keys[i] for i in kept]
+        last = max(range(len(kept)), key=times.__getitem__)
+        return frame_index.by_time(
+            times, keys, durations[kept[last]], float(stream.time_base), rate
+        )
+
+    def rewind(self):
+        """Back to the first packet. Opening again is exact in every container; seeking is not."""
+        self._container.close()
+        self._open()
+
+    def jump(self, time):
+        """To the key frame at `time`, in time base units. Returns whether that worked."""
+        try:
+            self._container.seek(time, stream=self._stream, backward=True)
+        except self._av.FFmpegError:
+            return False
+        return True
+
+    def decode(self):
+        """Yields all frames from here on, in display order; passes over what is damaged."""
+        for packet in self._packets():
+            yield from self._decode(packet)
+        yield from self._decode(None)
+
+    def _packets(self):
+        try:
+            for packet in self._container.demux(self._stream):
+                if packet.size:  # empty: PyAV's end mark, or AVI's "as before", which shows nothing
+                    yield packet
+        except self._av.FFmpegError:
+            return  # the rest of the file is missing or damaged
+
+    def _decode(self, packet):
+        try:
+            return self._stream.decode(packet)
+        except self._av.FFmpegError:
+            return []
+
+    def to_rgb(self, frame, height, width):
+        """Pixels of a frame, resized: uint8 `(height, width, 3)`."""
+        call = self._reformatter.reformat
+        arguments = {"width": width, "height": height, "format": "rgb24"}
+        arguments["interpolation"] = "BILINEAR"
+        try:
+            try:
+                frame = call(frame, **arguments, **self._reformat_options)
+            except TypeError:  # PyAV without this option scales in one thread anyway
+                self._reformat_options = {}
+                frame = call(frame, **arguments)
+        except (self._av.FFmpegError, ValueError) as error:
+            raise self._error(
+                f"has {frame.format.name} pixels that do not convert to RGB ({_reason(error)}); "
+                "encode it anew as H.264"
+            ) from error
+        return frame.to_ndarray()
+
+    def close(self):
+        if self._container is not None:
+            self._container.close()
+        if self._remote is not None:
+            self._remote.close()
+
+    def _error(self, what):
+        return VideoError(f"{self.path} {what}.")
+
+
+def number(frames, times, first):
+    """Pairs frames with their ordinals.
+
+    Args:
+        frames: Frames in display order.
+        times: Presentation times by ordinal, or `None` to count.
+        first: Ordinal of the key frame where decoding began; frames displayed before it lack
+            what they refer to and are left out.
+
+    Yields:
+        `(ordinal, frame)`, ascending.
+
+    Raises:
+        TimesLie: If a frame has a time that no packet had, or not a later one than the last.
+    """
+    last = -1
+    for count, frame in enumerate(frames):
+        if times is None:
+            yield count, frame
+            continue
+        if frame.pts is None:
+            raise TimesLie
+        if frame.pts < times[0]:
+            continue
+        ordinal = int(np.searchsorted(times, frame.pts))
+        if ordinal <= last or ordinal == len(times) or times[ordinal] != frame.pts:
+            raise TimesLie
+        last = ordinal
+        if ordinal >= first:
+            yield ordinal, frame
+
+
+def _import_av():
+    try:
+        import av
+        import av.format
+        import av.video.reformatter
+    except ImportError as error:
+        raise ImportError("Reading videos needs PyAV: pip install av") from error
+    return av
+
+
+def _open_remote(path):
+    import fsspec
+
+    try:
+        return fsspec.open(path, "rb").open()
+    except Exception as error:
+        raise VideoError(
+            f"{path} cannot be opened ({_reason(error)}); check the address, or copy the file here."
+        ) from error
+
+
+def _is_cover(stream):
+    """Whether a stream is the cover picture of a sound file."""
+    disposition = getattr(stream, "disposition", None)
+    return bool(disposition and disposition.value & 0x400)  # AV_DISPOSITION_ATTACHED_PIC
+
+
+def _reason(error):
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return text.splitlines()[0].rstrip(".")
