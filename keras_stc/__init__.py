@@ -14,10 +14,15 @@ import importlib
 from keras_stc._version import __version__
 from keras_stc.video_config import VideoConfig
 
-_SUBMODULES = ("data", "layers", "models", "weights")
+_SUBMODULES = ("data", "layers", "models", "training", "weights")
 
 #: Public name -> the module it lives in.
 _PUBLIC = {
+    "Evaluation": "keras_stc.evaluation",
+    "evaluate_videos": "keras_stc.evaluation",
+    "VideoPrediction": "keras_stc.predict",
+    "predict_video": "keras_stc.predict",
+    "load_model": "keras_stc.training.run",
     **{name: "keras_stc.models" for name in ("VideoModel", "create_model", "list_models")},
     **{
         f"{family}{depth}": "keras_stc.models"

@@ -1,0 +1,59 @@
+"""What every command prints with: quiet starts, tables, JSON, progress bars."""
+
+import contextlib
+import json
+import os
+import sys
+import tempfile
+
+
+@contextlib.contextmanager
+def quiet_start():
+    """Keeps TensorFlow's start-up chatter from the terminal; shows it if the start fails.
+
+    TensorFlow writes part of it before its log level counts, so the file descriptor is redirected.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+    sys.stderr.flush()
+    saved = os.dup(2)
+    with tempfile.TemporaryFile() as chatter:
+        os.dup2(chatter.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            sys.stderr.flush()
+            chatter.seek(0)
+            os.write(saved, chatter.read())
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(saved, 2)
+            os.close(saved)
+
+
+def print_json(value):
+    print(json.dumps(value, indent=1))
+
+
+def print_table(columns, rows):
+    """Columns aligned; numbers, which come as text, to the right."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for i, column in enumerate(columns):
+        numeric = all(row[i].replace(".", "").isdigit() for row in rows if row[i])
+        table.add_column(column, justify="right" if numeric else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    console = Console()
+    # A file or a pipe has no width to fit.
+    Console(width=None if console.is_terminal else 200, highlight=False).print(table)
+
+
+def progress_bar(total, unit, arguments):
+    """A bar on standard error; none for machines."""
+    from tqdm import tqdm
+
+    return tqdm(total=total, unit=unit, disable=True if arguments.json else None, leave=False)

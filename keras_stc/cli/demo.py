@@ -1,0 +1,5 @@
+"""`keras-stc demo`."""
+
+
+def register(commands, common):
+    pass

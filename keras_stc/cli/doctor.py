@@ -1,0 +1,130 @@
+"""`keras-stc doctor`: what this machine has, what is missing and the line that installs it."""
+
+import importlib
+import importlib.metadata
+import os
+import platform
+import shutil
+import sys
+
+from keras_stc._version import __version__
+from keras_stc.cli.console import print_json
+
+#: Codecs of the data sets and of what cameras and browsers write.
+CODECS = ("mpeg4", "h264", "hevc", "vp8", "vp9", "av1")
+
+#: Package -> (what it is for, the line that installs it).
+OPTIONAL = {
+    "tensorflow_io": (
+        "decoding inside the TensorFlow graph (TensorFlow 2.16 only)",
+        "pip install 'keras-stc[tfio]' 'tensorflow==2.16.2'",
+    ),
+    "matplotlib": ("pictures", "pip install 'keras-stc[plots]'"),
+}
+
+
+def register(commands, common):
+    command = commands.add_parser(
+        "doctor",
+        parents=[common],
+        help="what this machine has and what is missing",
+        description="Reports the backend, devices, decoders and optional packages.",
+    )
+    command.set_defaults(run=run)
+
+
+def run(arguments):
+    report = examine()
+    if arguments.json:
+        print_json(report)
+    else:
+        for section, entries in report.items():
+            if section == "missing":
+                continue
+            print(section)
+            for name, value in entries.items():
+                print(f"  {name:14s} {value}")
+        print("missing" if report["missing"] else "nothing is missing")
+        for line in report["missing"]:
+            print(f"  {line}")
+    return 1 if "av" in report["problems"] or "backend" in report["problems"] else 0
+
+
+def examine():
+    """Everything this machine has, as a dictionary of sections."""
+    problems, missing = {}, []
+    decoders = {}
+    try:
+        import av
+        import av.codec
+
+        decoders["PyAV"] = f"{av.__version__} (FFmpeg's libavcodec {_dots(av, 'libavcodec')})"
+        lacking = [name for name in CODECS if not _has_codec(av, name)]
+        decoders["codecs"] = ", ".join(name for name in CODECS if name not in lacking)
+        if lacking:
+            missing.append(f"codecs {', '.join(lacking)}: pip install --upgrade av")
+    except ImportError as error:
+        problems["av"] = str(error)
+        missing.append("PyAV, which reads videos: pip install av")
+    optional = {}
+    for name, (purpose, line) in OPTIONAL.items():
+        try:
+            optional[name] = importlib.metadata.version(name.replace("_", "-"))
+        except importlib.metadata.PackageNotFoundError:
+            optional[name] = "not installed"
+            missing.append(f"{name}, for {purpose}: {line}")
+    backend, devices = _backend(problems, missing)
+    return {
+        "machine": {
+            "python": sys.version.split()[0],
+            "system": f"{platform.system()} {platform.machine()}",
+            "cores": len(os.sched_getaffinity(0))
+            if hasattr(os, "sched_getaffinity")
+            else os.cpu_count(),
+            "free disk": f"{shutil.disk_usage('.').free / 1e9:.0f} GB here",
+        },
+        "packages": {"keras-stc": __version__, **backend, **optional},
+        "devices": devices,
+        "decoders": decoders,
+        "problems": problems,
+        "missing": missing,
+    }
+
+
+def _backend(problems, missing):
+    import keras
+
+    name = keras.backend.backend()
+    packages = {"keras": keras.__version__, "backend": name}
+    try:
+        packages[name] = importlib.import_module(name).__version__
+        gpus = keras.distribution.list_devices("gpu") if name != "torch" else _torch_gpus()
+    except Exception as error:  # A broken driver raises anything.
+        problems["backend"] = f"{type(error).__name__}: {error}"
+        return packages, {"GPUs": "unknown"}
+    if not gpus:
+        line = {
+            "tensorflow": "pip install 'tensorflow[and-cuda]'",
+            "jax": "pip install 'jax[cuda13]'",
+            "torch": "see pytorch.org for the CUDA build",
+        }[name]
+        missing.append(f"a GPU for {name} (with an NVIDIA card: {line})")
+    return packages, {"GPUs": ", ".join(gpus) or "none: training runs on the CPU"}
+
+
+def _torch_gpus():
+    import torch
+
+    return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+
+
+def _has_codec(av, name):
+    try:
+        av.codec.Codec(name, "r")
+    except ValueError:
+        return False
+    return True
+
+
+def _dots(av, library):
+    return ".".join(map(str, av.library_versions[library]))

@@ -1,0 +1,56 @@
+"""Parses the command line, runs the command and turns what goes wrong into one sentence."""
+
+import argparse
+import sys
+
+from keras_stc._version import __version__
+from keras_stc.cli import demo, doctor, models, predict, train
+from keras_stc.cli.console import quiet_start
+
+COMMANDS = (models, predict, train, doctor, demo)
+
+
+def main(argv=None):
+    """Runs `keras-stc`; returns the exit status, 0 only on success."""
+    arguments = parser().parse_args(argv)
+    try:
+        with quiet_start():
+            import keras  # noqa: F401
+        return arguments.run(arguments) or 0
+    except KeyboardInterrupt:
+        print("\nkeras-stc: stopped by you", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        return 1
+    except Exception as error:
+        if arguments.debug:
+            raise
+        print(f"keras-stc: error: {sentence(error)}", file=sys.stderr)
+        return 1
+
+
+def parser():
+    root = argparse.ArgumentParser(
+        prog="keras-stc", description="Action classification in videos with Keras 3."
+    )
+    root.add_argument("--version", action="version", version=f"keras-stc {__version__}")
+    commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--json", action="store_true", help="print one JSON document, for machines")
+    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    for module in COMMANDS:
+        module.register(commands, common)
+    return root
+
+
+def sentence(error):
+    """What went wrong, on one line; with the error's type where it was not meant for users."""
+    text = " ".join(str(error).split())
+    if isinstance(error, MemoryError):
+        return "There is not enough memory: choose a smaller --batch-size or --size."
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror}"
+    if isinstance(error, (ValueError, RuntimeError, ImportError)) and text:
+        return text
+    return f"{type(error).__name__}: {text} (--debug shows where)"

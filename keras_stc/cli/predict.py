@@ -1,0 +1,84 @@
+"""`keras-stc predict`: files to labels."""
+
+import dataclasses
+import sys
+
+from keras_stc.cli.console import print_json, progress_bar
+
+
+def register(commands, common):
+    command = commands.add_parser(
+        "predict",
+        parents=[common],
+        help="what videos show",
+        description="Classifies whole videos: all their clips, probabilities averaged.",
+    )
+    command.add_argument("files", nargs="+", metavar="FILE", help="a video")
+    command.add_argument("--model", required=True, help="a run folder or a .keras file")
+    command.add_argument("--checkpoint", choices=("last", "best"), default="last")
+    command.add_argument("--top", type=int, default=5, help="classes to print (5)")
+    command.add_argument("--timeline", action="store_true", help="also what each clip shows")
+    command.add_argument("--batch-size", type=int, default=8, help="clips at a time (8)")
+    command.add_argument("--max-clips", type=int, help="most clips of a video, spread evenly (all)")
+    command.set_defaults(run=run)
+
+
+def run(arguments):
+    from keras_stc.data import VideoError
+    from keras_stc.predict import model_config, predict_video
+    from keras_stc.training.run import load_model
+
+    if arguments.top < 1:
+        raise ValueError(f"--top must be at least 1. Received: {arguments.top}")
+    model = load_model(arguments.model, arguments.checkpoint)
+    model_config(model)
+    results, failures = [], {}
+    with progress_bar(len(arguments.files), "video", arguments) as bar:
+        for path in arguments.files:
+            try:
+                prediction = predict_video(
+                    model, path, arguments.batch_size, max_clips=arguments.max_clips
+                )
+            except VideoError as error:
+                failures[path] = str(error)
+            else:
+                results.append(_result(prediction, arguments))
+                if not arguments.json:
+                    bar.clear()
+                    _show(results[-1])
+            bar.update()
+    if arguments.json:
+        print_json({"model": arguments.model, "videos": results, "failures": failures})
+    if failures:
+        print(
+            f"keras-stc: {len(failures)} of {len(arguments.files)} videos could not be used:",
+            *(f"  {reason}" for reason in failures.values()),
+            sep="\n",
+            file=sys.stderr,
+        )
+        return 1
+
+
+def _result(prediction, arguments):
+    result = {
+        "path": prediction.path,
+        "clips": len(prediction.clip_probabilities),
+        "top": [
+            {"label": label, "probability": probability}
+            for label, probability in prediction.top(arguments.top)
+        ],
+    }
+    if arguments.timeline:
+        result["timeline"] = [dataclasses.asdict(clip) for clip in prediction.timeline]
+    return result
+
+
+def _show(result):
+    print(result["path"])
+    for row in result["top"]:
+        print(f"  {row['probability']:6.1%}  {row['label']}")
+    for clip in result.get("timeline", ()):
+        print(
+            f"  {clip['start']:8.2f} s - {clip['end']:7.2f} s  "
+            f"{clip['probability']:6.1%}  {clip['label']}"
+        )

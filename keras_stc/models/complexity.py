@@ -1,0 +1,89 @@
+"""Parameters and multiply-accumulates of a built model, and the zoo's table of them.
+
+`python -m keras_stc.models.complexity` rebuilds `complexity.json` from built models.
+"""
+
+import functools
+import json
+import math
+import pathlib
+
+import keras
+
+CACHE = pathlib.Path(__file__).with_name("complexity.json")
+
+#: Clip lengths the table shows (paper, section 4.2).
+CLIP_LENGTHS = (16, 32)
+
+
+def count_parameters(model):
+    """Trainable parameters of a model; BN's moving statistics do not count."""
+    return sum(math.prod(variable.shape) for variable in model.trainable_variables)
+
+
+def count_macs(model):
+    """Multiply-accumulates of one clip: convolutions and dense layers, nothing else.
+
+    FLOPs are twice that.
+
+    Args:
+        model: A functional model whose input shape is fixed.
+
+    Returns:
+        Integer.
+
+    Raises:
+        ValueError: If the size of a feature map is unknown.
+    """
+    total = 0
+    for layer in model.layers:
+        for variable in layer.weights:
+            if not variable.path.endswith("kernel"):
+                continue
+            # A sub-layer, such as a dense layer of an STC block, runs once a clip.
+            own = variable is getattr(layer, "kernel", None)
+            positions = layer.output.shape[1:-1] if own else ()
+            if None in positions:
+                raise ValueError(
+                    "`model` must have a fixed input shape for its multiply-accumulates to be "
+                    f"counted. Received: input_shape={model.input_shape}"
+                )
+            total += math.prod(positions) * math.prod(variable.shape)
+    return total
+
+
+@functools.cache
+def zoo_complexity():
+    """`{name: {"parameters": {key: count}, "macs": {key: count}}}`, from `complexity.json`.
+
+    Counted on models with 400 classes and clips of 112x112 pixels. A key is the clip's length in
+    frames, `"16"`; for networks with STC blocks with their placement, `"block-16"`.
+    """
+    return json.loads(CACHE.read_text())
+
+
+def measure(name):
+    """One entry of the table, from built models."""
+    from keras_stc.models.configs import VARIANTS
+    from keras_stc.models.zoo import create_model
+
+    placements = ("block", "stage") if VARIANTS[name].stc else ("block",)
+    entry = {"parameters": {}, "macs": {}}
+    for placement in placements:
+        for frames in CLIP_LENGTHS:
+            keras.backend.clear_session()
+            model = create_model(name, input_shape=(frames, 112, 112, 3), stc_placement=placement)
+            key = f"{placement}-{frames}" if VARIANTS[name].stc else f"{frames}"
+            entry["parameters"][key] = count_parameters(model)
+            entry["macs"][key] = count_macs(model)
+    return entry
+
+
+if __name__ == "__main__":
+    from keras_stc.models.configs import VARIANTS
+
+    table = {}
+    for variant in VARIANTS:
+        table[variant] = measure(variant)
+        print(variant, table[variant], flush=True)
+    CACHE.write_text(json.dumps(table, indent=1) + "\n")

@@ -1,0 +1,144 @@
+"""A file to labels: all clips of a video, their probabilities averaged."""
+
+import dataclasses
+import os
+
+import keras
+import numpy as np
+
+
+@dataclasses.dataclass(frozen=True)
+class ClipPrediction:
+    """What one clip of a video shows.
+
+    Attributes:
+        start: Of the clip, in seconds.
+        end: Of the clip, in seconds.
+        label: Name of the most probable class.
+        probability: Its probability.
+    """
+
+    start: float
+    end: float
+    label: str
+    probability: float
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoPrediction:
+    """What a video shows.
+
+    Attributes:
+        path: Path of the video.
+        class_names: Names of the classes.
+        clip_probabilities: Array `(N, classes)`, a row for each clip.
+        clip_times: Array `(N, 2)`: start and end of each clip in seconds.
+    """
+
+    path: str
+    class_names: tuple
+    clip_probabilities: np.ndarray
+    clip_times: np.ndarray
+
+    @property
+    def probabilities(self):
+        """Array `(classes,)`: the mean over the clips (paper, section 4.2)."""
+        return self.clip_probabilities.mean(axis=0)
+
+    def top(self, k=5):
+        """The `k` most probable classes as `[(name, probability), ...]`, best first."""
+        probabilities = self.probabilities
+        best = np.argsort(-probabilities, kind="stable")[:k]
+        return [(self.class_names[i], float(probabilities[i])) for i in best]
+
+    @property
+    def timeline(self):
+        """A `ClipPrediction` for each clip, in the order of time."""
+        best = self.clip_probabilities.argmax(axis=1)
+        return [
+            ClipPrediction(float(start), float(end), self.class_names[label], float(row[label]))
+            for (start, end), label, row in zip(
+                self.clip_times, best, self.clip_probabilities, strict=True
+            )
+        ]
+
+
+def predict_video(model, video, batch_size=8, max_clips=None):
+    """Classifies a whole video.
+
+    Non-overlapping clips cover it from start to end, each cropped at its centre; their softmax
+    probabilities are averaged (paper, section 4.2). Memory holds one batch of clips at a time.
+
+    Example:
+
+    ```python
+    model = keras_stc.load_model("runs/a")
+    keras_stc.predict_video(model, "x.mp4").top(5)
+    ```
+
+    Args:
+        model: A `keras_stc.VideoModel` with a classifier.
+        video: Path of a video.
+        batch_size: Clips in a batch.
+        max_clips: Most clips to look at, spread evenly; `None` for all.
+
+    Returns:
+        A `VideoPrediction`.
+
+    Raises:
+        ValueError: If the model carries no `video_config` or has no classifier.
+        VideoError: If the video cannot be read.
+    """
+    from keras_stc.data import video_clips
+
+    config = model_config(model)
+    probabilities, times = [], []
+    for batch in video_clips(video, config, batch_size=batch_size, max_clips=max_clips):
+        probabilities.append(classify(model, batch.clips))
+        times.append(np.stack([batch.start, batch.end], axis=1))
+    return VideoPrediction(
+        path=os.fspath(video),
+        class_names=class_names(model),
+        clip_probabilities=np.concatenate(probabilities),
+        clip_times=np.concatenate(times),
+    )
+
+
+def classify(model, clips):
+    """Softmax probabilities of a batch of clips, whatever the model's classifier puts out.
+
+    Args:
+        model: A `keras_stc.VideoModel` with a classifier.
+        clips: `(B, T, H, W, 3)`, RGB 0-255.
+
+    Returns:
+        float32 array `(B, classes)`.
+    """
+    outputs = np.asarray(model.predict_on_batch(clips), dtype="float32")
+    if getattr(model.layers[-1], "activation", None) is keras.activations.softmax:
+        return outputs
+    # Logits: the softmax in a form that does not overflow.
+    outputs = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
+    return outputs / outputs.sum(axis=-1, keepdims=True)
+
+
+def model_config(model):
+    """The `video_config` of a model that can classify, or a `ValueError` that says what lacks."""
+    config = getattr(model, "video_config", None)
+    if config is None:
+        raise ValueError(
+            "`model` must carry a video_config, which says how to feed it; models that keras_stc "
+            f"builds do. Received: a {type(model).__name__} without one"
+        )
+    if len(model.output_shape) != 2:
+        raise ValueError(
+            "`model` must have a classifier (include_top=True). "
+            f"Received: a model with outputs of shape {model.output_shape}"
+        )
+    return config
+
+
+def class_names(model):
+    """Names of a model's classes; numbers where it carries none."""
+    names = model.video_config.class_names
+    return names or tuple(f"class {i}" for i in range(model.output_shape[-1]))

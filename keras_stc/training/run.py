@@ -1,0 +1,194 @@
+"""A run folder: what a training leaves behind, and what a killed one goes on from.
+
+    runs/a/config.json               architecture, video_config, recipe, seed, data
+    runs/a/state.json                epochs done, history, and which state file belongs to them
+    runs/a/state-0007.weights.h5     weights and optimizer after epoch 7
+    runs/a/history.csv               one row an epoch
+    runs/a/best.keras                weights of the epoch with the best validation accuracy
+    runs/a/model.keras               weights of the last epoch, once training is over
+
+Files are written beside their place and moved there, so that none is ever half there.
+"""
+
+import contextlib
+import csv
+import io
+import json
+import os
+import pathlib
+
+import keras
+
+from keras_stc.models.video_model import VideoModel
+
+
+class RunError(ValueError):
+    """One sentence about a run folder that cannot be used."""
+
+
+class Run:
+    """The files of one training run.
+
+    Args:
+        folder: Path of the run folder; it need not exist.
+    """
+
+    def __init__(self, folder):
+        self.folder = pathlib.Path(folder)
+        self.config_path = self.folder / "config.json"
+        self.state_path = self.folder / "state.json"
+        self.history_path = self.folder / "history.csv"
+        self.model_path = self.folder / "model.keras"
+        self.best_path = self.folder / "best.keras"
+
+    def open(self, config):
+        """Makes the folder, or checks that it was started with the same configuration.
+
+        Raises:
+            RunError: If it was started with another one, or the folder cannot be written.
+        """
+        config = json.loads(json.dumps(config))
+        if self.config_path.exists():
+            different = _differences(_read_json(self.config_path), config)
+            if different:
+                raise RunError(
+                    f"{self.folder} holds a run with other settings ({'; '.join(different)}): "
+                    "repeat its command line to go on with it, or choose another --out."
+                )
+            return
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RunError(
+                f"The run folder {self.folder} cannot be made: {error.strerror}. "
+                "Choose another --out."
+            ) from error
+        write_atomically(self.config_path, json.dumps(config, indent=1) + "\n")
+
+    def state(self):
+        """`{"epoch": epochs done, "history": [...], ...}`; `{}` before the first epoch ended."""
+        return _read_json(self.state_path) if self.state_path.exists() else {}
+
+    def save(self, model, state):
+        """Keeps the weights, the optimizer and `state`; the previous ones until these are safe."""
+        name = f"state-{state['epoch']:04d}.weights.h5"
+        with atomic_path(self.folder / name) as path:
+            model.save_weights(path)
+        write_atomically(self.state_path, json.dumps({**state, "file": name}, indent=1) + "\n")
+        write_atomically(self.history_path, _csv(state["history"]))
+        for old in self.folder.glob("state-*.weights.h5"):
+            if old.name != name:
+                old.unlink()
+
+    def restore(self, model, state):
+        """Loads weights and optimizer into a compiled model with a built optimizer."""
+        model.load_weights(self.folder / state["file"])
+
+    def save_model(self, model, path):
+        """Writes a `.keras` file without the optimizer."""
+        clean = VideoModel.from_config(model.get_config())
+        clean.set_weights(model.get_weights())
+        with atomic_path(path) as temporary:
+            clean.save(temporary)
+
+
+def load_model(source, checkpoint="last"):
+    """A trained model with its `video_config`.
+
+    Example:
+
+    ```python
+    model = keras_stc.load_model("runs/a")
+    keras_stc.predict_video(model, "x.mp4").top(5)
+    ```
+
+    Args:
+        source: A run folder or a `.keras` file.
+        checkpoint: Of a run folder: `"last"` epoch or `"best"` on the validation videos.
+
+    Returns:
+        A `keras_stc.VideoModel`.
+
+    Raises:
+        RunError: If there is no such model.
+    """
+    if checkpoint not in ("last", "best"):
+        raise RunError(
+            f'`checkpoint` must be "last" or "best". Received: checkpoint={checkpoint!r}'
+        )
+    path = pathlib.Path(source)
+    if path.is_dir():
+        run = Run(path)
+        if not run.config_path.exists():
+            raise RunError(f"{path} is no run folder: it has no config.json.")
+        path = run.model_path if checkpoint == "last" else run.best_path
+        if not path.exists() and checkpoint == "last" and run.state():
+            raise RunError(
+                f"The run in {run.folder} is not finished ({run.state()['epoch']} epochs done): "
+                "repeat its command line to go on, or use its best checkpoint."
+            )
+    if not path.exists():
+        raise RunError(f"The model {path} does not exist: give a run folder or a .keras file.")
+    try:
+        model = keras.models.load_model(path)
+    except Exception as error:  # Keras raises many types for a file that is not its own.
+        raise RunError(f"{path} is no model that Keras can load: {_first_line(error)}") from error
+    if not isinstance(model, VideoModel):
+        raise RunError(
+            f"{path} carries no video_config, so nobody can say how to feed it: save a model that "
+            "keras_stc built."
+        )
+    return model
+
+
+@contextlib.contextmanager
+def atomic_path(path):
+    """A path of the same ending beside `path`; moved there if the block ends without an error."""
+    path = pathlib.Path(path)
+    temporary = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_atomically(path, text):
+    with atomic_path(path) as temporary:
+        temporary.write_text(text)
+
+
+def _read_json(path):
+    try:
+        return json.loads(path.read_text())
+    except (OSError, json.JSONDecodeError) as error:
+        raise RunError(f"{path} cannot be read as JSON: {_first_line(error)}") from error
+
+
+def _csv(rows):
+    buffer = io.StringIO()
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(buffer, names)
+    writer.writeheader()
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def _differences(old, new, prefix=""):
+    found = []
+    for key in sorted({*old, *new}):
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            found += _differences(before, after, f"{prefix}{key}.")
+        elif before != after:
+            found.append(f"{prefix}{key}: {_short(before)} there, {_short(after)} now")
+    return found
+
+
+def _short(value):
+    text = json.dumps(value)
+    return text if len(text) < 60 else text[:57] + "..."
+
+
+def _first_line(error):
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
