@@ -93,6 +93,7 @@ def train(model, videos, recipe, out, validation=None, seed=0, data=None, verbos
                 epochs=recipe.epochs,
                 initial_epoch=state["epoch"],
                 callbacks=callbacks,
+                shuffle=False,
                 verbose=verbose,
             )
         except Exception as error:

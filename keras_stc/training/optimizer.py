@@ -30,7 +30,10 @@ class SGD(keras.optimizers.SGD):
         self.l2 = l2
 
     def update_step(self, gradient, variable, learning_rate):
-        if self.l2 and variable.path.endswith("kernel"):
+        # TensorFlow hands over its own variable, which has no path. The penalty belongs here and
+        # not before, where each replica would add it to a gradient that is then summed.
+        path = self._trainable_variables[self._get_variable_index(variable)].path
+        if self.l2 and path.endswith("kernel"):
             gradient = gradient + ops.cast(variable, gradient.dtype) * self.l2
         super().update_step(gradient, variable, learning_rate)
 
