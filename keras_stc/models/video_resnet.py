@@ -118,6 +118,8 @@ def VideoResNet(
     if input_tensor is not None:
         inputs = keras.utils.get_source_inputs(input_tensor)
         inputs = inputs[0] if len(inputs) == 1 else inputs
+        if not isinstance(inputs, list) and len(inputs.shape) == 5:
+            config = fit_video_config(config, inputs, config)
     architecture = {
         "name": variant,
         "include_top": include_top,

@@ -1,0 +1,258 @@
+"""One table of models: names, shapes, round trips, and what bad arguments get."""
+
+import inspect
+
+import keras
+import numpy as np
+import pytest
+
+import keras_stc
+from keras_stc.models.complexity import count_macs, count_parameters, zoo_complexity
+from keras_stc.models.configs import VARIANTS
+
+CLIP = (4, 32, 32, 3)
+
+
+def clips(count=2, shape=CLIP, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (count, *shape), dtype="uint8")
+
+
+def predict(model, x):
+    return np.asarray(model.predict(x, verbose=0))
+
+
+def test_every_constructor_of_the_contract_is_public():
+    contract = {
+        *(f"ResNet3D{depth}" for depth in (18, 34, 50, 101, 152)),
+        *(f"ResNeXt3D{depth}" for depth in (50, 101)),
+        *(f"STCResNet{depth}" for depth in (18, 34, 50, 101, 152)),
+        *(f"STCResNeXt{depth}" for depth in (50, 101)),
+    }
+    assert contract == {spec.constructor for spec in VARIANTS.values()}
+    for name in contract:
+        constructor = getattr(keras_stc, name)
+        assert constructor.__name__ == name
+        parameters = inspect.signature(constructor).parameters
+        assert list(parameters)[:8] == [
+            *["include_top", "weights", "input_tensor", "input_shape"],
+            *["pooling", "classes", "classifier_activation", "name"],
+        ]
+        assert parameters["classes"].default == 400
+        assert parameters["stc_placement"].kind is inspect.Parameter.KEYWORD_ONLY
+
+
+@pytest.mark.parametrize("name", ["stc_resnet18", "resnext3d50"])
+def test_forward_save_and_load(name, tmp_path):
+    model = keras_stc.create_model(name, classes=5, input_shape=CLIP)
+    model.video_config = model.video_config.replace(stride=3, class_names=tuple("abcde"))
+    x = clips()
+    want = predict(model, x)
+    assert want.shape == (2, 5)
+    np.testing.assert_allclose(want.sum(axis=1), 1, rtol=1e-5)
+
+    model.save(tmp_path / "m.keras")
+    again = keras.models.load_model(tmp_path / "m.keras")
+    assert again.video_config == model.video_config
+    assert again.architecture == model.architecture
+    np.testing.assert_array_equal(predict(again, x), want)
+
+    model.save_weights(tmp_path / "m.weights.h5")
+    fresh = keras_stc.create_model(
+        name, classes=5, input_shape=CLIP, weights=tmp_path / "m.weights.h5"
+    )
+    np.testing.assert_array_equal(predict(fresh, x), want)
+    rebuilt = keras_stc.create_model(**model.architecture)
+    rebuilt.load_weights(tmp_path / "m.weights.h5")
+    np.testing.assert_array_equal(predict(rebuilt, x), want)
+
+
+def test_normalisation_is_part_of_the_model():
+    """A clip of the mean colour is zero behind the first layer, whatever its type."""
+    model = keras_stc.ResNet3D18(include_top=False, input_shape=CLIP)
+    inner = keras.Model(model.input, model.get_layer("normalization").output)
+    mean = np.array([114.7748, 107.7354, 99.4750])
+    np.testing.assert_allclose(predict(inner, np.tile(mean, (1, 4, 32, 32, 1))), 0, atol=1e-4)
+    config = keras_stc.VideoConfig(mean=(127.5,) * 3, std=(127.5,) * 3)
+    model = keras_stc.ResNet3D18(include_top=False, input_shape=CLIP, video_config=config)
+    inner = keras.Model(model.input, model.get_layer("normalization").output)
+    x = clips(1)
+    np.testing.assert_allclose(predict(inner, x), x / 127.5 - 1, atol=1e-6)
+
+
+def test_without_top_and_pooling():
+    arguments = {"include_top": False, "input_shape": (16, 64, 48, 3)}
+    features = keras_stc.ResNet3D18(**arguments)
+    assert features.output_shape == (None, 1, 2, 2, 512)
+    x = clips(1, (16, 64, 48, 3))
+    for pooling, reduce in (("avg", np.mean), ("max", np.max)):
+        pooled = keras_stc.ResNet3D18(**arguments, pooling=pooling)
+        pooled.set_weights(features.get_weights())
+        np.testing.assert_allclose(
+            predict(pooled, x), reduce(predict(features, x), axis=(1, 2, 3)), rtol=1e-4, atol=1e-5
+        )
+
+
+def test_logits_and_softmax():
+    logits = keras_stc.ResNet3D18(classes=4, input_shape=CLIP, classifier_activation=None)
+    softmax = keras_stc.ResNet3D18(classes=4, input_shape=CLIP)
+    softmax.set_weights(logits.get_weights())
+    exponential = np.exp(predict(logits, clips()))
+    np.testing.assert_allclose(
+        predict(softmax, clips()), exponential / exponential.sum(axis=1, keepdims=True), rtol=1e-4
+    )
+
+
+def test_input_tensor_behind_other_layers(tmp_path):
+    small = keras.Input((4, 16, 16, 3))
+    model = keras_stc.STCResNet18(
+        classes=2, input_tensor=keras.layers.UpSampling3D((1, 2, 2))(small)
+    )
+    assert model.input_shape == (None, 4, 16, 16, 3)
+    model.save(tmp_path / "m.keras")
+    x = clips(1, (4, 16, 16, 3))
+    again = keras.models.load_model(tmp_path / "m.keras")
+    np.testing.assert_array_equal(predict(again, x), predict(model, x))
+
+
+def test_input_tensor_of_a_clip():
+    clip = keras.Input(CLIP)
+    assert keras_stc.STCResNet18(classes=2, input_tensor=clip).input is clip
+
+
+def test_networks_without_stc_take_clips_of_any_length():
+    model = keras_stc.ResNet3D18(classes=2, input_shape=(None, None, None, 3))
+    assert predict(model, clips(1, (5, 40, 33, 3))).shape == (1, 2)
+
+
+def test_layer_names():
+    model = keras_stc.STCResNet50(classes=2, input_shape=CLIP)
+    names = {layer.name for layer in model.layers}
+    assert {
+        *("clip", "normalization", "conv1", "conv1_bn", "pool1", "avg_pool", "predictions"),
+        *("layer3_block6_conv2", "layer3_block6_bn3", "layer3_block6_stc", "layer3_block6_out"),
+        *("layer2_block1_shortcut_conv", "layer2_block1_shortcut_bn"),
+    } <= names
+    assert not [name for name in names if name.rsplit("_", 1)[-1].isdigit()]
+
+
+def test_placement_branches_and_stems_change_the_network():
+    def stc_layers(**arguments):
+        model = keras_stc.STCResNet18(classes=2, input_shape=CLIP, **arguments)
+        return [layer for layer in model.layers if isinstance(layer, keras_stc.layers.STCBlock)]
+
+    assert len(stc_layers()) == 8
+    assert [layer.name for layer in stc_layers(stc_placement="stage")] == [
+        f"layer{stage}_stc" for stage in (1, 2, 3, 4)
+    ]
+    assert {layer.branches for layer in stc_layers(stc_branches=("spatial",))} == {("spatial",)}
+    model = keras_stc.ResNet3D18(input_shape=(16, 112, 112, 3), stem="table1")
+    assert model.get_layer("conv1").output.shape == (None, 8, 56, 56, 64)
+    assert model.get_layer("pool1").output.shape == (None, 8, 56, 56, 64)
+
+
+def test_batch_norm_constants():
+    model = keras_stc.ResNet3D18(classes=2, input_shape=CLIP)
+    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
+    assert {(layer.epsilon, layer.momentum) for layer in norms} == {(1e-5, 0.9)}
+
+
+@pytest.mark.parametrize("name", ["resnet3d18", "stc_resnet18", "stc_resnet50", "resnext3d50"])
+def test_zoo_table_is_what_built_models_count(name):
+    """Rebuild the table with `python -m keras_stc.models.complexity`."""
+    entry = zoo_complexity()[name]
+    for placement in ("block", "stage") if VARIANTS[name].stc else ("block",):
+        model = keras_stc.create_model(name, stc_placement=placement)
+        key = f"{placement}-16" if VARIANTS[name].stc else "16"
+        assert entry["parameters"][key] == count_parameters(model)
+        assert entry["macs"][key] == count_macs(model)
+
+
+def test_zoo_table_is_complete():
+    assert list(zoo_complexity()) == list(VARIANTS)
+
+
+def test_zoo_table_agrees_with_the_paper_notes():
+    """Figures worked out by hand from the architecture: millions, and 10^9 MAC."""
+    table = zoo_complexity()
+
+    def figure(name, kind, key):
+        unit = 1e6 if kind == "parameters" else 1e9
+        return round(table[name][kind][key] / unit, 2)
+
+    for base, stc, parameters, macs, stage, block in [
+        ("resnet3d18", "stc_resnet18", 33.41, (8.31, 16.62), (33.97, 34.88), (34.53, 36.35)),
+        ("resnet3d50", "stc_resnet50", 47.02, (10.07, 20.14), (55.97, 70.53), (81.63, 139.70)),
+        ("resnet3d101", "stc_resnet101", 86.06, (13.89, 27.78), (95.02, 109.57), (156.38, 276.85)),
+        ("resnext3d101", "stc_resnext101", 48.34, (9.57, 19.13), (57.30, 71.85), (118.65, 239.12)),
+    ]:
+        assert figure(base, "parameters", "16") == parameters
+        assert (figure(base, "macs", "16"), figure(base, "macs", "32")) == macs
+        for placement, want in (("stage", stage), ("block", block)):
+            got = tuple(figure(stc, "parameters", f"{placement}-{t}") for t in (16, 32))
+            assert got == want
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"input_shape": (None, 112, 112, 3)}, "must fix the number of frames"),
+        ({"input_shape": (16, 31, 112, 3)}, "at least 32 pixels"),
+        ({"input_shape": (3, 16, 112, 112)}, "Channels come last"),
+        ({"input_shape": (112, 112, 3)}, "(frames, height, width, 3)"),
+        ({"input_shape": (0, 112, 112, 3)}, "at least one frame"),
+        ({"reduction_ratio": 3}, "`reduction_ratio` must divide"),
+        ({"reduction_ratio": 128}, "`reduction_ratio` must divide"),
+        ({"stc_placement": "unit"}, "`stc_placement` must be one of"),
+        ({"stc_branches": ("time",)}, "`branches` must be"),
+        ({"shortcut": "identity"}, "`shortcut` must be one of"),
+        ({"stem": "resnet"}, "`stem` must be one of"),
+        ({"classes": 0}, "`classes` must be a positive integer"),
+        ({"include_top": False, "pooling": "mean"}, "`pooling` must be"),
+        ({"input_tensor": np.zeros((1, 16, 112, 112, 3))}, "must be a Keras tensor"),
+        ({"weights": "kinetics400"}, "is not published for stc_resnet18"),
+        ({"weights": "nowhere/x.weights.h5"}, "does not exist"),
+    ],
+)
+def test_bad_arguments_get_a_sentence(arguments, words):
+    with pytest.raises(ValueError) as caught:
+        keras_stc.STCResNet18(**arguments)
+    message = str(caught.value)
+    assert words in message and "\n" not in message
+
+
+def test_channels_first_is_refused():
+    keras.config.set_image_data_format("channels_first")
+    try:
+        with pytest.raises(ValueError, match="channels last"):
+            keras_stc.STCResNet18()
+    finally:
+        keras.config.set_image_data_format("channels_last")
+
+
+def test_unknown_model_names_the_close_ones():
+    with pytest.raises(ValueError, match="Did you mean 'stc_resnet18'"):
+        keras_stc.create_model("stc_resnet81")
+    assert keras_stc.create_model("STCResNet18", input_shape=CLIP, classes=2).name == "stc_resnet18"
+    assert keras_stc.list_models("stc_resnext") == ["stc_resnext50", "stc_resnext101"]
+
+
+def test_video_config_must_fit_the_model():
+    model = keras_stc.STCResNet18(classes=2, input_shape=CLIP)
+    assert model.video_config.clip_shape == CLIP
+    with pytest.raises(ValueError, match="model's input shape"):
+        model.video_config = model.video_config.replace(frames=8)
+    with pytest.raises(ValueError, match="part of the model"):
+        model.video_config = model.video_config.replace(mean=(0, 0, 0))
+    with pytest.raises(ValueError, match="each of the model's 2 outputs"):
+        model.video_config = model.video_config.replace(class_names=("a", "b", "c"))
+
+
+def test_mixed_precision_model_puts_out_float32():
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = keras_stc.STCResNet18(classes=3, input_shape=CLIP)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    outputs = predict(model, clips())
+    assert outputs.dtype == np.float32 and np.isfinite(outputs).all()
+    assert keras.backend.standardize_dtype(model.get_layer("conv1").compute_dtype) == "bfloat16"
