@@ -23,7 +23,7 @@ class VideoInfo:
 
     Args:
         path: The file.
-        num_frames: Frames in the file.
+        num_frames: Frames in the file; of a variable rate, at its mean rate.
         fps: Frames per second; of a variable rate, the mean.
         duration: Seconds.
         width: Pixels, as displayed: after rotation.

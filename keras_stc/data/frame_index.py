@@ -16,6 +16,10 @@ import numpy as np
 #: move a frame further than twice that come from a break in the clock.
 FURTHEST_REORDER = 32
 
+#: Share of the intervals that are about the median one where a rate counts as constant with gaps;
+#: our choice.
+MOSTLY_CONSTANT = 0.75
+
 #: Frames per second where a file does not say; FFmpeg's own default.
 UNKNOWN_RATE = 25.0
 
@@ -25,7 +29,7 @@ class FrameIndex:
     """The frames of a video.
 
     Args:
-        num_frames: How many frames there are.
+        num_frames: How many frames there are, at that rate.
         fps: Frames per second; of a variable rate, the mean.
         times: int64 presentation times, ascending, in units of the stream's time base, or `None`
             where frames have to be counted.
@@ -58,7 +62,8 @@ def by_time(times, keys, last_duration, time_base, rate):
 
     A variable rate is sampled and held at its mean rate, like FFmpeg's `fps` filter: number i
     shows the last frame that began before the middle of its interval, (i + 1/2) / rate. At a
-    constant rate, rounded times included, that is frame i.
+    constant rate, rounded times included, that is frame i. A constant rate from which a few frames
+    are missing stays what it is, and the gaps show the frame before them.
 
     Args:
         times: Presentation time of every packet in the order of the file, in time base units.
@@ -77,17 +82,21 @@ def by_time(times, keys, last_duration, time_base, rate):
     gaps = np.diff(times)
     if count > 1 and (gaps.min() <= 0 or np.abs(order - np.arange(count)).max() > FURTHEST_REORDER):
         return by_counting(count, rate)
-    if last_duration <= 0:
-        last_duration = float(np.median(gaps)) if count > 1 else 1 / rate / time_base
+    usual = float(np.median(gaps)) if count > 1 else 1 / rate / time_base
+    if last_duration < usual / 2:  # unknown, or a placeholder: some encoders write one unit
+        last_duration = usual
     span = float(times[-1] - times[0] + last_duration)
-    frames_per_unit = count / span
-    places = (times - times[0]) * frames_per_unit
-    display = None
-    if np.abs(places - np.arange(count)).max() >= 0.5:
-        display = np.searchsorted(places, np.arange(count) + 0.5, side="left") - 1
+    frames_per_unit, display = count / span, None
+    if np.abs((times - times[0]) * frames_per_unit - np.arange(count)).max() >= 0.5:
+        near = gaps[np.abs(gaps - usual) < usual / 2]
+        if len(near) >= MOSTLY_CONSTANT * len(gaps) and span <= 2 * count * near.mean():
+            frames_per_unit = 1 / near.mean()
+            count = round(span * frames_per_unit)
+        middles = (np.arange(count) + 0.5) / frames_per_unit
+        display = np.searchsorted(times - times[0], middles, side="left") - 1
     return FrameIndex(
         num_frames=count,
-        fps=frames_per_unit / time_base,
+        fps=float(frames_per_unit / time_base),
         times=times,
         key_frames=np.flatnonzero(keys),
         display=display,
