@@ -19,9 +19,11 @@ _HOME = {
     "VideoSet": "sources",
     "clip_dataset": "clips",
     "data_subsets": "specs",
+    "evaluation_geometry": "transforms",
     "find_video_error": "quarantine",
     "open_data": "specs",
     "probe": "decode",
+    "training_geometry": "transforms",
     "video_clips": "timeline",
 }
 

@@ -1,0 +1,205 @@
+import csv
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from keras_stc.data import (
+    Video,
+    VideoCSV,
+    VideoError,
+    VideoFolder,
+    VideoInfo,
+    VideoSet,
+    data_subsets,
+    open_data,
+)
+
+
+def touch(root, *names):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"x")
+    return root
+
+
+def table(path, text):
+    path.write_text(text)
+    return path
+
+
+def names(videos, root):
+    return [(v.path.removeprefix(f"{root}/"), videos.class_names[v.label]) for v in videos]
+
+
+def test_folder_of_class_folders(tmp_path):
+    touch(tmp_path, "run/b.mp4", "run/a.AVI", "jump/deep/c.webm", "run/notes.txt", "run/._a.mp4")
+    touch(tmp_path, ".cache/x.mp4", "README.md")
+    videos = VideoFolder(tmp_path)
+    assert videos.class_names == ("jump", "run")
+    assert names(videos, tmp_path) == [
+        ("jump/deep/c.webm", "jump"),
+        ("run/a.AVI", "run"),
+        ("run/b.mp4", "run"),
+    ]
+    assert videos.labels.tolist() == [0, 1, 1] and videos.labels.dtype == np.int32
+
+
+def test_folder_with_given_classes(tmp_path):
+    touch(tmp_path, "run/a.mp4")
+    videos = VideoFolder(tmp_path, ["walk", "run"])
+    assert names(videos, tmp_path) == [("run/a.mp4", "run")]
+    with pytest.raises(VideoError, match="folder run, which is none of the 1 classes"):
+        VideoFolder(tmp_path, ["walk"])
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ((), "holds no videos"),
+        (("run/notes.txt",), "no videos of the class run"),
+        (("run/a.mp4", "walk/notes.txt"), "no videos of the class walk"),
+        (("a.mp4",), "a.mp4 lies in no class folder"),
+    ],
+)
+def test_folders_without_what_is_needed_are_refused(tmp_path, files, message):
+    touch(tmp_path, *files)
+    with pytest.raises(VideoError, match=message) as caught:
+        VideoFolder(tmp_path)
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_missing_folder_is_refused(tmp_path):
+    with pytest.raises(VideoError, match="does not exist"):
+        VideoFolder(tmp_path / "none")
+
+
+TABLE = "path,label,split\na.mp4,run,train\nb.mp4,walk,train\nc.mp4,run,test\nd.mp4,,test\n"
+
+
+def test_csv_splits_share_the_classes_of_the_whole_file(tmp_path):
+    path = table(touch(tmp_path, "a.mp4", "c.mp4") / "list.csv", TABLE)
+    assert names(VideoCSV(path), tmp_path) == [
+        ("a.mp4", "run"),
+        ("b.mp4", "walk"),
+        ("c.mp4", "run"),
+    ]
+    test = VideoCSV(path, split="test")
+    assert names(test, tmp_path) == [("c.mp4", "run")] and test.class_names == ("run", "walk")
+    assert VideoCSV(path, class_names=["walk", "run"]).labels.tolist() == [1, 0, 1]
+
+
+def test_csv_with_root_pieces_and_a_byte_order_mark(tmp_path):
+    touch(tmp_path, "videos/a.mp4")
+    path = table(tmp_path / "l.csv", '\ufeffpath, action ,start,end\n"a.mp4",run,1.5,\n')
+    videos = VideoCSV(path, root=tmp_path / "videos", label_column="action")
+    assert videos[0] == Video(str(tmp_path / "videos/a.mp4"), 0, 1.5, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "options", "message"),
+    [
+        ("file,label\na.mp4,run\n", {}, "no column 'path'; its columns are file, label"),
+        (TABLE, {"label_column": "action"}, "no column 'action'"),
+        ("path,label\na.mp4,run\n", {"split": "train"}, "no column 'split'"),
+        (TABLE, {"split": "val"}, "no split 'val'; its splits are test, train"),
+        (TABLE, {"class_names": ["run"]}, "line 3, has the label 'walk', .* 1 classes \\(run\\)"),
+        ("path,label\n", {}, "lists no videos"),
+        ("", {}, "no column 'path'"),
+        ("path,label\nz.mp4,run\n", {}, "lists 1 videos and none of them exists"),
+        ("path,label,start\na.mp4,run,soon\n", {}, "line 2, has 'soon' as start"),
+        ("path,label\n\xff\xfe,x", {"encoding": "latin-1"}, "cannot be read as a CSV"),
+    ],
+)
+def test_csv_that_lacks_something_is_refused(tmp_path, text, options, message):
+    path = touch(tmp_path, "a.mp4", "b.mp4") / "list.csv"
+    path.write_text(text, encoding=options.pop("encoding", "utf-8"))
+    with pytest.raises(VideoError, match=message) as caught:
+        VideoCSV(path, **options)
+    assert str(path) in str(caught.value)
+
+
+def test_split_holds_out_a_part_of_every_class():
+    videos = VideoSet([Video(f"{k}", k % 3 % 2) for k in range(30)] + [Video("one", 2)], "abc")
+    train, held = videos.split(0.2, seed=1)
+    assert np.bincount(held.labels, minlength=3).tolist() == [4, 2, 0]
+    assert sorted(v.path for v in (*train, *held)) == sorted(v.path for v in videos)
+    assert train.class_names == held.class_names == ("a", "b", "c")
+    assert [v.path for v in videos.split(0.2, seed=1)[1]] == [v.path for v in held]
+    assert [v.path for v in videos.split(0.2, seed=2)[1]] != [v.path for v in held]
+    tiny = VideoSet([Video("x", 0), Video("y", 0)], ["a"]).split(0.01)
+    assert [len(part) for part in tiny] == [1, 1]
+    with pytest.raises(ValueError, match="`fraction`"):
+        videos.split(1.0)
+
+
+def test_set_is_a_sequence():
+    videos = VideoSet([Video(name, 0) for name in "abc"], ["x"])
+    assert [v.path for v in videos[1:]] == ["b", "c"] and videos[1:].class_names == ("x",)
+    assert [v.path for v in videos.subset(np.array([2, 0]))] == ["c", "a"]
+    assert VideoSet([Video("a")]).labels.tolist() == [-1]
+    with pytest.raises(ValueError, match="`videos` must have labels from 0 to 0"):
+        VideoSet([Video("a", 1)], ["x"])
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "frames"),
+    [(None, None, (0, 100)), (1.0, 2.0, (25, 25)), (3.0, 99.0, (75, 25)), (None, 0.04, (0, 1))],
+)
+def test_piece_of_a_video_in_frames(start, end, frames):
+    info = VideoInfo("x", 100, 25.0, 4.0, 64, 48, 0, "h264")
+    assert Video("x", 0, start, end).frame_range(info) == frames
+
+
+@pytest.mark.parametrize(("start", "end"), [(4.0, None), (2.0, 1.0), (-1.0, 2.0)])
+def test_piece_without_frames_is_refused(start, end):
+    info = VideoInfo("x.mp4", 100, 25.0, 4.0, 64, 48, 0, "h264")
+    with pytest.raises(VideoError, match="x.mp4 has no frames between .* lasts 4.00 s"):
+        Video("x.mp4", 0, start, end).frame_range(info)
+
+
+def test_open_data_takes_folders_divided_folders_and_csv(tmp_path):
+    plain = touch(tmp_path / "plain", "run/a.mp4", "test/b.mp4")
+    assert data_subsets(plain) == () and len(open_data(plain)) == 2
+    divided = touch(tmp_path / "divided", "train/run/a.mp4", "train/walk/b.mp4", "valid/run/c.mp4")
+    assert data_subsets(divided) == ("train", "val")
+    val = open_data(str(divided), "val")
+    assert names(val, divided) == [("valid/run/c.mp4", "run")]
+    assert val.class_names == ("run", "walk") and len(open_data(divided)) == 3
+    path = table(touch(tmp_path, "a.mp4", "c.mp4") / "list.csv", TABLE)
+    assert data_subsets(path) == ("train", "test")
+    assert names(open_data(path, "test"), tmp_path) == [("c.mp4", "run")]
+    with pytest.raises(VideoError, match="no subset 'val'; it has train, test"):
+        open_data(path, "val")
+    with pytest.raises(VideoError, match="no subset 'train'; it is not divided"):
+        open_data(plain, "train")
+
+
+@pytest.mark.parametrize("spec", ["none", "ucf9:somewhere:1", "list.txt"])
+def test_open_data_refuses_what_it_does_not_know(tmp_path, monkeypatch, spec):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.txt").write_text("x")
+    with pytest.raises(VideoError, match=f"{spec} .*expected a folder"):
+        open_data(spec)
+    with pytest.raises(ValueError, match="`subset` must be one of"):
+        open_data(spec, "training")
+
+
+def test_importing_the_package_imports_no_decoder():
+    code = "import sys, keras_stc.data as d; d.Video, d.VideoError; print(sorted(sys.modules))"
+    modules = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
+    assert b"'keras_stc.data.sources'" in modules
+    assert b"'av'" not in modules and b"'tensorflow'" not in modules
+
+
+@pytest.mark.shared
+def test_real_lists(shared):
+    fights = shared / "fights" / "fights.csv"
+    assert data_subsets(fights) == ("train", "test")
+    assert [len(open_data(fights, subset)) for subset in ("train", "test", None)] == [200, 100, 300]
+    clips = VideoCSV(shared / "clips" / "clips.csv", label_column="ucf101")
+    with open(shared / "clips" / "clips.csv", newline="") as file:
+        labelled = [row["ucf101"] for row in csv.DictReader(file) if row["ucf101"]]
+    assert [clips.class_names[label] for label in clips.labels] == labelled
