@@ -14,3 +14,14 @@ def shared():
     if not (folder / "clips").is_dir():
         pytest.skip(f"no real clips in {folder}; set KERAS_STC_SHARED")
     return folder
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory):
+    """A small network trained for three epochs; tests must not change its folder."""
+    import helpers
+
+    root = tmp_path_factory.mktemp("small_run")
+    videos = helpers.write_videos(root / "videos")
+    history = helpers.train_small(videos, root / "run")
+    return helpers.SmallRun(root / "run", videos, history)

@@ -1,6 +1,7 @@
 """Fills the page from what was measured."""
 
 import base64
+import fractions
 import html
 import pathlib
 import string
@@ -51,7 +52,7 @@ def png(frame):
     encoder = av.CodecContext.create("png", "w")
     encoder.height, encoder.width = frame.shape[:2]
     encoder.pix_fmt = "rgb24"
-    encoder.time_base = "1/25"
+    encoder.time_base = fractions.Fraction(1, 25)
     picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
     return b"".join(bytes(packet) for packet in [*encoder.encode(picture), *encoder.encode(None)])
 

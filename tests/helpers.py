@@ -1,0 +1,39 @@
+"""A small training on real encoded videos, shared by the tests that need a trained network."""
+
+import dataclasses
+import pathlib
+
+import keras
+
+from keras_stc.data import VideoFolder
+from keras_stc.demo.motion import write_motion_videos
+from keras_stc.models import create_model
+from keras_stc.training import RECIPES, train
+
+CLASSES = ("move_left", "move_right")
+RECIPE = dataclasses.replace(RECIPES["default"], epochs=3, flip=False)
+CLIP = (4, 32, 32, 3)
+
+
+@dataclasses.dataclass(frozen=True)
+class SmallRun:
+    """A finished training and what it was made of."""
+
+    folder: pathlib.Path
+    videos: pathlib.Path
+    history: list
+
+
+def write_videos(folder):
+    """`folder/train` and `folder/test` with two motions: six and two videos of each."""
+    for seed, (subset, count) in enumerate((("train", 6), ("test", 2))):
+        write_motion_videos(folder / subset, count, frames=24, size=48, seed=seed, classes=CLASSES)
+    return folder
+
+
+def train_small(videos, out, recipe=RECIPE, seed=0):
+    """Trains a small STC-ResNet18 as the command line would; returns its history."""
+    keras.utils.set_random_seed(seed)
+    model = create_model("stc_resnet18", classes=len(CLASSES), input_shape=CLIP)
+    folders = [VideoFolder(videos / subset) for subset in ("train", "test")]
+    return train(model, folders[0], recipe, out, folders[1], seed, verbose=0)

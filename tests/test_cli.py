@@ -1,0 +1,124 @@
+"""What is typed and what comes back: exit status, JSON, and one sentence for every mistake."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from keras_stc.cli import main
+
+
+def run(capsys, *arguments):
+    """Exit status, standard output, standard error."""
+    status = main([str(argument) for argument in arguments])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def run_json(capsys, *arguments):
+    status, out, _ = run(capsys, *arguments, "--json")
+    assert status == 0
+    return json.loads(out)
+
+
+def test_models(capsys):
+    status, out, _ = run(capsys, "models", "stc_resnet18")
+    assert status == 0 and "STCResNet18" in out and "34.53" in out and "33.97" in out
+    entries = run_json(capsys, "models")
+    assert len(entries) == 14
+    entry = next(entry for entry in entries if entry["name"] == "stc_resnext101")
+    assert entry["parameters"] == 118652688 and entry["stage_parameters"] == 57297168
+
+
+def test_doctor(capsys):
+    report = run_json(capsys, "doctor")
+    assert report["packages"]["backend"] in ("tensorflow", "jax", "torch")
+    assert "h264" in report["decoders"]["codecs"] and report["problems"] == {}
+
+
+def test_predict(capsys, small_run):
+    good = sorted((small_run.videos / "test").rglob("*.mp4"))[:2]
+    result = run_json(capsys, "predict", *good, "--model", small_run.folder, "--timeline")
+    assert [video["path"] for video in result["videos"]] == [str(path) for path in good]
+    for video in result["videos"]:
+        assert sum(row["probability"] for row in video["top"]) == pytest.approx(1, abs=1e-4)
+        assert len(video["timeline"]) == video["clips"] == 3
+    status, out, _ = run(capsys, "predict", good[0], "--model", small_run.folder, "--top", 1)
+    assert status == 0 and "%" in out and out.count("\n") == 2
+
+
+def test_one_bad_file_does_not_stop_the_others(capsys, small_run, tmp_path):
+    good = next((small_run.videos / "test").rglob("*.mp4"))
+    (tmp_path / "bad.mp4").write_bytes(b"")
+    status, out, err = run(
+        capsys, "predict", tmp_path / "bad.mp4", good, "--model", small_run.folder
+    )
+    assert status == 1 and str(good) in out
+    assert "1 of 2 videos could not be used" in err and "bad.mp4" in err
+
+
+def test_evaluate(capsys, small_run):
+    result = run_json(capsys, "evaluate", small_run.folder, small_run.videos)
+    assert result["videos"] == 4  # the test subset, since there is one
+    assert result["video@5"] == 1 and set(result["per_class"]) == {"move_left", "move_right"}
+    trained = run_json(capsys, "evaluate", small_run.folder, small_run.videos, "--subset", "train")
+    assert trained["videos"] == 12
+
+
+def test_train_again_goes_on(capsys, small_run, tmp_path):
+    line = ["train", small_run.videos, "--out", tmp_path / "run", "--frames", 4, "--size", 32]
+    line += ["--epochs", 1, "--no-flip"]
+    first = run_json(capsys, *line)
+    assert first["epochs"] == 1 and first["evaluation"]["videos"] == 4
+    assert (tmp_path / "run" / "evaluation.json").exists()
+    stamp = (tmp_path / "run" / "model.keras").stat().st_mtime_ns
+    again = run_json(capsys, *line)
+    assert again["last"] == first["last"]
+    assert (tmp_path / "run" / "model.keras").stat().st_mtime_ns == stamp
+    # What was trained is what was saved: the same figures from the finished run.
+    assert again["evaluation"] == first["evaluation"]
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        (["models", "vgg"], "No model's name contains 'vgg'"),
+        (["predict", "x.mp4", "--model", "nowhere"], "nowhere does not exist"),
+        (["train", "nowhere", "--out", "{tmp}/run"], "nowhere does not exist"),
+        (["train", "{videos}", "--out", "{tmp}/run", "--model", "resnet"], "`name` must be one of"),
+        (["train", "{videos}", "--out", "{tmp}/run", "--recipe", "x"], "--recipe must be one of"),
+        (["train", "{videos}", "--out", "{tmp}/run", "--size", "16"], "at least 32 pixels"),
+        (["train", "{videos}", "--out", "{tmp}/run", "--epochs", "0"], "`epochs` must be"),
+        (["train", "{videos}", "--out", "{tmp}/run", "--frames", "0"], "at least one frame"),
+        (["train", "{videos}", "--out", "{tmp}/run", "--stride", "0"], "`stride` must be"),
+        (["train", "{videos}", "--out", "{tmp}/run", "--lr", "-1"], "`learning_rate` must be"),
+        (["train", "{videos}", "--out", "{tmp}/file/run"], "cannot be made"),
+        (["train", "{videos}", "--out", "{tmp}/run", "--weights", "w.keras"], "w.keras does not"),
+        (["train", "{tmp}/empty", "--out", "{tmp}/run"], "empty"),
+        (["evaluate", "nowhere", "{videos}"], "nowhere does not exist"),
+        (["evaluate", "{run}", "{tmp}/empty"], "empty"),
+    ],
+)
+def test_mistakes_get_one_sentence(capsys, small_run, tmp_path, line, words):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("")
+    names = {"tmp": tmp_path, "videos": small_run.videos, "run": small_run.folder}
+    status, _, err = run(capsys, *(word.format(**names) for word in line))
+    assert status == 1
+    assert err.startswith("keras-stc: error: ") and words in err
+    assert err.count("\n") == 1 and "Traceback" not in err
+
+
+def test_no_chatter_and_a_quick_help():
+    environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    command = [sys.executable, "-m", "keras_stc"]
+    done = subprocess.run([*command, "models"], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stderr == ""
+    probe = (
+        "import sys; from keras_stc.cli.main import parser; parser();"
+        "print(sorted({'keras', 'tensorflow', 'av'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
+    assert done.stdout.strip() == "[]", done.stderr

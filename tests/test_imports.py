@@ -1,0 +1,98 @@
+"""Which room may know which: the import graph, and what an import costs."""
+
+import ast
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+import keras_stc
+
+PACKAGE = pathlib.Path(keras_stc.__file__).parent
+
+#: Each room may import those before it in its own list, and nothing else of the package.
+ALLOWED = {
+    "_version": set(),
+    "video_config": set(),
+    "layers": set(),
+    "weights": set(),
+    "models": {"layers", "weights", "video_config"},
+    "data": {"video_config"},
+    "predict": {"data", "video_config"},
+    "evaluation": {"predict", "data"},
+    "report": {"evaluation", "predict"},
+    "training": {"models", "data"},
+    "demo": {"models", "data", "training", "predict", "evaluation", "report"},
+    "cli": {
+        *("_version", "models", "data", "training", "predict", "evaluation", "report", "demo"),
+    },
+    "__init__": {"_version", "video_config"},
+    "__main__": {"cli"},
+}
+
+
+def room(module):
+    parts = module.split(".")
+    return parts[1] if len(parts) > 1 else "__init__"
+
+
+def edges():
+    for path in PACKAGE.rglob("*.py"):
+        relative = path.relative_to(PACKAGE)
+        source = relative.parts[0].removesuffix(".py")
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = []
+            if isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+                names = [node.module]
+                if node.module == "keras_stc":
+                    names = [f"keras_stc.{alias.name}" for alias in node.names]
+            elif isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            for name in names:
+                yield str(relative), source, name
+
+
+def test_arrows_point_one_way():
+    assert {source for _, source, _ in edges()} <= set(ALLOWED)
+    wrong = [
+        f"{file} imports {name}"
+        for file, source, name in edges()
+        if name.split(".")[0] == "keras_stc" and room(name) not in ALLOWED[source] | {source}
+    ]
+    assert not wrong
+
+
+def test_the_rules_have_no_circle():
+    order = list(ALLOWED)
+    for name, known in ALLOWED.items():
+        assert all(order.index(other) < order.index(name) for other in known), name
+
+
+def test_layers_and_models_speak_keras_only():
+    for file, source, name in edges():
+        if source in ("layers", "models"):
+            assert name.split(".")[0] not in ("tensorflow", "jax", "torch", "av"), file
+
+
+def test_tensorflow_appears_in_data_alone():
+    rooms = {source for _, source, name in edges() if name.split(".")[0] == "tensorflow"}
+    assert rooms <= {"data", "distribute"}
+
+
+@pytest.mark.parametrize("module", ["keras_stc", "keras_stc.data"])
+def test_import_is_light(module):
+    """At most 0.3 s on top of Keras; the best of three, since the machine may be busy."""
+    probe = (
+        "import time, sys, keras; start = time.perf_counter();"
+        f"import {module}; print(time.perf_counter() - start, 'av' in sys.modules)"
+    )
+    seconds = []
+    for _ in range(3):
+        done = subprocess.run(
+            [sys.executable, "-c", probe], capture_output=True, text=True, check=True
+        )
+        took, has_av = done.stdout.split()
+        assert has_av == "False"
+        seconds.append(float(took))
+    assert min(seconds) < 0.3
