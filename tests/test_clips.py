@@ -115,6 +115,9 @@ def test_training_is_random_by_epoch_and_the_same_by_seed(videos):
     assert_same(collected(resumed), epochs[2])
     resumed.set_epoch(1)
     assert_same(collected(resumed), epochs[1])
+    unmoved = dataset(videos, **options, shuffle=False)
+    (one, _), (two, _) = collected(unmoved), collected(unmoved)
+    assert (one != two).any(axis=(1, 2, 3, 4)).sum() > 5  # not the clips of the epoch before
     other = collected(dataset(videos, **{**options, "seed": 4}))
     assert other[1].tolist() != orders[0]
 

@@ -66,10 +66,22 @@ def test_frames_are_ffmpegs_and_numbered(folder, name):
         assert clip.dtype == np.uint8
         assert video_files.numbers(clip) == list(range(count))
         np.testing.assert_array_equal(clip, video_files.ffmpeg_frames(path, height, width))
-        # Anywhere, from one end to the other, repeated, and thinly spread.
-        rng = np.random.default_rng(0)
-        for indices in (*rng.integers(count, size=(4, 5)), [count - 1], [0, 0], [0, count - 1]):
+    # Anywhere, from one end to the other, repeated, and thinly spread; by readers that have not
+    # found out anything about the file yet.
+    rng = np.random.default_rng(0)
+    for indices in (*rng.integers(count, size=(4, 5)), [count - 1], [0, 0], [0, count - 1]):
+        with VideoReader(path) as reader:
             np.testing.assert_array_equal(reader.read(indices), clip[indices])
+
+
+def test_frames_that_an_edit_list_trims_do_not_count(folder):
+    source = written(folder, "b_frames.mp4", **FILES["b_frames.mp4"])
+    path = folder / "trimmed.mp4"
+    video_files.ffmpeg("-ss", "1.2", "-i", source, "-c", "copy", path)
+    expected = video_files.ffmpeg_frames(path, 48, 64)
+    frames = read_all(path)
+    assert video_files.numbers(frames) == list(range(30, 60))
+    np.testing.assert_array_equal(frames, expected)
 
 
 @pytest.mark.parametrize("threads", [1, 3])

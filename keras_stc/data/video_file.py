@@ -45,11 +45,10 @@ class VideoFile:
         av = self._av
         source = self._source()
         try:
-            # "file" alone: a playlist in disguise cannot make FFmpeg open anything else.
+            # "file" alone: a playlist in disguise cannot make FFmpeg open an address. As `options`
+            # this crashes PyAV up to 16 in files that name their streams late (MPEG-PS).
             options = {} if self._remote else {"protocol_whitelist": "file"}
-            self._container = av.open(
-                source, options=options, metadata_errors="ignore", timeout=None
-            )
+            self._container = av.open(source, container_options=options, metadata_errors="ignore")
         except (av.FFmpegError, ValueError, OSError) as error:
             raise self._error(
                 f"is not a video that FFmpeg can open ({_reason(error)}); expected a file such "
