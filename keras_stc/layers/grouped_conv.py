@@ -66,7 +66,7 @@ class GroupedConv3D(keras.layers.Conv3D):
 
     def _groups_per_block(self):
         """How many groups share a block, or `None` for the native operation."""
-        if self.groups == 1 or self.data_format != "channels_last" or not _on_tensorflow_cpu():
+        if self.groups == 1 or self.data_format != "channels_last" or not on_tensorflow_cpu():
             return None
         return groups_per_block(self.groups, self.kernel.shape[-2])
 
@@ -89,5 +89,6 @@ def groups_per_block(groups, group_channels):
     return groups
 
 
-def _on_tensorflow_cpu():
+def on_tensorflow_cpu():
+    """Whether convolutions run where TensorFlow's slow paths have to be gone around."""
     return keras.backend.backend() == "tensorflow" and not keras.distribution.list_devices("gpu")

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_stc.layers.grouped_conv import GroupedConv3D
 from keras_stc.layers.stc import STCBlock
+from keras_stc.layers.strided_conv import StridedConv3D
 
 UNITS = ("basic", "bottleneck")
 SHORTCUTS = ("projection", "padding")
@@ -16,6 +17,9 @@ SHORTCUTS = ("projection", "padding")
 #: PyTorch's defaults, which [4] trained with: epsilon, and 1 - its momentum of 0.1.
 BN_EPSILON = 1e-5
 BN_MOMENTUM = 0.9
+
+#: Below this many input channels a strided convolution is a stem.
+FEW_CHANNELS = 16
 
 
 def residual_unit(
@@ -96,7 +100,11 @@ def conv3d(x, filters, kernel, strides=1, groups=1, *, name):
         padding = "valid"
         if max(kernel) > 1:
             x = keras.layers.ZeroPadding3D([k // 2 for k in kernel], name=f"{name}_pad")(x)
-    convolution = keras.layers.Conv3D if groups == 1 else GroupedConv3D
+    convolution = keras.layers.Conv3D
+    if groups > 1:
+        convolution = GroupedConv3D
+    elif max(strides) > 1 and x.shape[-1] < FEW_CHANNELS:
+        convolution = StridedConv3D
     return convolution(
         filters,
         kernel,
