@@ -10,10 +10,11 @@ from keras_stc.layers.grouped_conv import on_tensorflow_cpu
 class StridedConv3D(keras.layers.Conv3D):
     """`keras.layers.Conv3D` with strides and "valid" padding, for stems over three channels.
 
-    TensorFlow's CPU kernels have no fast path for the gradient of such a convolution: on maps of 16
-    to 32 positions it takes 30 to 100 times as long as it should (`benchmarks/stem_conv.py`). There,
-    this layer moves each stride's block of positions into channels, of the clip and of the kernel,
-    and convolves with stride 1; the sums are the same. Elsewhere it is `keras.layers.Conv3D`.
+    TensorFlow's CPU kernels have no fast path for the gradient of such a convolution: on maps of
+    16 to 32 positions it takes 30 to 100 times as long as it should (`benchmarks/stem_conv.py`).
+    There, this layer moves each stride's block of positions into channels, of the clip and of the
+    kernel, and convolves with stride 1; the sums are the same. Elsewhere it is
+    `keras.layers.Conv3D`.
 
     The stored variables are those of `keras.layers.Conv3D`, so weights pass between the two.
 
