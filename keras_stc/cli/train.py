@@ -1,5 +1,6 @@
 """`keras-stc train` and `keras-stc evaluate`."""
 
+import csv
 import json
 import pathlib
 import sys
@@ -68,6 +69,7 @@ def run_train(arguments):
 
     from keras_stc.models import create_model
     from keras_stc.training import RECIPES, train
+    from keras_stc.training.run import Run, write_atomically
 
     if arguments.recipe not in RECIPES:
         raise ValueError(
@@ -86,6 +88,10 @@ def run_train(arguments):
         f"{len(videos.class_names)} classes; clips of {arguments.frames} frames, "
         f"{arguments.size}x{arguments.size}",
     )
+
+    run = Run(arguments.out)
+    if done := run.state().get("epoch"):
+        _say(arguments, f"Going on after epoch {done} of the run in {arguments.out}")
 
     keras.utils.set_random_seed(arguments.seed)
     model = create_model(
@@ -108,9 +114,17 @@ def run_train(arguments):
         verbose=0 if arguments.json else "auto",
     )
     result = {"run": arguments.out, "epochs": len(history), "last": history[-1]}
+    if run.quarantine_path.exists():
+        with run.quarantine_path.open(newline="", encoding="utf-8") as file:
+            result["quarantine"] = {row["path"]: row["reason"] for row in csv.DictReader(file)}
+        print(f"{len(result['quarantine'])} videos could not be used:", file=sys.stderr)
+        print(
+            *(f"  {reason}" for reason in result["quarantine"].values()), sep="\n", file=sys.stderr
+        )
     if validation:
         result["evaluation"] = _evaluate(model, validation, arguments, 8, None)
-        _write(pathlib.Path(arguments.out) / "evaluation.json", result["evaluation"])
+        text = json.dumps(result["evaluation"], indent=1) + "\n"
+        write_atomically(run.folder / "evaluation.json", text)
     if arguments.json:
         return print_json(result)
     print(f"\nThe model is in {arguments.out}. What a video shows:")
@@ -173,7 +187,3 @@ def _evaluate(model, videos, arguments, batch_size, max_clips):
 def _say(arguments, text):
     if not arguments.json:
         print(text, flush=True)
-
-
-def _write(path, value):
-    path.write_text(json.dumps(value, indent=1) + "\n")

@@ -1,11 +1,10 @@
 """A training run: data, model, recipe and a folder that survives a kill."""
 
 import math
-import os
 
 import keras
 
-from keras_stc.data import clip_dataset, find_video_error
+from keras_stc.data import Quarantine, clip_dataset, find_video_error
 from keras_stc.training.run import Run
 
 #: An epoch has at least this many clips: small sets are gone through several times in one.
@@ -63,8 +62,12 @@ def train(model, videos, recipe, out, validation=None, seed=0, data=None, verbos
     )
     state = run.state() or {"epoch": 0, "history": []}
     batch_size = min(recipe.batch_size, len(videos))
-    train_clips = _dataset(model, videos, recipe, seed, batch_size, state["epoch"])
-    valid_clips = validation and _dataset(model, validation, recipe, seed, batch_size, None)
+    quarantine = Quarantine()
+    settings = {"batch_size": batch_size, "seed": seed, "quarantine": quarantine}
+    train_clips = _training_clips(model, videos, recipe, state["epoch"], settings)
+    valid_clips = None
+    if validation is not None:
+        valid_clips = clip_dataset(validation, video_config=model.video_config, **settings)
 
     steps = int(train_clips.cardinality())
     model.compile(
@@ -84,7 +87,7 @@ def train(model, videos, recipe, out, validation=None, seed=0, data=None, verbos
         Checkpoint(run, state),
     ]
     if recipe.schedule == "plateau":
-        callbacks.insert(2, Plateau(recipe, state, monitor="val_loss" if validation else "loss"))
+        callbacks.insert(2, Plateau(recipe, state, monitor="val_loss" if valid_clips else "loss"))
     if state["epoch"] < recipe.epochs:
         try:
             model.fit(
@@ -104,9 +107,8 @@ def train(model, videos, recipe, out, validation=None, seed=0, data=None, verbos
             raise video_error from error
     if not run.model_path.exists():
         run.save_model(model, run.model_path)
-    for clips in (train_clips, valid_clips):
-        if clips is not None and len(clips.quarantine):
-            clips.quarantine.save(os.path.join(out, "quarantine.csv"))
+    if len(quarantine):
+        quarantine.save(run.quarantine_path)
     return state["history"]
 
 
@@ -168,26 +170,18 @@ class StopOnNaN(keras.callbacks.Callback):
             )
 
 
-def _dataset(model, videos, recipe, seed, batch_size, first_epoch):
-    """Training clips from `first_epoch` on; the centre clips for validation where it is `None`."""
-    training = first_epoch is not None
-    extra = {}
-    if training:
-        extra = {
-            "flip": recipe.flip,
-            "multiscale": recipe.multiscale,
-            "clips_per_video": max(1, math.ceil(MIN_EPOCH_CLIPS / len(videos))),
-            "first_epoch": first_epoch,
-            # A last batch of one or two clips has BN statistics of no use.
-            "drop_remainder": True,
-        }
+def _training_clips(model, videos, recipe, first_epoch, settings):
     return clip_dataset(
         videos,
-        batch_size=batch_size,
-        training=training,
-        seed=seed,
+        training=True,
         video_config=model.video_config,
-        **extra,
+        flip=recipe.flip,
+        multiscale=recipe.multiscale,
+        clips_per_video=max(1, math.ceil(MIN_EPOCH_CLIPS / len(videos))),
+        first_epoch=first_epoch,
+        # A last batch of one or two clips has BN statistics of no use.
+        drop_remainder=True,
+        **settings,
     )
 
 

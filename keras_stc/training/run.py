@@ -6,6 +6,7 @@
     runs/a/history.csv               one row an epoch
     runs/a/best.keras                weights of the epoch with the best validation accuracy
     runs/a/model.keras               weights of the last epoch, once training is over
+    runs/a/quarantine.csv            videos that could not be used, and why
 
 Files are written beside their place and moved there, so that none is ever half there.
 """
@@ -40,6 +41,7 @@ class Run:
         self.history_path = self.folder / "history.csv"
         self.model_path = self.folder / "model.keras"
         self.best_path = self.folder / "best.keras"
+        self.quarantine_path = self.folder / "quarantine.csv"
 
     def open(self, config):
         """Makes the folder, or checks that it was started with the same configuration.
