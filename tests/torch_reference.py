@@ -193,12 +193,15 @@ class VideoResNet(nn.Module):
         return self.fc(x.mean(dim=(2, 3, 4)))
 
 
-def create(name, **kwargs):
-    """`create("STCResNet18", frames=16, classes=400, ...)`, named like our constructors."""
+def create(name, units=None, **kwargs):
+    """`create("STCResNet18", frames=16, classes=400, ...)`, named like our constructors.
+
+    `units` replaces the network's number of units in each stage.
+    """
     stc = name.startswith("STC")
     base = name.replace("STCResNet", "ResNet3D").replace("STCResNeXt", "ResNeXt3D")
-    unit, units = NETWORKS[base]
-    return VideoResNet(unit, units, stc=stc, **kwargs)
+    unit, default = NETWORKS[base]
+    return VideoResNet(unit, units or default, stc=stc, **kwargs)
 
 
 def count_parameters(model):
