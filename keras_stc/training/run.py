@@ -42,6 +42,7 @@ class Run:
         self.model_path = self.folder / "model.keras"
         self.best_path = self.folder / "best.keras"
         self.quarantine_path = self.folder / "quarantine.csv"
+        self._copy = None
 
     def open(self, config):
         """Makes the folder, or checks that it was started with the same configuration.
@@ -87,11 +88,12 @@ class Run:
         model.load_weights(self.folder / state["file"])
 
     def save_model(self, model, path):
-        """Writes a `.keras` file without the optimizer."""
-        clean = VideoModel.from_config(model.get_config())
-        clean.set_weights(model.get_weights())
+        """Writes a `.keras` file without the optimizer: of a copy, which is built once a run."""
+        if self._copy is None:
+            self._copy = VideoModel.from_config(model.get_config())
+        self._copy.set_weights(model.get_weights())
         with atomic_path(path) as temporary:
-            clean.save(temporary)
+            self._copy.save(temporary)
 
 
 def load_model(source, checkpoint="last"):
