@@ -34,6 +34,7 @@ _PUBLIC = {
         }.items()
         for depth in depths
     },
+    "InceptionI3D": "keras_stc.models",
 }
 
 __all__ = ["VideoConfig", "__version__", *_SUBMODULES, *_PUBLIC]

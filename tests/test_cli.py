@@ -27,9 +27,12 @@ def test_models(capsys):
     status, out, _ = run(capsys, "models", "stc_resnet18")
     assert status == 0 and "STCResNet18" in out and "34.53" in out and "33.97" in out
     entries = run_json(capsys, "models")
-    assert len(entries) == 14
+    assert len(entries) == 15
     entry = next(entry for entry in entries if entry["name"] == "stc_resnext101")
     assert entry["parameters"] == 118652688 and entry["stage_parameters"] == 57297168
+    assert entry["clip"] == [16, 112, 112] and entry["weights"] == []
+    assert entries[-1]["constructor"] == "InceptionI3D" and entries[-1]["clip"] == [64, 224, 224]
+    assert entries[-1]["weights"] == ["kinetics400"]
 
 
 def test_doctor(capsys):
@@ -86,6 +89,7 @@ def test_train_again_goes_on(capsys, small_run, tmp_path):
     [
         (["models", "vgg"], "No model's name contains 'vgg'"),
         (["predict", "x.mp4", "--model", "nowhere"], "nowhere does not exist"),
+        (["predict", "x.mp4", "--model", "stc_resnet18"], "No weights are published"),
         (["train", "nowhere", "--out", "{tmp}/run"], "nowhere does not exist"),
         (["train", "{videos}", "--out", "{tmp}/run", "--model", "resnet"], "`name` must be one of"),
         (["train", "{videos}", "--out", "{tmp}/run", "--recipe", "x"], "--recipe must be one of"),

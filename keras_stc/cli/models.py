@@ -9,7 +9,7 @@ def register(commands, common):
         parents=[common],
         help="the zoo: parameters, GMAC, clip",
         description="Lists the models with their parameters and multiply-accumulates (FLOPs are "
-        "twice those) for 400 classes and clips of 16 frames at 112x112 pixels.",
+        "twice those) for 400 classes and the clip it shows.",
     )
     command.add_argument("pattern", nargs="?", help="only models whose name contains this")
     command.set_defaults(run=run)
@@ -48,15 +48,19 @@ def run(arguments):
 
 def _entry(name, complexity):
     from keras_stc.models.configs import VARIANTS
+    from keras_stc.models.inception_i3d import DEFAULT_INPUT_SHAPE as I3D_CLIP
+    from keras_stc.models.inputs import DEFAULT_INPUT_SHAPE
+    from keras_stc.models.zoo import CONSTRUCTORS, PUBLISHED
 
     parameters, macs = complexity["parameters"], complexity["macs"]
-    key = "block-16" if "block-16" in parameters else "16"
+    clip = (DEFAULT_INPUT_SHAPE if name in VARIANTS else I3D_CLIP)[:3]
+    key = f"block-{clip[0]}" if f"block-{clip[0]}" in parameters else f"{clip[0]}"
     return {
         "name": name,
-        "constructor": VARIANTS[name].constructor,
+        "constructor": CONSTRUCTORS[name].__name__,
         "parameters": parameters[key],
         "stage_parameters": parameters.get("stage-16"),
         "macs": macs[key],
-        "clip": [16, 112, 112],
-        "weights": [],
+        "clip": list(clip),
+        "weights": list(PUBLISHED.get(name, ())),
     }

@@ -1,9 +1,13 @@
 """`keras-stc predict`: files to labels."""
 
 import dataclasses
+import os
 import sys
 
 from keras_stc.cli.console import print_json, progress_bar
+
+#: The one Kinetics model whose weights exist.
+DEFAULT = "inception_i3d"
 
 
 def register(commands, common):
@@ -11,14 +15,18 @@ def register(commands, common):
         "predict",
         parents=[common],
         help="what videos show",
-        description="Classifies whole videos: all their clips, probabilities averaged.",
+        description="Classifies whole videos: all their clips, probabilities averaged. Without "
+        "--model, among the 400 actions of Kinetics-400 by InceptionI3D, whose weights are fetched "
+        "the first time.",
     )
     command.add_argument("files", nargs="+", metavar="FILE", help="a video")
-    command.add_argument("--model", required=True, help="a run folder or a .keras file")
+    command.add_argument(
+        "--model", default=DEFAULT, help=f"a run folder or a .keras file ({DEFAULT})"
+    )
     command.add_argument("--checkpoint", choices=("last", "best"), default="last")
     command.add_argument("--top", type=int, default=5, help="classes to print (5)")
     command.add_argument("--timeline", action="store_true", help="also what each clip shows")
-    command.add_argument("--batch-size", type=int, default=8, help="clips at a time (8)")
+    command.add_argument("--batch-size", type=int, help="clips at a time (8, or fewer large ones)")
     command.add_argument("--max-clips", type=int, help="most clips of a video, spread evenly (all)")
     command.set_defaults(run=run)
 
@@ -26,19 +34,19 @@ def register(commands, common):
 def run(arguments):
     from keras_stc.data import VideoError
     from keras_stc.predict import model_config, predict_video
-    from keras_stc.training.run import load_model
 
     if arguments.top < 1:
         raise ValueError(f"--top must be at least 1. Received: {arguments.top}")
-    model = load_model(arguments.model, arguments.checkpoint)
-    model_config(model)
+    model = _model(arguments)
+    config = model_config(model)
+    batch_size = arguments.batch_size
+    if batch_size is None:
+        batch_size = _batch_size(config)
     results, failures = [], {}
     with progress_bar(len(arguments.files), "video", arguments) as bar:
         for path in arguments.files:
             try:
-                prediction = predict_video(
-                    model, path, arguments.batch_size, max_clips=arguments.max_clips
-                )
+                prediction = predict_video(model, path, batch_size, max_clips=arguments.max_clips)
             except VideoError as error:
                 failures[path] = str(error)
             else:
@@ -57,6 +65,28 @@ def run(arguments):
             file=sys.stderr,
         )
         return 1
+
+
+def _model(arguments):
+    from keras_stc.models import create_model
+    from keras_stc.models.zoo import CONSTRUCTORS, PUBLISHED
+    from keras_stc.training.run import load_model
+
+    name = arguments.model
+    if name not in CONSTRUCTORS or os.path.exists(name):
+        return load_model(name, arguments.checkpoint)
+    if name not in PUBLISHED:
+        raise ValueError(
+            f"No weights are published for {name}: give --model a run folder or a .keras file, or "
+            f"leave it out for {DEFAULT}."
+        )
+    return create_model(name, weights=PUBLISHED[name][0])
+
+
+def _batch_size(config):
+    """8 clips, or as many as have the pixels of 8 clips of 32 frames at 112x112, at least one."""
+    frames, height, width, _ = config.clip_shape
+    return max(1, min(8, 8 * 32 * 112 * 112 // (frames * height * width)))
 
 
 def _result(prediction, arguments):

@@ -1,12 +1,14 @@
 """Parameters and multiply-accumulates of a built model, and the zoo's table of them.
 
-`python -m keras_stc.models.complexity` rebuilds `complexity.json` from built models.
+`python -m keras_stc.models.complexity [NAME ...]` measures the models of these names, or all, and
+puts their counts into `complexity.json`.
 """
 
 import functools
 import json
 import math
 import pathlib
+import sys
 
 import keras
 
@@ -56,8 +58,9 @@ def count_macs(model):
 def zoo_complexity():
     """`{name: {"parameters": {key: count}, "macs": {key: count}}}`, from `complexity.json`.
 
-    Counted on models with 400 classes and clips of 112x112 pixels. A key is the clip's length in
-    frames, `"16"`; for networks with STC blocks with their placement, `"block-16"`.
+    Counted on models with 400 classes and clips of 112x112 pixels, InceptionI3D on its own of
+    224x224. A key is the clip's length in frames, `"16"`; for networks with STC blocks with their
+    placement, `"block-16"`.
     """
     return json.loads(CACHE.read_text())
 
@@ -67,23 +70,33 @@ def measure(name):
     from keras_stc.models.configs import VARIANTS
     from keras_stc.models.zoo import create_model
 
-    placements = ("block", "stage") if VARIANTS[name].stc else ("block",)
+    if name not in VARIANTS:
+        cases = {f"{create_model(name).input_shape[1]}": {}}
+    else:
+        placements = ("block", "stage") if VARIANTS[name].stc else ("block",)
+        cases = {
+            f"{placement}-{frames}" if VARIANTS[name].stc else f"{frames}": {
+                "input_shape": (frames, 112, 112, 3),
+                "stc_placement": placement,
+            }
+            for placement in placements
+            for frames in CLIP_LENGTHS
+        }
     entry = {"parameters": {}, "macs": {}}
-    for placement in placements:
-        for frames in CLIP_LENGTHS:
-            keras.backend.clear_session()
-            model = create_model(name, input_shape=(frames, 112, 112, 3), stc_placement=placement)
-            key = f"{placement}-{frames}" if VARIANTS[name].stc else f"{frames}"
-            entry["parameters"][key] = count_parameters(model)
-            entry["macs"][key] = count_macs(model)
+    for key, arguments in cases.items():
+        keras.backend.clear_session()
+        model = create_model(name, **arguments)
+        entry["parameters"][key] = count_parameters(model)
+        entry["macs"][key] = count_macs(model)
     return entry
 
 
 if __name__ == "__main__":
-    from keras_stc.models.configs import VARIANTS
+    from keras_stc.models.zoo import list_models
 
-    table = {}
-    for variant in VARIANTS:
-        table[variant] = measure(variant)
-        print(variant, table[variant], flush=True)
+    table = dict(zoo_complexity())
+    for model_name in sys.argv[1:] or list_models():
+        table[model_name] = measure(model_name)
+        print(model_name, table[model_name], flush=True)
+    table = {model_name: table[model_name] for model_name in list_models()}
     CACHE.write_text(json.dumps(table, indent=1) + "\n")

@@ -6,7 +6,7 @@ import keras
 DEFAULT_INPUT_SHAPE = (16, 112, 112, 3)
 
 
-def clip_input(input_tensor, input_shape, default_shape, min_size, fixed_frames):
+def clip_input(input_tensor, input_shape, default_shape, min_size, fixed_frames, min_frames=1):
     """The tensor a model starts from.
 
     Args:
@@ -15,6 +15,7 @@ def clip_input(input_tensor, input_shape, default_shape, min_size, fixed_frames)
         default_shape: `(T, H, W, 3)` of the model's usual clip.
         min_size: Fewest pixels of height and width that leave something for the last stage.
         fixed_frames: Whether the network needs a fixed clip length.
+        min_frames: Fewest frames that leave something for the last stage.
 
     Returns:
         A Keras tensor of shape `(B, T, H, W, 3)`.
@@ -41,7 +42,7 @@ def clip_input(input_tensor, input_shape, default_shape, min_size, fixed_frames)
             )
     else:
         shape = tuple(default_shape if input_shape is None else input_shape)
-    _check_clip_shape(shape, min_size, fixed_frames)
+    _check_clip_shape(shape, min_size, fixed_frames, min_frames)
     return keras.Input(shape, name="clip") if input_tensor is None else input_tensor
 
 
@@ -66,12 +67,17 @@ def fit_video_config(config, x, default):
     size = (height or base.crop[0], width or base.crop[1])
     changes = {"frames": frames or base.frames}
     if size != base.crop:
+        # The crop keeps its share of the frame.
         changes["size"] = size
+        changes["resize"] = round(min(size) * base.resize / min(base.crop))
     return base.replace(**changes)
 
 
-def head(x, include_top, pooling, classes, classifier_activation):
+def head(x, include_top, pooling, classes, classifier_activation, classifier=None):
     """Pooling and classifier, as `keras.applications` arranges them.
+
+    `classifier` is a function of `x`, `classes` and `classifier_activation`, for a network with a
+    top of its own; by default, the mean of all positions and a dense layer.
 
     Returns:
         `(B, classes)` with the top; without it `(B, C)` for `pooling` "avg" or "max", otherwise
@@ -82,12 +88,7 @@ def head(x, include_top, pooling, classes, classifier_activation):
     if include_top:
         if not isinstance(classes, int) or classes < 1:
             raise ValueError(f"`classes` must be a positive integer. Received: classes={classes!r}")
-        x = keras.layers.GlobalAveragePooling3D(name="avg_pool")(x)
-        # Logits and softmax stay in float32 under mixed precision.
-        classifier = keras.layers.Dense(
-            classes, activation=classifier_activation, dtype="float32", name="predictions"
-        )
-        return classifier(x)
+        return (classifier or _dense_classifier)(x, classes, classifier_activation)
     if pooling == "avg":
         return keras.layers.GlobalAveragePooling3D(name="avg_pool")(x)
     if pooling == "max":
@@ -95,7 +96,15 @@ def head(x, include_top, pooling, classes, classifier_activation):
     return x
 
 
-def _check_clip_shape(shape, min_size, fixed_frames):
+def _dense_classifier(x, classes, activation):
+    x = keras.layers.GlobalAveragePooling3D(name="avg_pool")(x)
+    # Logits and softmax stay in float32 under mixed precision.
+    return keras.layers.Dense(classes, activation=activation, dtype="float32", name="predictions")(
+        x
+    )
+
+
+def _check_clip_shape(shape, min_size, fixed_frames, min_frames):
     if len(shape) != 4:
         raise ValueError(
             f"`input_shape` must be (frames, height, width, 3). Received: input_shape={shape}"
@@ -112,9 +121,10 @@ def _check_clip_shape(shape, min_size, fixed_frames):
             "weights for each time step. Give a number, as in (16, 112, 112, 3). "
             f"Received: input_shape={shape}"
         )
-    if frames is not None and frames < 1:
+    if frames is not None and frames < min_frames:
+        fewest = "one frame" if min_frames == 1 else f"{min_frames} frames"
         raise ValueError(
-            f"`input_shape` must have at least one frame. Received: input_shape={shape}"
+            f"`input_shape` must have at least {fewest}. Received: input_shape={shape}"
         )
     if any(side is not None and side < min_size for side in (height, width)):
         raise ValueError(

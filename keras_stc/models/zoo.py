@@ -1,10 +1,11 @@
-"""The public constructors, one for each variant, and the functions that find them by name."""
+"""The public constructors, one for each network, and the functions that find them by name."""
 
 import difflib
 import inspect
 
 from keras_stc.layers.stc import BRANCHES
 from keras_stc.models.configs import VARIANTS
+from keras_stc.models.inception_i3d import InceptionI3D
 from keras_stc.models.video_resnet import VideoResNet
 from keras_stc.weights.load import load_weights
 
@@ -159,6 +160,12 @@ def _constructor(variant):
 
 
 #: Name of a model -> its constructor.
-CONSTRUCTORS = {variant: _constructor(variant) for variant in VARIANTS}
+CONSTRUCTORS = {
+    **{variant: _constructor(variant) for variant in VARIANTS},
+    "inception_i3d": InceptionI3D,
+}
+
+#: Name of a model -> the tags that its `weights=` takes.
+PUBLISHED = {"inception_i3d": ("kinetics400",)}
 
 globals().update({function.__name__: function for function in CONSTRUCTORS.values()})

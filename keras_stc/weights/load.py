@@ -97,8 +97,9 @@ def assign_by_name(model, layers, source):
             )
         pairs = _match(layer, arrays, source)
         wrong = [(v, a) for v, a in pairs if tuple(v.shape) != a.shape]
-        if wrong and layer.name == CLASSIFIER and wrong[0][1].shape[0] == wrong[0][0].shape[0]:
-            skipped = f"{wrong[0][1].shape[-1]} classes in the file, {layer.units} in the model"
+        if wrong and layer.name == CLASSIFIER and _differ_in_classes(*wrong[0]):
+            variable, array = wrong[0]
+            skipped = f"{array.shape[-1]} classes in the file, {variable.shape[-1]} in the model"
         elif wrong:
             variable, array = wrong[0]
             raise ValueError(
@@ -110,6 +111,11 @@ def assign_by_name(model, layers, source):
     for variable, array in pending:
         variable.assign(array)
     return skipped
+
+
+def _differ_in_classes(variable, array):
+    """Whether two kernels, of a dense layer or a convolution, fit but for their outputs."""
+    return tuple(variable.shape)[:-1] == array.shape[:-1]
 
 
 def _match(layer, arrays, source):

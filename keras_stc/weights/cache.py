@@ -1,0 +1,73 @@
+"""The folder where weights are kept between runs, and files that are made there once."""
+
+import contextlib
+import hashlib
+import logging
+import os
+import pathlib
+
+import filelock
+
+logger = logging.getLogger("keras_stc")
+
+
+class WeightsError(ValueError):
+    """One sentence about weights that cannot be had."""
+
+
+def cache_folder():
+    """Where weights are kept: `KERAS_STC_HOME`, or `~/.cache/keras_stc`. Made if it is missing."""
+    folder = pathlib.Path(os.environ.get("KERAS_STC_HOME") or "~/.cache/keras_stc").expanduser()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise WeightsError(
+            f"The folder for weights {folder} cannot be made ({error.strerror}): set "
+            "KERAS_STC_HOME to a folder that can be written."
+        ) from error
+    return folder
+
+
+def kept_file(name, make):
+    """A file of the cache folder; made if it is missing, or not as it was when it was made.
+
+    One process makes it, others wait; it is moved to its place when it is complete. Its SHA-256
+    stands beside it, in `<name>.sha256`.
+
+    Example:
+
+    ```python
+    path = kept_file("x.weights.h5", lambda path: model.save_weights(path))
+    ```
+
+    Args:
+        name: Name of the file.
+        make: Function that writes the file to the path it is given, whose ending is the name's.
+
+    Returns:
+        `pathlib.Path` of the file.
+    """
+    path = cache_folder() / name
+    digest_path = path.with_name(f"{name}.sha256")
+    with filelock.FileLock(path.with_name(f".{name}.lock")):
+        if path.exists() and digest_path.exists():
+            if sha256(path) == digest_path.read_text().strip():
+                return path
+            logger.warning("%s is damaged (other SHA-256): removed, and made again", path)
+        path.unlink(missing_ok=True)
+        temporary = path.with_name(f".{os.getpid()}-{name}")
+        with contextlib.ExitStack() as cleaning:
+            cleaning.callback(temporary.unlink, missing_ok=True)
+            make(temporary)
+            digest_path.write_text(sha256(temporary) + "\n")
+            os.replace(temporary, path)
+    return path
+
+
+def sha256(path):
+    """SHA-256 of a file, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
