@@ -20,7 +20,9 @@ def register(commands, common):
     )
     command.add_argument("data", metavar="DATA", help=DATA_HELP)
     command.add_argument("--model", default="stc_resnet18", help="see keras-stc models")
-    command.add_argument("--weights", help="a .keras or .weights.h5 file to start from")
+    command.add_argument(
+        "--weights", help="a .keras or .weights.h5 file to start from, or a tag of keras-stc models"
+    )
     command.add_argument("--out", required=True, help="run folder")
     command.add_argument("--recipe", default="default", help="default or paper")
     command.add_argument("--epochs", type=int)
@@ -32,7 +34,7 @@ def register(commands, common):
     )
     command.add_argument("--size", type=int, default=112, help="pixels of the square crop (112)")
     command.add_argument(
-        "--placement", choices=("block", "stage"), default="block", help="of the STC blocks"
+        "--placement", choices=("block", "stage"), help="of the STC blocks (block)"
     )
     command.add_argument(
         "--no-flip", action="store_true", help="never mirror, where left and right matter"
@@ -99,7 +101,7 @@ def run_train(arguments):
         weights=arguments.weights,
         classes=len(videos.class_names),
         input_shape=(arguments.frames, arguments.size, arguments.size, 3),
-        stc_placement=arguments.placement,
+        **({"stc_placement": arguments.placement} if arguments.placement else {}),
     )
     model.video_config = model.video_config.replace(stride=arguments.stride)
     data = {"origin": origin, "weights": arguments.weights}
