@@ -11,8 +11,9 @@ pytestmark = pytest.mark.torch
 
 #: Gradients are compared in float64. In float32 a value near zero that falls on the other side of
 #: a ReLU, or two equal ones under the pooling (of which TensorFlow lets both pass, PyTorch one),
-#: change some gradients by 1e-3 to 1e-1, in either library against its own float64.
-GRADIENT_TOLERANCE = 1e-6
+#: change some gradients by 1e-3 to 1e-1, in either library against its own float64. The first layer
+#: and the classifier stay in float32 in our models: hence this and not 1e-12.
+GRADIENT_TOLERANCE = 1e-5
 
 
 @pytest.mark.parametrize("case", parity.params(parity.FORWARD, lambda case: case.slow))
@@ -125,4 +126,4 @@ def test_gradients_and_moving_statistics(case, float64):
             n = positions[module]
             expected = 0.9 * state[name] + (expected - 0.9 * state[name]) * (n - 1) / n
         assert np.abs(expected - state[name]).max() > 1e-2  # the step moved it
-        np.testing.assert_allclose(value, expected, rtol=1e-6, atol=1e-8, err_msg=name)
+        np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-7, err_msg=name)
