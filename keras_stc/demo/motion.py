@@ -1,15 +1,15 @@
-"""Motion videos: small encoded videos whose class is how the picture moves, and nothing else.
+"""Motion videos: small encoded videos whose class is how an object moves, and nothing else.
 
-A camera looks at an endless random landscape of light and dark patches. The picture drifts to one
-of four sides, turns one way or the other, approaches or recedes. What it shows says nothing about
-the class, by construction:
+Textured objects of a random shape move before a still, random background, filmed by a slightly
+shaking camera. It drifts to one of four sides, turns one way or the other, approaches or recedes.
+What a single frame shows says nothing about the class, by construction:
 
-- The landscape is a sum of waves. Each has a phase, a direction and a pitch (the logarithm of its
-  frequency), and all three live on circles, drawn uniformly: the weight of a wave fades to
-  nothing where the pitch wraps around, as in Shepard's endlessly rising tone. Drifting adds to
-  the phases, turning to the directions, approaching and receding to the pitches. Adding to
-  something uniform on a circle leaves it uniform: every frame of every class is drawn from one
-  and the same distribution.
+- Place, angle and size of the object live on circles, drawn uniformly, and motion goes around
+  them: who leaves on the left comes back on the right, and who has become too large fades out
+  while a small one fades in, as in Shepard's endlessly rising tone. Adding to something uniform on
+  a circle leaves it uniform: every frame of every class is drawn from one and the same
+  distribution. The same holds for the texture, a sum of waves, each with a phase, a direction and
+  a pitch (the logarithm of its frequency).
 - The same number shows the same scene in every class: the first frame of `move_left/007.mp4` is
   the first frame of `recede/007.mp4`, up to compression.
 
@@ -47,6 +47,22 @@ CYCLES = (1.4, 5.6)
 
 WAVES = 16
 
+#: Distance between neighbouring objects, in parts of a picture's side: the ends of the circle of
+#: sizes.
+SPACINGS = (0.8, 2.4)
+
+#: Largest radius of an object, in parts of that distance.
+RADIUS = 0.55
+
+#: Name of a shape -> radius of its outline at an angle, at most 1.
+SHAPES = {
+    "ellipse": lambda angle: 1.0,
+    "triangle": lambda angle: _polygon(angle, 3),
+    "rectangle": lambda angle: _polygon(angle, 4),
+    "hexagon": lambda angle: _polygon(angle, 6),
+    "star": lambda angle: 0.75 + 0.25 * np.cos(5 * angle),
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Scene:
@@ -56,7 +72,16 @@ class Scene:
         waves: Phase, direction and pitch of each wave in the first frame, `(WAVES, 3)`, each on
             the circle [0, 1).
         speed: How fast it moves, within `SPEEDS`.
-        middle: Where it turns and grows about, (x, y) in parts of a picture's side.
+        middle: Where things turn and grow about, (x, y) in parts of a picture's side.
+        shape: One of `SHAPES`.
+        aspect: Width over height of the object.
+        place: Of the objects in the first frame, between their neighbours, each of two on the
+            circle [0, 1).
+        angle: Of the objects in the first frame, on the circle [0, 1).
+        size: Of the objects in the first frame, on the circle [0, 1): from the small end of
+            `SPACINGS` to the large one.
+        background: Waves of the background, as `waves`.
+        background_colours: As `colours`.
         sharpness: Of the border between light and dark.
         colours: The dark one and the light one, `(2, 3)`, 0-255.
         shake: Camera's displacement (x, y) in each frame, in parts of a side, `(frames, 2)`.
@@ -66,6 +91,13 @@ class Scene:
     waves: np.ndarray
     speed: float
     middle: np.ndarray
+    shape: str
+    aspect: float
+    place: np.ndarray
+    angle: float
+    size: float
+    background: np.ndarray
+    background_colours: np.ndarray
     sharpness: float
     colours: np.ndarray
     shake: np.ndarray
@@ -122,13 +154,19 @@ def write_motion_videos(
 def draw_scene(rng, frames, size):
     """A random `Scene`."""
     shake = rng.normal(scale=0.005, size=(frames, 2))
-    dark, light = rng.uniform(0, 90, 3), rng.uniform(165, 255, 3)
     return Scene(
         waves=rng.random((WAVES, 3)),
         speed=rng.uniform(*SPEEDS),
         middle=rng.uniform(0.4, 0.6, 2),
+        shape=rng.choice(list(SHAPES)),
+        aspect=np.exp(rng.uniform(-0.4, 0.4)),
+        place=rng.random(2),
+        angle=rng.random(),
+        size=rng.random(),
+        background=rng.random((WAVES, 3)),
+        background_colours=_two_colours(rng, contrast=0.2),
         sharpness=rng.uniform(1, 2.5),
-        colours=rng.uniform(0.6, 1) * np.stack([dark, light]),
+        colours=_two_colours(rng),
         shake=shake - shake.mean(axis=0),
         noise=rng.normal(scale=rng.uniform(1, 5), size=(frames, size, size, 3)).astype("float32"),
     )
@@ -157,28 +195,90 @@ def render(scene, motion):
         scene: A `Scene`.
         motion: One of `CLASSES`.
     """
-    phase, direction, pitch = np.moveaxis(wave_states(scene, motion), -1, 0)
+    object_light = texture(scene, wave_states(scene, motion), scene.middle)
+    still = np.broadcast_to(scene.background, (len(scene.shake), WAVES, 3))
+    picture = _paint(texture(scene, still, np.full(2, 0.5)), scene.background_colours)
+    picture += silhouette(scene, motion)[..., np.newaxis] * (
+        _paint(object_light, scene.colours) - picture
+    )
+    picture += scene.noise
+    return np.clip(picture, 0, 255, out=picture).astype("uint8")
+
+
+def texture(scene, states, middle):
+    """Light between 0 and 1 in each pixel of each frame, `(frames, size, size)`.
+
+    Args:
+        scene: A `Scene`, for its size, shake and sharpness.
+        states: Phase, direction and pitch of each wave in each frame, as `wave_states`.
+        middle: Where the waves turn and grow about, (x, y).
+    """
+    phase, direction, pitch = np.moveaxis(states, -1, 0)
     kx, ky = 2 * np.pi * np.stack(_wave_vector(direction, pitch))
     weight = np.sin(np.pi * pitch) ** 2
     # Of the waves' sum in every frame: as sharp a picture whichever pitches are about.
     weight *= scene.sharpness * np.sqrt(2 / np.sum(weight**2, axis=1, keepdims=True))
 
-    axis = (np.arange(scene.noise.shape[1]) + 0.5) / scene.noise.shape[1]
-    x, y = np.moveaxis(axis[:, np.newaxis, np.newaxis] - scene.middle - scene.shake, -1, 0)
+    x, y = _axes(scene, middle)
     # sin(a + b) from the columns' a and the rows' b: one matrix product instead of a sine a pixel.
-    a = np.moveaxis(x, 0, 1)[..., np.newaxis] * kx[:, np.newaxis]
-    b = np.moveaxis(y, 0, 1)[..., np.newaxis] * ky[:, np.newaxis]
+    a = x[..., np.newaxis] * kx[:, np.newaxis]
+    b = y[..., np.newaxis] * ky[:, np.newaxis]
     b += 2 * np.pi * phase[:, np.newaxis]
     w = weight[:, np.newaxis]
     rows = np.concatenate([w * np.sin(b), w * np.cos(b)], axis=-1).astype("float32")
     columns = np.concatenate([np.cos(a), np.sin(a)], axis=-1).astype("float32")
-    light = 0.5 + 0.5 * np.tanh(rows @ columns.transpose(0, 2, 1))
+    return 0.5 + 0.5 * np.tanh(rows @ columns.transpose(0, 2, 1))
 
-    dark, bright = scene.colours.astype("float32")
-    picture = light[..., np.newaxis] * (bright - dark)
-    picture += dark
-    picture += scene.noise
-    return np.clip(picture, 0, 255, out=picture).astype("uint8")
+
+def silhouette(scene, motion):
+    """How much of each pixel is an object, `(frames, size, size)`, between 0 and 1."""
+    right, down, clockwise, nearer = scene.speed * np.array(MOTIONS[motion])
+    time = np.arange(len(scene.shake))
+    x, y = _axes(scene, scene.middle)
+    x = (x - right * time[:, np.newaxis])[:, np.newaxis, :].astype("float32")
+    y = (y - down * time[:, np.newaxis])[:, :, np.newaxis].astype("float32")
+    turn = 2 * np.pi * (scene.angle + clockwise * time)[:, np.newaxis, np.newaxis]
+    cos, sin = np.cos(turn).astype("float32"), np.sin(turn).astype("float32")
+    u, v = x * cos + y * sin, y * cos - x * sin
+    stretch = np.float32(np.sqrt(scene.aspect))
+    circle = scene.size + nearer * time / np.log(SPACINGS[1] / SPACINGS[0])
+    background = 1.0
+    for half in (0, 0.5):
+        # Two sizes half a circle apart, whose opacities add up to one.
+        place = ((circle + half) % 1)[:, np.newaxis, np.newaxis].astype("float32")
+        spacing = SPACINGS[0] * (SPACINGS[1] / SPACINGS[0]) ** place
+        # Each pixel's place around the object it is nearest to.
+        a = ((u / spacing + np.float32(scene.place[0])) % 1 - 0.5) / stretch
+        b = ((v / spacing + np.float32(scene.place[1])) % 1 - 0.5) * stretch
+        outline = RADIUS * SHAPES[scene.shape](np.arctan2(b, a))
+        edge = 1.5 / scene.noise.shape[1] / spacing
+        inside = np.clip((outline - np.hypot(a, b)) / edge, 0, 1)
+        background = background * (1 - np.sin(np.pi * place) ** 2 * inside)
+    return 1 - background
+
+
+def _axes(scene, middle):
+    """Columns' x and rows' y in each frame, from `middle`, `(frames, size)` each."""
+    axis = (np.arange(scene.noise.shape[1]) + 0.5) / scene.noise.shape[1]
+    x, y = np.moveaxis(axis[:, np.newaxis, np.newaxis] - middle - scene.shake, -1, 0)
+    return x.T, y.T
+
+
+def _paint(light, colours):
+    dark, bright = colours.astype("float32")
+    return light[..., np.newaxis] * (bright - dark) + dark
+
+
+def _two_colours(rng, contrast=1.0):
+    dark, bright = rng.uniform(0, 90, 3), rng.uniform(165, 255, 3)
+    # Around a random place between the two.
+    middle = dark + rng.random() * (1 - contrast) * (bright - dark)
+    return rng.uniform(0.6, 1) * np.stack([middle, middle + contrast * (bright - dark)])
+
+
+def _polygon(angle, sides):
+    part = 2 * np.pi / sides
+    return np.cos(part / 2) / np.cos(angle % part - part / 2)
 
 
 def _wave_vector(direction, pitch):
