@@ -22,7 +22,7 @@ ALLOWED = {
     "predict": {"data", "video_config"},
     "evaluation": {"predict", "data"},
     "report": {"evaluation", "predict"},
-    "training": {"models", "data"},
+    "training": {"models", "data", "video_config"},
     "demo": {"models", "data", "training", "predict", "evaluation", "report"},
     "cli": {
         *("_version", "models", "data", "training", "predict", "evaluation", "report", "demo"),

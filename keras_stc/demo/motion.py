@@ -16,6 +16,7 @@ What a single frame shows says nothing about the class, by construction:
 So a network that sees one frame at a time can only guess; it is the control of the demonstration.
 """
 
+import concurrent.futures
 import dataclasses
 import os
 
@@ -143,11 +144,16 @@ def write_motion_videos(
 
     for name in classes:
         os.makedirs(os.path.join(folder, name), exist_ok=True)
-    for number in range(videos_per_class):
+
+    def write(number):
         scene = draw_scene(np.random.default_rng((seed, number)), frames, size)
         for name in classes:
             path = os.path.join(folder, name, f"{number:03d}.mp4")
             _encode(path, render(scene, name), fps)
+
+    # NumPy and the encoder let each other run.
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(write, range(videos_per_class)))
     return folder
 
 

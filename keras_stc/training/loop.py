@@ -123,10 +123,10 @@ class Checkpoint(keras.callbacks.Callback):
         row = {"epoch": epoch + 1, "learning_rate": float(self.model.optimizer.learning_rate)}
         row.update({name: float(value) for name, value in (logs or {}).items()})
         history = [*self.state["history"], row]
-        if "val_accuracy" in row and row == max(history, key=_quality):
-            self.run.save_model(self.model, self.run.best_path)
         self.state.update(epoch=epoch + 1, history=history)
         self.run.save(self.model, self.state)
+        if "val_accuracy" in row and row == max(history, key=_quality):
+            self.run.mark_best(self.state)
 
 
 class Plateau(keras.callbacks.ReduceLROnPlateau):

@@ -4,7 +4,7 @@
     runs/a/state.json                epochs done, history, and which state file belongs to them
     runs/a/state-0007.weights.h5     weights and optimizer after epoch 7
     runs/a/history.csv               one row an epoch
-    runs/a/best.keras                weights of the epoch with the best validation accuracy
+    runs/a/best.weights.h5           the state file of the epoch with the best validation accuracy
     runs/a/model.keras               weights of the last epoch, once training is over
     runs/a/quarantine.csv            videos that could not be used, and why
 
@@ -17,10 +17,12 @@ import io
 import json
 import os
 import pathlib
+import shutil
 
 import keras
 
-from keras_stc.models.video_model import VideoModel
+from keras_stc.models import VideoModel, create_model
+from keras_stc.video_config import VideoConfig
 
 
 class RunError(ValueError):
@@ -40,9 +42,8 @@ class Run:
         self.state_path = self.folder / "state.json"
         self.history_path = self.folder / "history.csv"
         self.model_path = self.folder / "model.keras"
-        self.best_path = self.folder / "best.keras"
+        self.best_path = self.folder / "best.weights.h5"
         self.quarantine_path = self.folder / "quarantine.csv"
-        self._copy = None
 
     def open(self, config):
         """Makes the folder, or checks that it was started with the same configuration.
@@ -83,17 +84,25 @@ class Run:
             if old.name != name:
                 old.unlink()
 
+    def mark_best(self, state):
+        """Keeps the state file of this epoch as the best one; it is linked, not written again."""
+        with atomic_path(self.best_path) as path:
+            source = self.folder / f"state-{state['epoch']:04d}.weights.h5"
+            try:
+                os.link(source, path)
+            except OSError:  # A file system without links.
+                shutil.copyfile(source, path)
+
     def restore(self, model, state):
         """Loads weights and optimizer into a compiled model with a built optimizer."""
         model.load_weights(self.folder / state["file"])
 
     def save_model(self, model, path):
-        """Writes a `.keras` file without the optimizer: of a copy, which is built once a run."""
-        if self._copy is None:
-            self._copy = VideoModel.from_config(model.get_config())
-        self._copy.set_weights(model.get_weights())
+        """Writes a `.keras` file without the optimizer."""
+        clean = VideoModel.from_config(model.get_config())
+        clean.set_weights(model.get_weights())
         with atomic_path(path) as temporary:
-            self._copy.save(temporary)
+            clean.save(temporary)
 
 
 def load_model(source, checkpoint="last"):
@@ -125,8 +134,10 @@ def load_model(source, checkpoint="last"):
         run = Run(path)
         if not run.config_path.exists():
             raise RunError(f"{path} is no run folder: it has no config.json.")
-        path = run.model_path if checkpoint == "last" else run.best_path
-        if not path.exists() and checkpoint == "last" and run.state():
+        if checkpoint == "best":
+            return _best_model(run)
+        path = run.model_path
+        if not path.exists() and run.state():
             raise RunError(
                 f"The run in {run.folder} is not finished ({run.state()['epoch']} epochs done): "
                 "repeat its command line to go on, or use its best checkpoint."
@@ -143,6 +154,20 @@ def load_model(source, checkpoint="last"):
             "keras_stc built."
         )
     return model
+
+
+def _best_model(run):
+    config = _read_json(run.config_path)
+    if not run.best_path.exists() or config["architecture"] is None:
+        raise RunError(
+            f"The run in {run.folder} has no best checkpoint: it had no validation videos, or its "
+            "network is not one of the zoo. Use its last one."
+        )
+    return create_model(
+        **config["architecture"],
+        weights=run.best_path,
+        video_config=VideoConfig.from_dict(config["video_config"]),
+    )
 
 
 @contextlib.contextmanager
