@@ -42,9 +42,9 @@ DEMO = Demo(
         # 60 steps: 98% of the held-out videos; after 35, 88% of the training clips are right.
         epochs=4,
         # At this size the last stage is one position a clip, and BN's statistics are the batch's.
-        # 16 learned more slowly.
+        # On earlier, harder videos 16 learned more slowly.
         batch_size=32,
-        # 0.1 did not begin to learn within 60 steps.
+        # 0.1 did not begin to learn within 60 steps on those.
         learning_rate=0.02,
         schedule="cosine",
         warmup_epochs=1,
