@@ -8,6 +8,27 @@ from test_grouped_conv import by_hand
 from keras_stc.layers import StridedConv3D
 
 
+@pytest.fixture(autouse=True, params=["moved", "native"])
+def form(request, monkeypatch):
+    """Both forms of the layer; on backends other than TensorFlow they are one."""
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0" if request.param == "moved" else "1")
+    return request.param
+
+
+def test_which_form_runs(form, monkeypatch):
+    layer = StridedConv3D(4, 7, strides=(1, 2, 2))
+    seen = []
+    convolve = keras.ops.conv
+    monkeypatch.setattr(
+        keras.ops,
+        "conv",
+        lambda x, *rest, **named: seen.append(x.shape[-1]) or convolve(x, *rest, **named),
+    )
+    layer(np.zeros((1, 8, 11, 12, 3), "float32"))
+    moved = form == "moved" and keras.backend.backend() == "tensorflow"
+    assert (seen == [12]) == moved
+
+
 @pytest.mark.parametrize(
     ("shape", "kernel", "strides"),
     [
