@@ -115,7 +115,18 @@ def _train(demo, frames, videos, validation, out, seed, verbose):
         **demo.arguments,
     )
     model.video_config = model.video_config.replace(stride=demo.stride)
-    history = train(model, videos, demo.recipe, out, validation, seed, data="demo", verbose=verbose)
+    history = train(
+        model,
+        videos,
+        demo.recipe,
+        out,
+        validation,
+        seed,
+        data="demo",
+        verbose=verbose,
+        # A checkpoint is a quarter of a gigabyte, and nobody resumes a demonstration.
+        save_every=demo.recipe.epochs,
+    )
     return model, history
 
 

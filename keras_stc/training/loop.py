@@ -15,10 +15,12 @@ class TrainingError(RuntimeError):
     """One sentence about a training that cannot go on."""
 
 
-def train(model, videos, recipe, out, validation=None, seed=0, data=None, verbose="auto"):
+def train(
+    model, videos, recipe, out, validation=None, seed=0, data=None, verbose="auto", save_every=1
+):
     """Trains a model on videos; run again with the same arguments, it goes on where it was.
 
-    Every epoch ends in a checkpoint of weights, optimizer and history. The clips of an epoch
+    Epochs end in a checkpoint of weights, optimizer and history. The clips of an epoch
     depend on the seed and the epoch alone, so a resumed run sees what an uninterrupted one sees.
 
     Example:
@@ -38,6 +40,8 @@ def train(model, videos, recipe, out, validation=None, seed=0, data=None, verbos
         seed: Of the order, the clips and the crops.
         data: What the run's `config.json` is to say of the data's origin.
         verbose: As `keras.Model.fit`.
+        save_every: Epochs from one checkpoint to the next; what a kill costs at most. The last
+            epoch always ends in one.
 
     Returns:
         The history: a list with a dictionary of figures for each epoch.
@@ -84,7 +88,7 @@ def train(model, videos, recipe, out, validation=None, seed=0, data=None, verbos
             on_epoch_begin=lambda epoch, _: train_clips.set_epoch(epoch)
         ),
         StopOnNaN(run),
-        Checkpoint(run, state),
+        Checkpoint(run, state, save_every, recipe.epochs),
     ]
     if recipe.schedule == "plateau":
         callbacks.insert(2, Plateau(recipe, state, monitor="val_loss" if valid_clips else "loss"))
@@ -113,19 +117,23 @@ def train(model, videos, recipe, out, validation=None, seed=0, data=None, verbos
 
 
 class Checkpoint(keras.callbacks.Callback):
-    """Keeps the run's state after every epoch, and the best model."""
+    """Keeps the run's state every so many epochs, and the best of those kept."""
 
-    def __init__(self, run, state):
+    def __init__(self, run, state, every, last):
         super().__init__()
         self.run, self.state = run, state
+        self.every, self.last = every, last
+        self.best = max(state["history"], key=_quality, default=None)
 
     def on_epoch_end(self, epoch, logs=None):
         row = {"epoch": epoch + 1, "learning_rate": float(self.model.optimizer.learning_rate)}
         row.update({name: float(value) for name, value in (logs or {}).items()})
-        history = [*self.state["history"], row]
-        self.state.update(epoch=epoch + 1, history=history)
+        self.state.update(epoch=epoch + 1, history=[*self.state["history"], row])
+        if (epoch + 1) % self.every and epoch + 1 != self.last:
+            return
         self.run.save(self.model, self.state)
-        if "val_accuracy" in row and row == max(history, key=_quality):
+        if "val_accuracy" in row and (self.best is None or _quality(row) > _quality(self.best)):
+            self.best = row
             self.run.mark_best(self.state)
 
 
@@ -186,4 +194,4 @@ def _training_clips(model, videos, recipe, first_epoch, settings):
 
 
 def _quality(row):
-    return (row["val_accuracy"], -row["val_loss"])
+    return (row.get("val_accuracy", -1.0), -row.get("val_loss", math.inf))
