@@ -530,10 +530,11 @@ def test_centre_clip(kinetics, shared, name, label, probability):
 @pytest.mark.slow
 @pytest.mark.shared
 def test_predict_without_a_model(kinetics, shared, capsys):
-    """Whole videos: at least 17 of the 19 labelled clips get their label first."""
+    """One clip of each video: at least 17 of the 19 labelled ones get their label first."""
     with open(shared / "clips" / "clips.csv", newline="") as file:
         labels = {row["path"]: row["kinetics400"] for row in csv.DictReader(file)}
-    assert main(["predict", *(str(shared / "clips" / path) for path in labels), "--json"]) == 0
+    files = [str(shared / "clips" / path) for path in labels]
+    assert main(["predict", *files, "--max-clips", "1", "--json"]) == 0
     result = json.loads(capsys.readouterr().out)
     first = {os.path.basename(v["path"]): v["top"][0]["label"] for v in result["videos"]}
     assert sum(first[path] == label for path, label in labels.items()) >= 17
