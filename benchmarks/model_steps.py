@@ -56,16 +56,17 @@ def main():
         for _ in range(args.repeats):
             for name, side in sides.items():
                 best[name][kind] = min(best[name][kind], side.seconds(kind))
-    for name, side in sides.items():
+    for name in sides:
         rates = "".join(f"{args.batch / best[name][kind]:9.2f}" for kind in KINDS)
         firsts = "".join(f"{first[name][kind]:12.1f} s" for kind in KINDS)
         print(f"{name:28s}{rates}{firsts}")
-        side.close()
     ratios = [
         min(best[name][kind] for name in sides if name != "Keras") / best["Keras"][kind]
         for kind in KINDS
     ]
     print(f"{'Keras / best PyTorch':28s}" + "".join(f"{ratio:8.2f}x" for ratio in ratios))
+    for side in sides.values():
+        side.close()
 
 
 KINDS = ("infer", "train")
