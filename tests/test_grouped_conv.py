@@ -37,6 +37,7 @@ def by_hand(x, kernel, groups, strides, padding, dilation=1):
     return y
 
 
+@pytest.mark.parametrize("frames", [1, 3])
 @pytest.mark.parametrize(
     ("channels", "filters", "groups", "strides", "padding", "dilation"),
     [
@@ -50,9 +51,9 @@ def by_hand(x, kernel, groups, strides, padding, dilation=1):
         (32, 32, 8, 1, "same", 2),
     ],
 )
-def test_matches_loops(channels, filters, groups, strides, padding, dilation):
+def test_matches_loops(channels, filters, groups, strides, padding, dilation, frames):
     rng = np.random.default_rng(0)
-    x = rng.normal(size=(2, 3, 4, 5, channels)).astype("float32")
+    x = rng.normal(size=(2, frames, 4, 5, channels)).astype("float32")
     if padding == "valid":
         x = np.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0), (0, 0)])
     layer = GroupedConv3D(
@@ -88,7 +89,10 @@ def test_weights_pass_to_keras_own_layer_and_back(tmp_path):
 
 @pytest.mark.parametrize(
     ("groups", "channels", "merged"),
-    [(32, 4, 4), (32, 8, 2), (32, 16, 1), (32, 32, 1), (3, 4, 3), (6, 5, 6), (127, 1, None)],
+    [
+        *((32, 4, 4), (32, 8, 2), (32, 16, 2), (32, 32, 2), (64, 64, 1), (2, 128, 1)),
+        *((3, 4, 3), (6, 5, 6), (127, 1, None)),
+    ],
 )
 def test_groups_per_block(groups, channels, merged):
     assert groups_per_block(groups, channels) == merged
