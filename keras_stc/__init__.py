@@ -23,6 +23,8 @@ _PUBLIC = {
     "VideoPrediction": "keras_stc.predict",
     "predict_video": "keras_stc.predict",
     "load_model": "keras_stc.training.run",
+    "list_weights": "keras_stc.weights",
+    "convert_checkpoint": "keras_stc.convert",
     **{name: "keras_stc.models" for name in ("VideoModel", "create_model", "list_models")},
     **{
         f"{family}{depth}": "keras_stc.models"

@@ -1,5 +1,8 @@
 import os
 import pathlib
+import shutil
+import subprocess
+import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # As the command line: on CPUs without AVX-512 TensorFlow leaves its faster kernels off.
@@ -27,3 +30,19 @@ def small_run(tmp_path_factory):
     videos = helpers.write_videos(root / "videos")
     history = helpers.train_small(videos, root / "run")
     return helpers.SmallRun(root / "run", videos, history)
+
+
+@pytest.fixture(scope="session")
+def imagenet_resnet50(shared, tmp_path_factory):
+    """ImageNet weights of `keras.applications.ResNet50`, or the file KERAS_STC_RESNET50 names."""
+    path = pathlib.Path(os.environ.get("KERAS_STC_RESNET50", ""))
+    if path.is_file():
+        return path
+    path = tmp_path_factory.mktemp("imagenet") / "resnet50.weights.h5"
+    script = shared / "weights" / "make_resnet50.py"
+    if not shutil.which("npm"):
+        pytest.skip(f"{script} needs npm to make the weights; or set KERAS_STC_RESNET50 to a file")
+    done = subprocess.run([sys.executable, script, path], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"{script} made no weights: {done.stderr.strip().splitlines()[-1]}")
+    return path

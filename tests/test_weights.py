@@ -60,7 +60,7 @@ def test_order_does_not_matter(saved):
 
 def test_other_classes_keep_the_backbone(saved, caplog):
     model, folder = saved
-    with caplog.at_level("INFO", logger="keras_stc"):
+    with caplog.at_level("WARNING", logger="keras_stc"):
         other = keras_stc.STCResNet18(classes=7, input_shape=CLIP, weights=folder / "m.keras")
     assert "3 classes in the file, 7 in the model" in caplog.text
     np.testing.assert_array_equal(
@@ -84,15 +84,27 @@ def test_without_top_from_a_full_file(saved):
 
 def test_wrong_files_get_a_sentence_and_change_nothing(saved, tmp_path):
     _, folder = saved
-    with pytest.raises(ValueError, match="layer1_block1_stc/spatial_squeeze/kernel .* clip length"):
-        keras_stc.STCResNet18(classes=3, input_shape=(8, 32, 32, 3), weights=folder / "m.keras")
-    with pytest.raises(ValueError, match="no weights for layer 'layer1_block3_conv1'"):
+    with pytest.raises(ValueError, match="m.keras holds a stc_resnet18, and this is stc_resnet34"):
         keras_stc.STCResNet34(classes=3, input_shape=CLIP, weights=folder / "m.keras")
+    with pytest.raises(ValueError, match="no weights for layer 'layer1_block3_conv1'"):
+        keras_stc.STCResNet34(classes=3, input_shape=CLIP, weights=folder / "m.weights.h5")
+    with pytest.raises(ValueError, match="'layer1_block1_stc', which resnet3d18 lacks"):
+        keras_stc.ResNet3D18(classes=3, input_shape=CLIP, weights=folder / "m.weights.h5")
+    with pytest.raises(ValueError, match="layer1_block1_stc/temporal_squeeze/kernel .* must be"):
+        keras_stc.STCResNet18(reduction_ratio=2, input_shape=CLIP, weights=folder / "m.weights.h5")
+    with pytest.raises(ValueError, match="The weights file nowhere.keras does not exist"):
+        keras_stc.STCResNet18(weights="nowhere.keras")
+    with pytest.raises(ValueError, match="Its tags are: 'imagenet'"):
+        keras_stc.STCResNet18(weights="kinetic400")
+    with pytest.raises(ValueError, match="not published by anybody: start from weights='imagenet'"):
+        keras_stc.STCResNet18(weights="kinetics400")
+    with pytest.raises(ValueError, match="holds no model.keras, so it is no finished run"):
+        keras_stc.STCResNet18(weights=tmp_path)
     (tmp_path / "text.weights.h5").write_text("not HDF5")
     with pytest.raises(ValueError, match="not a weights file that Keras wrote"):
         keras_stc.STCResNet18(weights=tmp_path / "text.weights.h5")
 
-    model = keras_stc.ResNet3D18(classes=3, input_shape=CLIP)
+    model = keras_stc.STCResNet18(classes=3, input_shape=CLIP)
     before = model.get_weights()
     layers = read_weights_file(folder / "m.keras")
     layers["layer4_block2_bn2"][""][3] = np.zeros(3)
@@ -100,3 +112,81 @@ def test_wrong_files_get_a_sentence_and_change_nothing(saved, tmp_path):
         assign_by_name(model, layers, "changed")
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
+
+
+def test_what_the_caller_leaves_out_follows_the_weights(tmp_path):
+    config = keras_stc.VideoConfig(
+        frames=4, size=32, stride=5, mean=(1, 2, 3), std=(4, 5, 6), class_names=("a", "b")
+    )
+    model = keras_stc.STCResNet18(
+        classes=2, input_shape=CLIP, stc_placement="stage", stem="table1", video_config=config
+    )
+    model.save(tmp_path / "m.keras")
+    again = keras_stc.STCResNet18(weights=tmp_path / "m.keras")
+    assert again.video_config == model.video_config
+    assert again.architecture == model.architecture
+    x = np.random.default_rng(1).integers(0, 256, (1, *CLIP)).astype("float32")
+    np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+    # 400 said by the caller is not 400 left out.
+    assert keras_stc.STCResNet18(weights=tmp_path / "m.keras", classes=400).output_shape[-1] == 400
+    other = keras_stc.STCResNet18(weights=tmp_path / "m.keras", classes=3)
+    assert other.video_config.class_names is None and other.video_config.stride == 5
+
+
+def resampled(tmp_path, frames, new_frames):
+    """Outputs of an STC-ResNet18 with random gates, and of its weights for another length."""
+    model = keras_stc.STCResNet18(classes=3, input_shape=(frames, 32, 32, 3))
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if layer.name.endswith("_stc"):
+            layer.set_weights([rng.normal(0, 0.2, w.shape) for w in layer.get_weights()])
+    model.save(tmp_path / "m.keras")
+    other = keras_stc.STCResNet18(weights=tmp_path / "m.keras", input_shape=(new_frames, 32, 32, 3))
+    block, new_block = (m.get_layer("layer1_block1_stc") for m in (model, other))
+    frames, new_frames = block.input.shape[1], new_block.input.shape[1]
+    shape = (1, 1, *block.input.shape[2:])
+    still = rng.normal(size=shape).astype("float32")
+    outputs = [
+        keras.ops.convert_to_numpy(layer(np.repeat(still, count, axis=1)))[:, 0]
+        for layer, count in ((block, frames), (new_block, new_frames))
+    ]
+    return frames, new_frames, *outputs
+
+
+@pytest.mark.parametrize("new_frames", [16, 32])
+def test_stc_weights_for_longer_clips(new_frames, tmp_path, caplog):
+    """A video that stands still gets the gates it had."""
+    with caplog.at_level("INFO", logger="keras_stc"):
+        old, new, before, after = resampled(tmp_path, 8, new_frames)
+    assert (old, new) == (4, new_frames // 2)
+    assert f"weights for 4 time steps resampled to {new}" in caplog.text
+    np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-5)
+
+
+def test_interpolation_along_time_by_hand():
+    from keras_stc.weights.clip_length import fit_clip_length
+
+    class Dense:
+        def __init__(self, *shape):
+            self.kernel = np.empty(shape)
+
+    class Block:
+        name = "stc"
+        spatial_squeeze = Dense(4, 4)  # T = 4, C = 1, r = 1
+
+    # T = 2, C = 1: hidden unit 0 looks at the first frame alone, unit 1 at 10 times the second.
+    arrays = {
+        "spatial_squeeze": [np.array([[1.0, 0.0], [0.0, 10.0]]), np.array([5.0, 6.0])],
+        "spatial_excite": [np.array([[2.0], [4.0]]), np.array([3.0])],
+        "temporal_squeeze": ["untouched"],
+    }
+    got = fit_clip_length(Block(), arrays)
+    # Middles of the new steps lie at 0, 1/4, 3/4 and 1 of the old ones; everything is halved.
+    np.testing.assert_allclose(
+        got["spatial_squeeze"][0],
+        [[0.5, 0.5, 0, 0], [0.375, 0.375, 1.25, 1.25], [0.125, 0.125, 3.75, 3.75], [0, 0, 5, 5]],
+    )
+    np.testing.assert_allclose(got["spatial_squeeze"][1], [5, 5, 6, 6])
+    np.testing.assert_allclose(got["spatial_excite"][0], [[1], [1], [2], [2]])
+    np.testing.assert_allclose(got["spatial_excite"][1], [3])
+    assert got["temporal_squeeze"] == ["untouched"]

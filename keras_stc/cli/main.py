@@ -4,10 +4,10 @@ import argparse
 import sys
 
 from keras_stc._version import __version__
-from keras_stc.cli import demo, doctor, models, predict, train
+from keras_stc.cli import convert, demo, doctor, models, predict, train
 from keras_stc.cli.console import quiet_start
 
-COMMANDS = (models, predict, train, doctor, demo)
+COMMANDS = (models, predict, train, convert, doctor, demo)
 
 
 def main(argv=None):

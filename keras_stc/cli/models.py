@@ -1,5 +1,7 @@
 """`keras-stc models`: the zoo as a table."""
 
+import dataclasses
+
 from keras_stc.cli.console import print_json, print_table
 
 
@@ -12,6 +14,9 @@ def register(commands, common):
         "twice those) for 400 classes and the clip it shows.",
     )
     command.add_argument("pattern", nargs="?", help="only models whose name contains this")
+    command.add_argument(
+        "--weights", action="store_true", help="list the weights instead, and where they come from"
+    )
     command.set_defaults(run=run)
 
 
@@ -24,6 +29,8 @@ def run(arguments):
         raise ValueError(
             f"No model's name contains {arguments.pattern!r}: keras-stc models lists them all."
         )
+    if arguments.weights:
+        return _show_weights(names, arguments)
     table = zoo_complexity()
     entries = [_entry(name, table[name]) for name in names]
     if arguments.json:
@@ -38,7 +45,7 @@ def run(arguments):
                 f"{entry['stage_parameters'] / 1e6:.2f}" if entry["stage_parameters"] else "",
                 f"{entry['macs'] / 1e9:.2f}",
                 "x".join(map(str, entry["clip"])),
-                ", ".join(entry["weights"]) or "none published",
+                ", ".join(entry["weights"]),
             ]
             for entry in entries
         ],
@@ -46,11 +53,39 @@ def run(arguments):
     print('\n"stage": with stc_placement="stage", one STC block a stage instead of one a unit.')
 
 
+def _show_weights(names, arguments):
+    from keras_stc.weights.registry import records
+
+    rows = [record for record in records() if record.arch in names]
+    if arguments.json:
+        return print_json([dataclasses.asdict(record) for record in rows])
+    print_table(
+        ["model", "weights", "status", "from", "file", "licence", "top-1"],
+        [
+            [
+                record.arch,
+                record.tag,
+                record.status,
+                record.repository or "",
+                record.file or "",
+                record.licence or "",
+                next((f"{m.value:.1f} {m.data}" for m in record.metrics if m.name == "top-1"), ""),
+            ]
+            for record in rows
+        ],
+    )
+    print(
+        "\nFigures are others' measurements; --json says by whom and how. ImageNet's are those of"
+    )
+    print("the 2D network that is inflated along time.")
+
+
 def _entry(name, complexity):
     from keras_stc.models.configs import VARIANTS
     from keras_stc.models.inception_i3d import DEFAULT_INPUT_SHAPE as I3D_CLIP
     from keras_stc.models.inputs import DEFAULT_INPUT_SHAPE
-    from keras_stc.models.zoo import CONSTRUCTORS, PUBLISHED
+    from keras_stc.models.zoo import CONSTRUCTORS
+    from keras_stc.weights import list_weights
 
     parameters, macs = complexity["parameters"], complexity["macs"]
     clip = (DEFAULT_INPUT_SHAPE if name in VARIANTS else I3D_CLIP)[:3]
@@ -62,5 +97,5 @@ def _entry(name, complexity):
         "stage_parameters": parameters.get("stage-16"),
         "macs": macs[key],
         "clip": list(clip),
-        "weights": list(PUBLISHED.get(name, ())),
+        "weights": list_weights(name),
     }

@@ -21,7 +21,9 @@ def register(commands, common):
     )
     command.add_argument("files", nargs="+", metavar="FILE", help="a video")
     command.add_argument(
-        "--model", default=DEFAULT, help=f"a run folder or a .keras file ({DEFAULT})"
+        "--model",
+        default=DEFAULT,
+        help=f"a run folder, a .keras file or hf://owner/repo ({DEFAULT})",
     )
     command.add_argument("--checkpoint", choices=("last", "best"), default="last")
     command.add_argument("--top", type=int, default=5, help="classes to print (5)")
@@ -69,18 +71,16 @@ def run(arguments):
 
 def _model(arguments):
     from keras_stc.models import create_model
-    from keras_stc.models.zoo import CONSTRUCTORS, PUBLISHED
+    from keras_stc.models.zoo import CONSTRUCTORS
     from keras_stc.training.run import load_model
+    from keras_stc.weights.registry import records
 
     name = arguments.model
     if name not in CONSTRUCTORS or os.path.exists(name):
         return load_model(name, arguments.checkpoint)
-    if name not in PUBLISHED:
-        raise ValueError(
-            f"No weights are published for {name}: give --model a run folder or a .keras file, or "
-            f"leave it out for {DEFAULT}."
-        )
-    return create_model(name, weights=PUBLISHED[name][0])
+    # Weights without names of classes, such as ImageNet's, cannot say what a video shows.
+    tags = [row.tag for row in records() if row.arch == name and row.classes]
+    return create_model(name, weights=tags[0])
 
 
 def _batch_size(config):

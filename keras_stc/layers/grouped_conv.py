@@ -90,7 +90,7 @@ class GroupedConv3D(keras.layers.Conv3D):
 
 
 def groups_per_block(groups, group_channels):
-    """The smallest divisor of `groups` that makes at most 16 blocks of 16 to 64 channels, or `None`.
+    """Smallest divisor of `groups` for at most 16 blocks of 16 to 64 channels, or `None`.
 
     Where there are so many groups that no divisor keeps to both, the width of the blocks counts.
     """

@@ -8,10 +8,10 @@ import keras
 from keras import ops
 
 from keras_stc.models.inputs import clip_input, fit_video_config, head, normalize
+from keras_stc.models.pretrained import DEFAULT_CLASSES, build_pretrained
 from keras_stc.models.video_model import VideoModel
 from keras_stc.video_config import VideoConfig
 from keras_stc.weights.i3d_kinetics import class_names, kinetics400_file
-from keras_stc.weights.load import load_weights
 
 NAME = "inception_i3d"
 
@@ -57,7 +57,7 @@ def InceptionI3D(
     input_tensor=None,
     input_shape=None,
     pooling=None,
-    classes=400,
+    classes=DEFAULT_CLASSES,
     classifier_activation="softmax",
     name=NAME,
     *,
@@ -83,7 +83,8 @@ def InceptionI3D(
     Args:
         include_top: Whether to put the classifier on.
         weights: `None` for random initialisation; `"kinetics400"`, fetched and kept the first
-            time; or the path of a `.keras` or `.weights.h5` file.
+            time; the path of a `.keras` or `.weights.h5` file or of a run folder; or
+            `"hf://owner/repo[@revision]"`.
         input_tensor: Keras tensor of shape `(B, T, H, W, 3)` to start from.
         input_shape: `(T, H, W, 3)`, by default `(64, 224, 224, 3)`; at least 8 frames and 32
             pixels high and wide. `T`, `H` and `W` may be `None`.
@@ -110,7 +111,36 @@ def InceptionI3D(
             f"`dropout_rate` must be at least 0 and below 1. Received: dropout_rate={dropout_rate}"
         )
     published = isinstance(weights, str) and weights == "kinetics400"
-    config = _config(video_config, published, named=include_top and classes == 400)
+    if published:
+        named = include_top and classes == 400
+        video_config = _published_config(video_config, named)
+        weights = kinetics400_file(_full_precision)
+    arguments = {
+        "include_top": include_top,
+        "input_tensor": input_tensor,
+        "input_shape": input_shape,
+        "pooling": pooling,
+        "classes": classes,
+        "classifier_activation": classifier_activation,
+        "name": name,
+        "dropout_rate": dropout_rate,
+        "video_config": video_config,
+    }
+    return build_pretrained(_build, NAME, weights, arguments, {"dropout_rate": 0.0})
+
+
+def _build(
+    include_top,
+    input_tensor,
+    input_shape,
+    pooling,
+    classes,
+    classifier_activation,
+    name,
+    dropout_rate,
+    video_config,
+):
+    config = video_config or CONFIG
 
     # === Functional model ===
     clip = clip_input(
@@ -137,20 +167,17 @@ def InceptionI3D(
         "include_top": include_top,
         "input_shape": list(clip.shape[1:]),
         "pooling": pooling,
-        "classes": classes,
+        "classes": int(classes),
         "classifier_activation": classifier_activation,
         "dropout_rate": dropout_rate,
     }
-    model = VideoModel(
+    return VideoModel(
         inputs,
         outputs,
         name=name or NAME,
         video_config=config,
         architecture=architecture if input_tensor is None else None,
     )
-    if weights is not None:
-        load_weights(model, kinetics400_file(_full_precision) if published else weights, NAME)
-    return model
 
 
 @keras.saving.register_keras_serializable("keras_stc")
@@ -180,15 +207,15 @@ class PositionPooling(keras.layers.Layer):
         return (batch, positions, 1, 1, channels)
 
 
-def _config(given, published, named):
-    """The `VideoConfig` to start from: the caller's, or the weights' own."""
+def _published_config(given, named):
+    """The `VideoConfig` of the published weights: the caller's, or the weights' own."""
     config = given or CONFIG
-    if published and (config.mean, config.std) != (CONFIG.mean, CONFIG.std):
+    if (config.mean, config.std) != (CONFIG.mean, CONFIG.std):
         raise ValueError(
             "`video_config` must have the mean and std that the weights were trained with, "
             f"{CONFIG.mean} and {CONFIG.std}. Received: mean={config.mean}, std={config.std}"
         )
-    if published and named and config.class_names is None:
+    if named and config.class_names is None:
         config = config.replace(class_names=class_names())
     return config
 

@@ -15,7 +15,7 @@ from keras_stc.models.inputs import (
 from keras_stc.models.video_model import VideoModel
 from keras_stc.video_config import VideoConfig
 
-STEMS = ("resnet3d", "table1")
+STEMS = ("resnet3d", "table1", "r3d")
 PLACEMENTS = ("block", "stage")
 
 #: The network strides 32 times in height and width.
@@ -60,7 +60,8 @@ def VideoResNet(
         stc_branches: `("temporal", "spatial")` or one of them (paper, table 5).
         shortcut: `"projection"` or `"padding"` where the shapes of a unit's ends differ.
         stem: `"resnet3d"` (Hara et al.: conv1 keeps time, the pooling halves it) or `"table1"`
-            (paper, table 1: conv1 strides all three axes, the pooling none).
+            (paper, table 1: conv1 strides all three axes, the pooling none) or `"r3d"`
+            (torchvision's `r3d_18`: conv1 is 3x7x7, and there is no pooling).
         preactivation: Whether BN and ReLU stand before the convolutions. [4]'s arrangement, and
             one BN and ReLU after the last stage (He et al. 2016b; our choice).
         video_config: A `VideoConfig` with the stride, normalisation and class names the model is
@@ -125,7 +126,7 @@ def VideoResNet(
         "include_top": include_top,
         "input_shape": list(clip.shape[1:]),
         "pooling": pooling,
-        "classes": classes,
+        "classes": int(classes),
         "classifier_activation": classifier_activation,
         "reduction_ratio": reduction_ratio,
         "stc_placement": stc_placement,
@@ -144,10 +145,16 @@ def VideoResNet(
 
 
 def _stem(x, stem):
-    strides, pool_strides = {"resnet3d": ((1, 2, 2), 2), "table1": ((2, 2, 2), 1)}[stem]
-    x = conv3d(x, 64, 7, strides, name="conv1")
+    kernel, strides, pool_strides = {
+        "resnet3d": (7, (1, 2, 2), 2),
+        "table1": (7, (2, 2, 2), 1),
+        "r3d": ((3, 7, 7), (1, 2, 2), None),
+    }[stem]
+    x = conv3d(x, 64, kernel, strides, name="conv1")
     x = batch_norm(x, "conv1_bn")
     x = keras.layers.ReLU(name="conv1_relu")(x)
+    if pool_strides is None:
+        return x
     # Zeros pad as well as minus infinity would: nothing after the ReLU is below zero.
     x = keras.layers.ZeroPadding3D(1, name="pool1_pad")(x)
     return keras.layers.MaxPooling3D(3, pool_strides, name="pool1")(x)

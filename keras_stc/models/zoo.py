@@ -1,13 +1,14 @@
 """The public constructors, one for each network, and the functions that find them by name."""
 
 import difflib
+import functools
 import inspect
 
 from keras_stc.layers.stc import BRANCHES
 from keras_stc.models.configs import VARIANTS
 from keras_stc.models.inception_i3d import InceptionI3D
+from keras_stc.models.pretrained import DEFAULT_CLASSES, build_pretrained
 from keras_stc.models.video_resnet import VideoResNet
-from keras_stc.weights.load import load_weights
 
 _DOC = """{title}
 
@@ -22,12 +23,15 @@ model.video_config   # how it wants to be fed
 
 Args:
     include_top: Whether to put the classifier on.
-    weights: `None` for random initialisation, or the path of a `.keras` or `.weights.h5` file.
+    weights: `None` for random initialisation; a tag of `keras_stc.list_weights({variant!r})`,
+        such as `"imagenet"`; the path of a `.keras` or `.weights.h5` file, a run folder or a
+        checkpoint that `keras-stc convert` reads; or `"hf://owner/repo[@revision]"`.
     input_tensor: Keras tensor of shape `(B, T, H, W, 3)` to start from.
     input_shape: `(T, H, W, 3)`, by default `(16, 112, 112, 3)`; at least 32 pixels high and wide.
     pooling: Without the top: `None` for the feature map `(B, T', H', W', C)`, `"avg"` or `"max"`
         for `(B, C)`.
-    classes: Number of classes.
+    classes: Number of classes; by default that of the weights. With another number than theirs,
+        the classifier starts at random.
     classifier_activation: Activation of the classifier; `None` gives logits.
     name: Name of the model.
     reduction_ratio: Of the STC blocks (paper: 4).
@@ -35,7 +39,7 @@ Args:
         of the four stages.
     stc_branches: `("temporal", "spatial")` or one of them.
     shortcut: `"projection"` or `"padding"`.
-    stem: `"resnet3d"` or `"table1"`.
+    stem: `"resnet3d"`, `"table1"` or `"r3d"`.
     preactivation: Whether BN and ReLU stand before the convolutions.
     video_config: A `VideoConfig` the model is to carry.
 
@@ -115,7 +119,7 @@ def _constructor(variant):
         input_tensor=None,
         input_shape=None,
         pooling=None,
-        classes=400,
+        classes=DEFAULT_CLASSES,
         classifier_activation="softmax",
         name=None,
         *,
@@ -127,27 +131,15 @@ def _constructor(variant):
         preactivation=False,
         video_config=None,
     ):
-        model = VideoResNet(
-            variant,
-            include_top=include_top,
-            input_tensor=input_tensor,
-            input_shape=input_shape,
-            pooling=pooling,
-            classes=classes,
-            classifier_activation=classifier_activation,
-            name=name,
-            reduction_ratio=reduction_ratio,
-            stc_placement=stc_placement,
-            stc_branches=stc_branches,
-            shortcut=shortcut,
-            stem=stem,
-            preactivation=preactivation,
-            video_config=video_config,
-        )
-        if weights is not None:
-            load_weights(model, weights, architecture=variant)
-        return model
+        arguments = {key: value for key, value in locals().items() if key in defaults}
+        build = functools.partial(VideoResNet, variant)
+        return build_pretrained(build, variant, weights, arguments, defaults)
 
+    defaults = {
+        key: parameter.default
+        for key, parameter in inspect.signature(constructor).parameters.items()
+        if key != "weights"
+    }
     family = "3D-ResNeXt" if spec.groups > 1 else "3D-ResNet"
     title = f"{family} with {sum(spec.units) * (2 if spec.unit == 'basic' else 3) + 2} layers"
     constructor.__name__ = constructor.__qualname__ = spec.constructor
@@ -155,6 +147,7 @@ def _constructor(variant):
         title=title + (" and STC blocks." if spec.stc else "."),
         source=_STC_SOURCE if spec.stc else _BASE_SOURCE,
         constructor=spec.constructor,
+        variant=variant,
     )
     return constructor
 
@@ -164,8 +157,5 @@ CONSTRUCTORS = {
     **{variant: _constructor(variant) for variant in VARIANTS},
     "inception_i3d": InceptionI3D,
 }
-
-#: Name of a model -> the tags that its `weights=` takes.
-PUBLISHED = {"inception_i3d": ("kinetics400",)}
 
 globals().update({function.__name__: function for function in CONSTRUCTORS.values()})

@@ -23,6 +23,7 @@ import keras
 
 from keras_stc.models import VideoModel, create_model
 from keras_stc.video_config import VideoConfig
+from keras_stc.weights.hub import fetch_published, parse_address
 
 
 class RunError(ValueError):
@@ -116,7 +117,7 @@ def load_model(source, checkpoint="last"):
     ```
 
     Args:
-        source: A run folder or a `.keras` file.
+        source: A run folder, a `.keras` file, or `"hf://owner/repo[@revision]"`.
         checkpoint: Of a run folder: `"last"` epoch or `"best"` on the validation videos.
 
     Returns:
@@ -129,6 +130,9 @@ def load_model(source, checkpoint="last"):
         raise RunError(
             f'`checkpoint` must be "last" or "best". Received: checkpoint={checkpoint!r}'
         )
+    if str(source).startswith("hf://"):
+        published = fetch_published(parse_address(str(source)))
+        return create_model(published.config["architecture"]["name"], weights=source)
     path = pathlib.Path(source)
     if path.is_dir():
         run = Run(path)

@@ -1,5 +1,7 @@
 """Where weights come from and how they get into a model."""
 
-from keras_stc.weights.load import load_weights
+from keras_stc.weights.cache import WeightsError
+from keras_stc.weights.find import find_weights, load_weights
+from keras_stc.weights.registry import list_weights
 
-__all__ = ["load_weights"]
+__all__ = ["WeightsError", "find_weights", "list_weights", "load_weights"]

@@ -1,48 +1,14 @@
 """Weights of a file into a model, by the names of its layers."""
 
-import logging
-import os
 import tempfile
 import zipfile
 
 import h5py
 
-logger = logging.getLogger("keras_stc")
+from keras_stc.weights.clip_length import fit_clip_length
 
+#: The layer that other classes have another of.
 CLASSIFIER = "predictions"
-
-
-def load_weights(model, weights, architecture=None):
-    """Loads what `weights=` names into a model.
-
-    Layers are matched by name, never by order. A classifier of another width is left as it is
-    (said in a log line), so that pretrained weights serve a new set of classes; a file with a
-    classifier serves a model without one.
-
-    Args:
-        model: A built model of the zoo.
-        weights: Path of a `.keras` or `.weights.h5` file.
-        architecture: The model's name in the zoo, for messages.
-
-    Raises:
-        ValueError: If there is no such file, or a layer is missing or has another shape.
-    """
-    path = os.fspath(weights)
-    if not os.path.exists(path):
-        if path.startswith("hf://") or not path.endswith((".keras", ".h5")):
-            raise ValueError(
-                f"`weights={path!r}` is not published for {architecture or model.name}: no file "
-                "of that name exists, and no weights are registered under that tag. Give the path "
-                "of a .keras or .weights.h5 file, or weights=None to start at random."
-            )
-        raise ValueError(
-            f"The weights file {path} does not exist: give the path of a .keras or "
-            ".weights.h5 file."
-        )
-    layers = read_weights_file(path)
-    skipped = assign_by_name(model, layers, path)
-    if skipped:
-        logger.info("%s: the classifier was not loaded (%s)", os.path.basename(path), skipped)
 
 
 def read_weights_file(path):
@@ -68,21 +34,29 @@ def read_weights_file(path):
         ) from error
 
 
-def assign_by_name(model, layers, source):
+def assign_by_name(model, layers, source, optional=()):
     """Copies arrays into the layers of the same names.
 
     Args:
         model: A built model.
         layers: What `read_weights_file` returns.
         source: Where the arrays come from, for messages.
+        optional: Names of layers that may be missing; they are left as they are.
 
     Returns:
         Why the classifier was left alone, or `""`.
 
     Raises:
-        ValueError: If a layer with weights is missing in the file, or differs in shape. Nothing
-            has been assigned then.
+        ValueError: If a layer with weights is missing in the file or in the model, or differs in
+            shape. Nothing has been assigned then.
     """
+    names = {layer.name for layer in model.layers}
+    extra = [name for name in layers if name not in names and name != CLASSIFIER]
+    if extra:
+        raise ValueError(
+            f"{source} has weights for layer {extra[0]!r}, which {model.name} lacks: it belongs to "
+            "another network."
+        )
     pending, skipped = [], ""
     for layer in model.layers:
         if not layer.weights:
@@ -92,10 +66,12 @@ def assign_by_name(model, layers, source):
             if layer.name == CLASSIFIER:
                 skipped = "the file has none"
                 continue
+            if layer.name in optional:
+                continue
             raise ValueError(
                 f"{source} has no weights for layer {layer.name!r}: it belongs to another network."
             )
-        pairs = _match(layer, arrays, source)
+        pairs = _match(layer, fit_clip_length(layer, arrays), source)
         wrong = [(v, a) for v, a in pairs if tuple(v.shape) != a.shape]
         if wrong and layer.name == CLASSIFIER and _differ_in_classes(*wrong[0]):
             variable, array = wrong[0]
@@ -152,14 +128,20 @@ def _read_h5(path):
 
             group.visititems(visit)
             if arrays:
-                layers[_layer_name(group)] = {
+                layers[layer_name(group)] = {
                     inner: [found[i] for i in sorted(found)] for inner, found in arrays.items()
                 }
         return layers
 
 
-def _layer_name(group):
-    """Keras leaves a layer's name beside its variables, or, without any, beside its group."""
+def layer_name(group):
+    """The name of the layer that Keras kept in a group of a weights file.
+
+    It leaves it beside the layer's variables, or, without any, beside its group.
+
+    Raises:
+        KeyError: If there is none.
+    """
     name = group["vars"].attrs.get("name") if "vars" in group else group.attrs.get("name")
     if name is None:
         raise KeyError(f"no layer name at {group.name}")

@@ -1,0 +1,90 @@
+"""`keras-stc convert`: other libraries' checkpoints."""
+
+import pathlib
+
+from keras_stc.cli.console import print_json
+
+
+def register(commands, common):
+    command = commands.add_parser(
+        "convert",
+        parents=[common],
+        help="another library's checkpoint into a .keras file",
+        description="Converts Hara et al.'s 3D-ResNets (.pth), torchvision's r3d_18 (.pth), and "
+        "ImageNet's 2D ResNets of timm (.safetensors) and keras.applications (.h5), which are "
+        "inflated along time. Which one it is, is told from the names of its arrays.",
+    )
+    command.add_argument("source", metavar="SOURCE", help="the checkpoint")
+    command.add_argument("out", metavar="OUT", help="a .keras file")
+    command.add_argument(
+        "--model", help="a network of keras-stc models; with STC blocks, these start neutral"
+    )
+    command.add_argument("--frames", type=int, default=16, help="frames in a clip (16)")
+    command.add_argument("--size", type=int, default=112, help="pixels of the square crop (112)")
+    command.add_argument(
+        "--classes",
+        metavar="FILE",
+        help="names of the classes, one a line, in the order of the outputs; or kinetics400",
+    )
+    command.add_argument(
+        "--normalization",
+        help="how pixels were normalised: imagenet, caffe, hara-2017, hara-2020 or torchvision "
+        "(by default as is usual for its kind)",
+    )
+    command.set_defaults(run=run)
+
+
+def run(arguments):
+    from keras_stc.convert import convert_checkpoint
+    from keras_stc.training.run import atomic_path
+
+    if not arguments.out.endswith(".keras"):
+        raise ValueError(
+            "OUT must end in .keras, the format that keeps how to feed the network beside its "
+            f"weights. Received: {arguments.out}"
+        )
+    done = convert_checkpoint(
+        arguments.source,
+        arguments.model,
+        input_shape=(arguments.frames, arguments.size, arguments.size, 3),
+        class_names=_class_names(arguments.classes),
+        normalization=arguments.normalization,
+    )
+    out = pathlib.Path(arguments.out)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with atomic_path(out) as path:
+        done.model.save(path)
+    config = done.model.video_config
+    if arguments.json:
+        return print_json(
+            {
+                "source": arguments.source,
+                "out": arguments.out,
+                "model": done.arch,
+                "inflated": done.inflated,
+                "arrays_used": done.used,
+                "arrays_unused": list(done.unused),
+                "normalization": done.normalization,
+                "video_config": config.to_dict(),
+            }
+        )
+    print(f"{arguments.source} is a {done.arch}{', inflated along time' if done.inflated else ''}")
+    print(f"  {done.used} arrays converted, {len(done.unused)} left out (counters of batches)")
+    print(f"  pixels: minus {config.mean}, divided by {config.std} ({done.normalization})")
+    if config.class_names is None:
+        print("  no names of classes: --classes FILE puts them in")
+    print(f"  keras_stc.load_model({arguments.out!r})")
+
+
+def _class_names(source):
+    if source is None:
+        return None
+    if source == "kinetics400":
+        from keras_stc.weights.i3d_kinetics import class_names
+
+        return class_names()
+    try:
+        lines = pathlib.Path(source).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"The file of class names {source} cannot be read: {error}") from error
+    return [line.strip() for line in lines if line.strip()]

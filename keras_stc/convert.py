@@ -1,0 +1,112 @@
+"""Other libraries' checkpoints into `.keras` files: Hara et al.'s, torchvision's, ImageNet's."""
+
+import dataclasses
+import pathlib
+
+from keras_stc.models import create_model
+from keras_stc.models.configs import VARIANTS
+from keras_stc.weights.cache import WeightsError
+from keras_stc.weights.foreign import NORMALIZATIONS, read_foreign
+
+
+@dataclasses.dataclass(frozen=True)
+class Conversion:
+    """What was converted.
+
+    Attributes:
+        model: The `VideoModel`.
+        arch: Its name in the zoo.
+        inflated: Whether 2D kernels were repeated over time.
+        used: Number of the checkpoint's arrays that went into the model.
+        unused: Names of those that did not.
+        normalization: Which of `keras_stc.weights.foreign.NORMALIZATIONS` the model carries.
+    """
+
+    model: object
+    arch: str
+    inflated: bool
+    used: int
+    unused: tuple[str, ...]
+    normalization: str
+
+
+def convert_checkpoint(source, arch=None, input_shape=None, class_names=None, normalization=None):
+    """Builds the network of a checkpoint and puts its weights into it.
+
+    Example:
+
+    ```python
+    done = keras_stc.convert_checkpoint("resnet-50-kinetics.pth", class_names=names)
+    done.model.save("resnet3d50.keras")
+    ```
+
+    Args:
+        source: Path of a checkpoint; see `keras_stc.weights.foreign` for those that are read.
+        arch: Name of the network in the zoo; by default the one that the checkpoint is of, without
+            STC blocks. The same network with STC blocks takes it too: they start neutral.
+        input_shape: `(T, H, W, 3)`, by default `(16, 112, 112, 3)`.
+        class_names: Names of the classes in the order of the checkpoint's outputs.
+        normalization: Key of `NORMALIZATIONS`, where the checkpoint was trained with another than
+            its kind usually is.
+
+    Returns:
+        A `Conversion`.
+
+    Raises:
+        ValueError: If the checkpoint cannot be read, is of a network outside the zoo, or the
+            arguments do not fit it.
+    """
+    foreign = read_foreign(source)
+    found = identify(foreign, source)
+    arch = arch or found
+    if normalization is not None and normalization not in NORMALIZATIONS:
+        raise ValueError(
+            f"`normalization` must be one of {', '.join(NORMALIZATIONS)}. "
+            f"Received: normalization={normalization!r}"
+        )
+    classes = foreign.arguments.get("classes")
+    if class_names is not None and len(class_names) != classes:
+        raise ValueError(
+            f"`class_names` must name the {classes} outputs of {source}. "
+            f"Received: {len(class_names)} names"
+        )
+    if arch.removeprefix("stc_") != found.replace("3d", "") and arch != found:
+        raise WeightsError(f"{source} holds a {found}, which cannot become a {arch}.")
+    foreign = dataclasses.replace(foreign, normalization=normalization or foreign.normalization)
+    model = create_model(
+        arch, weights=foreign, input_shape=input_shape, include_top=classes is not None
+    )
+    if class_names is not None:
+        model.video_config = model.video_config.replace(class_names=tuple(class_names))
+    return Conversion(
+        model=model,
+        arch=arch,
+        inflated=foreign.dimensions == 2,
+        used=sum(len(groups[""]) for groups in foreign.layers.values()),
+        unused=foreign.unused,
+        normalization=foreign.normalization,
+    )
+
+
+def identify(foreign, source):
+    """Name of the network without STC blocks that a `Foreign` checkpoint is of.
+
+    Raises:
+        WeightsError: If it is none of the zoo.
+    """
+    units = tuple(
+        sum(
+            name.startswith(f"layer{stage}_") and name.endswith("_conv1") for name in foreign.layers
+        )
+        for stage in (1, 2, 3, 4)
+    )
+    unit = "bottleneck" if "layer1_block1_conv3" in foreign.layers else "basic"
+    kernel = foreign.layers["layer1_block1_conv2"][""][0]
+    shape = (units, unit, kernel.shape[-1] // kernel.shape[-2], kernel.shape[-1])
+    for name, spec in VARIANTS.items():
+        if not spec.stc and (spec.units, spec.unit, spec.groups, spec.widths[0]) == shape:
+            return name
+    raise WeightsError(
+        f"{pathlib.Path(source)} holds a network with {'-'.join(map(str, units))} {unit} units of "
+        f"{shape[3]} channels in {shape[2]} groups, and no network of the zoo has those."
+    )

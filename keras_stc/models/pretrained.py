@@ -1,0 +1,129 @@
+"""What pretrained weights say about the network they are to go into."""
+
+import keras
+
+from keras_stc.layers.stc import STCBlock
+from keras_stc.video_config import VideoConfig
+from keras_stc.weights.find import find_weights
+
+#: Gates of STC blocks that follow a whole stage start nearly shut: sigmoid(-4) = 0.018.
+SHUT = -4.0
+
+#: Arguments that say how a network is built, apart from its input and its classifier.
+STRUCTURE = (
+    *("reduction_ratio", "stc_placement", "stc_branches", "shortcut", "stem", "preactivation"),
+    "dropout_rate",
+)
+
+
+class DefaultClasses(int):
+    """The default of `classes`, told apart from a number that the caller gave."""
+
+
+DEFAULT_CLASSES = DefaultClasses(400)
+
+
+def build_pretrained(build, arch, weights, arguments, defaults):
+    """Builds a network and loads weights into it.
+
+    What the caller left at its default follows the weights: structure, number of classes, clip
+    shape and `video_config`. What he gave stays, and other classes get a classifier of their own.
+
+    Args:
+        build: Function that builds the network from `arguments`.
+        arch: Its name in the zoo.
+        weights: As the constructors take it; `None` builds at random.
+        arguments: `{name: value}` of the constructor.
+        defaults: `{name: value}` of its signature.
+
+    Returns:
+        A `VideoModel`.
+
+    Raises:
+        ValueError: If the weights cannot be had or do not fit.
+    """
+    if weights is None:
+        return build(**arguments)
+    pretrained = find_weights(weights, arch)
+    model = build(**_completed(pretrained, arch, arguments, defaults))
+    blocks = [layer for layer in model.layers if isinstance(layer, STCBlock)]
+    missing = pretrained.load_into(model, [block.name for block in blocks])
+    if missing and len(missing) < len(blocks):
+        raise ValueError(
+            f"{pretrained.source} has no weights for layer {missing[0]!r}, and has them for other "
+            "STC blocks: it belongs to another network."
+        )
+    for block in blocks if missing else ():
+        make_neutral(block, model)
+    return model
+
+
+def make_neutral(block, model):
+    """Sets an STC block so that the network starts as it would be without it.
+
+    In a residual unit the gates start at one half, where a sigmoid learns fastest, whatever the
+    clip; the batch normalisation or convolution before the block is doubled to make up for that.
+    After a stage, y = X + STC(X), they start nearly shut (our choice).
+
+    Args:
+        block: An `STCBlock` of the model.
+        model: The model.
+    """
+    after_stage = block.name.count("_") == 1  # "layer3_stc", not "layer3_block2_stc"
+    for branch in block.branches:
+        excite = getattr(block, f"{branch}_excite")
+        excite.kernel.assign(keras.ops.zeros_like(excite.kernel))
+        excite.bias.assign(keras.ops.full_like(excite.bias, SHUT if after_stage else 0.0))
+    if not after_stage:
+        before = next(layer for layer in model.layers if layer.output is block.input)
+        for variable in before.trainable_variables:
+            variable.assign(2 * variable)
+
+
+def _completed(pretrained, arch, arguments, defaults):
+    theirs = pretrained.architecture
+    name = theirs.get("name", arch)
+    if name != arch and not _is_base(name, arch):
+        raise ValueError(
+            f"{pretrained.source} holds a {name}, and this is {arch}: build that with "
+            f"keras_stc.create_model({name!r}, weights=...)."
+        )
+    completed = dict(arguments)
+    for key in STRUCTURE:
+        if key in theirs and key in arguments and _same(arguments[key], defaults[key]):
+            completed[key] = theirs[key]
+    if isinstance(arguments["classes"], DefaultClasses) and theirs.get("include_top", True):
+        completed["classes"] = theirs.get("classes", int(DEFAULT_CLASSES))
+    if arguments["input_shape"] is None and arguments["input_tensor"] is None:
+        completed["input_shape"] = theirs.get("input_shape")
+    completed["video_config"] = _video_config(pretrained, completed)
+    return completed
+
+
+def _video_config(pretrained, arguments):
+    """The caller's `VideoConfig`, or that of the weights; both have to normalise alike."""
+    theirs, given = dict(pretrained.video_config), arguments["video_config"]
+    for key in ("mean", "std"):
+        if given is not None and key in theirs and getattr(given, key) != tuple(theirs[key]):
+            raise ValueError(
+                "`video_config` must have the mean and std that the weights were trained with, "
+                f"{tuple(theirs['mean'])} and {tuple(theirs['std'])}. "
+                f"Received: mean={given.mean}, std={given.std}"
+            )
+    if given is not None or not theirs:
+        return given
+    names = theirs.get("class_names")
+    if names is not None and not (arguments["include_top"] and len(names) == arguments["classes"]):
+        theirs["class_names"] = None
+    return VideoConfig.from_dict(theirs)
+
+
+def _is_base(name, arch):
+    """Whether `arch` is the network `name` with STC blocks put in: "resnet3d50", "stc_resnet50"."""
+    return arch.startswith("stc_") and name.replace("3d", "") == arch.removeprefix("stc_")
+
+
+def _same(value, default):
+    if isinstance(value, (list, tuple)) and isinstance(default, (list, tuple)):
+        return tuple(value) == tuple(default)
+    return value == default

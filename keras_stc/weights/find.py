@@ -1,0 +1,211 @@
+"""From what `weights=` names to arrays: a tag, a path, or `hf://owner/repo`."""
+
+import dataclasses
+import json
+import logging
+import os
+import pathlib
+import zipfile
+
+from keras_stc.weights import hub
+from keras_stc.weights.cache import WeightsError
+from keras_stc.weights.foreign import ENDINGS, Foreign, is_foreign, read_foreign
+from keras_stc.weights.inflate import inflate
+from keras_stc.weights.load import assign_by_name, read_weights_file
+from keras_stc.weights.registry import find_record, list_weights
+
+logger = logging.getLogger("keras_stc")
+
+#: Names the Hugging Face organisation that publishes `<arch>-<tag>` for tags nobody has published.
+OWNER_VARIABLE = "KERAS_STC_HUB_OWNER"
+
+
+@dataclasses.dataclass(frozen=True)
+class Pretrained:
+    """Weights that were found, and what is known of the network they belong to.
+
+    Attributes:
+        source: What messages call them.
+        path: Path of a file that Keras wrote, or `None`.
+        foreign: A `Foreign` checkpoint, or `None`.
+        architecture: Arguments of `keras_stc.create_model` of the network they are of; `{}` where
+            the file does not say.
+        video_config: What they ask of the clips, as `VideoConfig.to_dict()`; `{}` where the file
+            does not say.
+    """
+
+    source: str
+    path: pathlib.Path | None = None
+    foreign: Foreign | None = None
+    architecture: dict = dataclasses.field(default_factory=dict)
+    video_config: dict = dataclasses.field(default_factory=dict)
+
+    def load_into(self, model, optional=()):
+        """Copies the arrays into the layers of the same names.
+
+        Args:
+            model: A built model.
+            optional: Names of layers that may be missing; they are left as they are.
+
+        Returns:
+            Names of the optional layers that the file lacks.
+
+        Raises:
+            ValueError: If a layer is missing or has another shape. The model is unchanged then.
+        """
+        if self.foreign is None:
+            layers = read_weights_file(self.path)
+        elif self.foreign.dimensions == 2:
+            layers = inflate(self.foreign.layers, model)
+        else:
+            layers = self.foreign.layers
+        missing = [name for name in optional if name not in layers]
+        skipped = assign_by_name(model, layers, self.source, missing)
+        if skipped:
+            logger.warning(
+                "%s: the classifier starts at random, the rest was loaded (%s)",
+                self.source,
+                skipped,
+            )
+        return missing
+
+
+def find_weights(weights, arch):
+    """Finds, and where need be fetches, what `weights=` names.
+
+    Args:
+        weights: A tag of `list_weights(arch)`; a path of a `.keras` or `.weights.h5` file, of a
+            run folder or of another library's checkpoint, or one that was read (`Foreign`); or
+            `"hf://owner/repo[@revision]"`.
+        arch: Name of the network in the zoo.
+
+    Returns:
+        A `Pretrained`.
+
+    Raises:
+        ValueError: If there is nothing of that name, or it cannot be fetched or read.
+    """
+    if isinstance(weights, Foreign):
+        return _from_foreign(weights, "the checkpoint")
+    name = os.fspath(weights)
+    if name.startswith("hf://"):
+        return _from_hub(hub.parse_address(name))
+    record = find_record(arch, name)
+    if record is not None and not os.path.exists(name):
+        return _from_record(record)
+    if os.path.isdir(name):
+        name = _in_run_folder(name)
+    if os.path.exists(name):
+        return _from_file(pathlib.Path(name))
+    if name.endswith((".keras", *ENDINGS)) or os.sep in name:
+        raise WeightsError(
+            f"The weights file {name} does not exist: give the path of a .keras or .weights.h5 "
+            "file, of a run folder, or of a checkpoint that keras-stc convert reads."
+        )
+    tags = ", ".join(map(repr, list_weights(arch))) or "none"
+    raise WeightsError(
+        f"`weights={name!r}` is not known for {arch}. Its tags are: {tags}. Otherwise give the "
+        "path of a .keras or .weights.h5 file, hf://owner/repo, or None to start at random."
+    )
+
+
+def load_weights(model, weights, architecture=None):
+    """Loads what `weights=` names into a model that is built.
+
+    Layers are matched by name, never by order. A classifier of another width is left as it is
+    (said in a log line), so that pretrained weights serve a new set of classes; a file with a
+    classifier serves a model without one.
+
+    Example:
+
+    ```python
+    keras_stc.weights.load_weights(model, "model.weights.h5")
+    ```
+
+    Args:
+        model: A built model of the zoo.
+        weights: As the constructors' argument. The model's `video_config` is left alone: give
+            `weights` to the constructor instead for weights that want pixels otherwise normalised.
+        architecture: The model's name in the zoo, if it is not the model's own name.
+
+    Raises:
+        ValueError: If there is no such file, or a layer is missing or has another shape.
+    """
+    find_weights(weights, architecture or model.name).load_into(model)
+
+
+def _from_record(record):
+    if record.status == "available" and record.source == "hub-2d":
+        path = hub.hub_file(record.repository, record.file, record.revision, record.sha256)
+        return _from_foreign(read_foreign(path), record.name)
+    owner = os.environ.get(OWNER_VARIABLE)
+    if owner:
+        return _from_hub(hub.parse_address(f"hf://{owner}/{record.arch}-{record.tag}"))
+    instead = list_weights(record.arch)
+    raise WeightsError(
+        f"`weights={record.tag!r}` of {record.arch} is not published by anybody: start from "
+        f"weights={instead[0]!r}, or from None, or set {OWNER_VARIABLE} to the Hugging Face "
+        f"organisation that has {record.arch}-{record.tag}."
+    )
+
+
+def _from_foreign(foreign, source):
+    return Pretrained(
+        source,
+        foreign=foreign,
+        architecture=foreign.arguments,
+        video_config=foreign.video_config,
+    )
+
+
+def _from_hub(address):
+    published = hub.fetch_published(address)
+    return Pretrained(
+        str(address),
+        path=published.weights,
+        architecture=published.config.get("architecture") or {},
+        video_config=published.config.get("video_config") or {},
+    )
+
+
+def _from_file(path):
+    if zipfile.is_zipfile(path) and path.suffix == ".keras":
+        return Pretrained(str(path), path, **_read_keras_config(path))
+    if is_foreign(path):
+        return _from_foreign(read_foreign(path), str(path))
+    return Pretrained(str(path), path, **_read_config_beside(path))
+
+
+def _in_run_folder(folder):
+    """The file of a run folder to start from: its last model, or else its best."""
+    for name in ("student.weights.h5", "model.keras", "best.weights.h5"):
+        if os.path.exists(os.path.join(folder, name)):
+            return os.path.join(folder, name)
+    raise WeightsError(
+        f"The folder {folder} holds no model.keras, so it is no finished run: give a run folder, "
+        "or the path of a .keras or .weights.h5 file."
+    )
+
+
+def _read_keras_config(path):
+    """What a `VideoModel` wrote into its `.keras` file."""
+    with zipfile.ZipFile(path) as archive:
+        config = json.loads(archive.read("config.json")).get("config", {})
+    return {
+        "architecture": config.get("architecture") or {},
+        "video_config": config.get("video_config") or {},
+    }
+
+
+def _read_config_beside(path):
+    """A `config.json` in the same folder, as run folders and our Hub repositories have one."""
+    config = path.with_name("config.json")
+    try:
+        content = json.loads(config.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return {
+        key: content[key]
+        for key in ("architecture", "video_config")
+        if isinstance(content, dict) and isinstance(content.get(key), dict)
+    }

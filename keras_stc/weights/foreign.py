@@ -1,0 +1,298 @@
+"""Other libraries' checkpoints of these residual networks, read into arrays by our layers' names.
+
+| file | written by | what it holds |
+|---|---|---|
+| `.safetensors` | timm, torchvision's layer names | 2D ResNet, ResNeXt (ImageNet) |
+| `.h5`, `.weights.h5` | `keras.applications.ResNet50/101/152` | the same, in Keras' layout |
+| `.pth`, `.pt`, `.tar` | Hara et al. (CVPR 2018), torchvision's `r3d_18` | 3D ResNet, ResNeXt |
+
+Which of them it is, is told from the names of its arrays, not from the name of the file.
+"""
+
+import dataclasses
+import re
+
+import h5py
+import numpy as np
+
+from keras_stc.weights.cache import WeightsError
+from keras_stc.weights.load import CLASSIFIER, layer_name, read_weights_file
+
+TORCH_ENDINGS = (".pth", ".pt", ".tar", ".bin")
+ENDINGS = (".safetensors", *TORCH_ENDINGS, ".h5")
+
+#: PyTorch's name of an array in a layer -> (kind of layer, place among the layer's variables).
+_LEAVES = {"weight": 0, "bias": 1, "running_mean": 2, "running_var": 3}
+
+#: Torch modules -> our layers; the first that matches counts.
+_MODULES = [
+    (r"(?:stem\.0|conv1)", "conv1"),
+    (r"(?:stem\.1|bn1)", "conv1_bn"),
+    (r"layer(\d)\.(\d+)\.(conv\d)", r"layer{0}_block{1}_{2}"),
+    (r"layer(\d)\.(\d+)\.bn(\d)", r"layer{0}_block{1}_bn{2}"),
+    # torchvision's r3d_18: conv1 holds a convolution and its batch normalisation.
+    (r"layer(\d)\.(\d+)\.(conv\d)\.0", r"layer{0}_block{1}_{2}"),
+    (r"layer(\d)\.(\d+)\.conv(\d)\.1", r"layer{0}_block{1}_bn{2}"),
+    (r"layer(\d)\.(\d+)\.downsample\.0", r"layer{0}_block{1}_shortcut_conv"),
+    (r"layer(\d)\.(\d+)\.downsample\.1", r"layer{0}_block{1}_shortcut_bn"),
+    (r"fc", CLASSIFIER),
+]
+
+#: `keras.applications`' layers -> ours. Its stages count from 2, its shortcut is number 0.
+_KERAS_LAYERS = [
+    (r"conv1_conv", "conv1"),
+    (r"conv1_bn", "conv1_bn"),
+    (r"conv(\d)_block(\d+)_0_conv", r"layer{0}_block{1}_shortcut_conv"),
+    (r"conv(\d)_block(\d+)_0_bn", r"layer{0}_block{1}_shortcut_bn"),
+    (r"conv(\d)_block(\d+)_(\d)_conv", r"layer{0}_block{1}_conv{2}"),
+    (r"conv(\d)_block(\d+)_(\d)_bn", r"layer{0}_block{1}_bn{2}"),
+    (r"predictions|probs", CLASSIFIER),
+]
+KERAS_FIRST_LAYER = "conv1_conv"
+KERAS_BN_EPSILON, OUR_BN_EPSILON = 1.001e-5, 1e-5
+
+#: What the weights want subtracted and divided by, RGB 0-255.
+NORMALIZATIONS = {
+    # timm and torchvision, on ImageNet.
+    "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+    # keras.applications.resnet: "caffe", BGR there.
+    "caffe": ((123.68, 116.779, 103.939), (1.0, 1.0, 1.0)),
+    # Hara et al.'s first release: ActivityNet's mean on the scale 0-255, no division.
+    "hara-2017": ((114.7748, 107.7354, 99.4750), (1.0, 1.0, 1.0)),
+    # Their second release (mean.py, "kinetics"), times 255.
+    "hara-2020": ((110.7975, 103.3005, 96.2625), (70.584, 69.1815, 69.7935)),
+    # torchvision's video models.
+    "torchvision": ((110.2008, 100.63983, 95.99475), (58.14765, 56.46975, 55.332195)),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Foreign:
+    """A checkpoint in our terms.
+
+    Attributes:
+        layers: `{layer name: {"": [arrays]}}` in Keras' layout, as `read_weights_file` returns.
+            Kernels of 2D networks are 2D.
+        unused: Names of arrays that have no place, such as counters of batches.
+        arguments: Arguments of a constructor that the checkpoint settles: `shortcut`, `stem`,
+            `classes`.
+        normalization: Key of `NORMALIZATIONS`.
+        dimensions: 2 or 3.
+    """
+
+    layers: dict
+    unused: tuple[str, ...]
+    arguments: dict
+    normalization: str
+    dimensions: int
+
+    @property
+    def video_config(self):
+        mean, std = NORMALIZATIONS[self.normalization]
+        return {"mean": mean, "std": std}
+
+
+def is_foreign(path):
+    """Whether a file is another library's, so far as can be told without reading all of it."""
+    path = str(path)
+    if not path.endswith(".h5"):
+        return path.endswith(ENDINGS)
+    try:
+        with h5py.File(path, "r") as file:
+            if "layer_names" in file.attrs:
+                return True
+            return "layers" in file and KERAS_FIRST_LAYER in map(
+                layer_name, file["layers"].values()
+            )
+    except (OSError, KeyError):
+        return False
+
+
+def read_foreign(path):
+    """Reads a checkpoint of one of the kinds above.
+
+    Example:
+
+    ```python
+    foreign = read_foreign("resnet-50-kinetics.pth")
+    foreign.arguments  # {"classes": 400, "shortcut": "projection", "stem": "resnet3d"}
+    ```
+
+    Args:
+        path: Path of the file.
+
+    Returns:
+        A `Foreign`.
+
+    Raises:
+        WeightsError: If the file cannot be read, or holds another network.
+    """
+    path = str(path)
+    if path.endswith(".h5"):
+        return _from_keras(_keras_application_layers(path), path)
+    if path.endswith(".safetensors"):
+        return _from_torch(_read_safetensors(path), path)
+    if path.endswith(TORCH_ENDINGS):
+        return _from_torch(_read_torch(path), path)
+    raise WeightsError(f"A checkpoint must end in one of {', '.join(ENDINGS)}. Received: {path}")
+
+
+def _from_torch(tensors, path):
+    wrapped = any(key.startswith("module.") for key in tensors)
+    places, unused = {}, []
+    for key, array in tensors.items():
+        module, _, leaf = key.removeprefix("module.").rpartition(".")
+        layer = _translate(module, _MODULES)
+        if layer is None or leaf not in _LEAVES:
+            unused.append(key)
+        else:
+            places[layer, _LEAVES[leaf]] = _keras_layout(array)
+    _refuse_if_not_residual(places, unused, path)
+    layers = {}
+    for layer, index in sorted(places):
+        layers.setdefault(layer, {"": []})[""].append(places[layer, index])
+    dimensions = layers["conv1"][""][0].ndim - 2
+    stem = "r3d" if any(key.removeprefix("module.") == "stem.0.weight" for key in tensors) else None
+    if dimensions == 2:
+        normalization = "imagenet"
+    elif stem:
+        normalization = "torchvision"
+    else:
+        # The first release was saved from inside `DataParallel`, the second was not.
+        normalization = "hara-2017" if wrapped else "hara-2020"
+    return Foreign(layers, tuple(unused), _arguments(layers, stem), normalization, dimensions)
+
+
+def _from_keras(found, path):
+    """Bias-free convolutions in RGB, and batch normalisation with our epsilon."""
+    layers = {}
+    for name, arrays in found.items():
+        layer = _translate(name, _KERAS_LAYERS, first_stage=2)
+        if layer is None:
+            raise WeightsError(f"{path} holds layer {name!r}, for which these networks have none.")
+        layers[layer] = {"": [np.asarray(array) for array in arrays]}
+    for name, groups in layers.items():
+        arrays = groups[""]
+        if name == "conv1":
+            arrays[0] = arrays[0][:, :, ::-1]  # Its input is BGR.
+        if name.endswith(("_conv", "conv1", "conv2", "conv3")) and len(arrays) == 2:
+            # BN(x + b) with a moving mean m is BN(x) with m - b.
+            norm = name.replace("conv", "bn") if name != "conv1" else "conv1_bn"
+            layers[norm][""][2] = layers[norm][""][2] - arrays.pop(1)
+        if "bn" in name.rpartition("_")[2]:
+            arrays[3] = arrays[3] + np.float32(KERAS_BN_EPSILON - OUR_BN_EPSILON)
+    return Foreign(layers, (), _arguments(layers, None), "caffe", 2)
+
+
+def _arguments(layers, stem):
+    arguments = {"stem": stem or "resnet3d"}
+    # Of two units of different width, one has to have a projection, or the shortcut pads.
+    projected = "layer2_block1_shortcut_conv" in layers
+    arguments["shortcut"] = "projection" if projected else "padding"
+    if CLASSIFIER in layers:
+        arguments["classes"] = int(layers[CLASSIFIER][""][0].shape[-1])
+    return arguments
+
+
+def _refuse_if_not_residual(places, unused, path):
+    wanted = [("conv1", 0), ("conv1_bn", 3), ("layer4_block1_conv2", 0), ("layer4_block1_bn2", 3)]
+    missing = [layer for layer, index in wanted if (layer, index) not in places]
+    if missing:
+        examples = ", ".join(unused[:3]) or "nothing"
+        raise WeightsError(
+            f"{path} holds no ResNet or ResNeXt with torchvision's layer names: it lacks "
+            f"{missing[0]}, and holds {examples} instead."
+        )
+    kernel, gamma = places["layer2_block1_conv1", 0], places["layer2_block1_bn1", 0]
+    if gamma.shape[0] != kernel.shape[-1]:
+        raise WeightsError(
+            f"{path} holds a pre-activation network, whose last normalisation differs from ours: "
+            "it cannot be converted."
+        )
+    strange = [key for key in unused if not key.endswith("num_batches_tracked")]
+    if strange:
+        raise WeightsError(
+            f"{path} holds {len(strange)} arrays for which these networks have no place: "
+            f"{', '.join(strange[:3])}{', ...' if len(strange) > 3 else ''}."
+        )
+
+
+def _translate(name, table, first_stage=1):
+    for pattern, layer in table:
+        match = re.fullmatch(pattern, name)
+        if match and match.groups():
+            stage, unit, *rest = match.groups()
+            # Units count from 0 in PyTorch and from 1 in keras.applications and here.
+            offset = 1 if first_stage == 1 else 0
+            return layer.format(int(stage) - first_stage + 1, int(unit) + offset, *rest)
+        if match:
+            return layer
+    return None
+
+
+def _keras_layout(array):
+    """Kernels (O, I, T, H, W) -> (T, H, W, I, O), with or without T; dense ones are transposed."""
+    axes = {5: (2, 3, 4, 1, 0), 4: (2, 3, 1, 0), 2: (1, 0)}.get(array.ndim)
+    return array if axes is None else np.ascontiguousarray(array.transpose(axes))
+
+
+def _read_safetensors(path):
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{path} cannot be read as safetensors: {error}") from error
+
+
+def _read_torch(path):
+    try:
+        import torch
+    except ImportError as error:
+        raise WeightsError(
+            f"{path} is a PyTorch checkpoint, and reading it takes PyTorch: pip install torch"
+        ) from error
+    import pickle
+
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise WeightsError(
+            f"{path} asks for more than tensors, and only tensors may be in it: it is refused "
+            f"({_first_line(error)})."
+        ) from error
+    except Exception as error:  # A malformed file raises nearly any type.
+        raise WeightsError(
+            f"{path} cannot be read as a PyTorch checkpoint: {_first_line(error)}"
+        ) from error
+    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
+        content = content["state_dict"]
+    if not isinstance(content, dict) or not content:
+        raise WeightsError(f"{path} holds no dictionary of tensors.")
+    return {
+        str(key): value.float().numpy() if value.is_floating_point() else value.numpy()
+        for key, value in content.items()
+        if isinstance(value, torch.Tensor)
+    }
+
+
+def _keras_application_layers(path):
+    """`{layer name: [arrays]}`; in Keras 2's format the names are attributes of the file."""
+    with h5py.File(path, "r") as file:
+        if "layer_names" not in file.attrs:
+            return {name: groups[""] for name, groups in read_weights_file(path).items()}
+        groups = {_text(name): file[_text(name)] for name in file.attrs["layer_names"]}
+        layers = {
+            name: [group[_text(weight)][()] for weight in group.attrs["weight_names"]]
+            for name, group in groups.items()
+        }
+        return {name: arrays for name, arrays in layers.items() if arrays}
+
+
+def _text(name):
+    return name.decode() if isinstance(name, bytes) else name
+
+
+def _first_line(error):
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
