@@ -1,0 +1,317 @@
+"""Files of the Hugging Face Hub: fetched once, checked, kept in the cache folder.
+
+The client is `huggingface_hub`: it takes up a download that was cut where it stopped, shows its
+progress, and finds its token in HF_TOKEN or where `hf auth login` left it. HF_ENDPOINT and
+HF_HUB_OFFLINE count as they are when a file is asked for, not when the client was imported.
+"""
+
+import dataclasses
+import json
+import os
+import pathlib
+import re
+
+from keras_stc.weights.cache import WeightsError, cache_folder
+from keras_stc.weights.cache import sha256 as file_sha256
+
+PREFIX = "hf://"
+
+#: What a repository of ours holds beside its weights file and its model card.
+CONFIG = "config.json"
+
+#: Keys of `config.json`, and those below them, without which a model cannot be built.
+REQUIRED = {"architecture": ("name",), "video_config": (), "weights": ("file", "sha256")}
+
+# The Hub's own rule: letters, digits, `-`, `_` and `.`, neither first nor last of the last two.
+_NAME = r"\b[\w.-]{1,96}\b"
+_ADDRESS = re.compile(rf"{PREFIX}({_NAME}/{_NAME})(?:@([\w./+-]+))?", re.ASCII)
+_SHA256 = re.compile("[0-9a-f]{64}")
+
+
+@dataclasses.dataclass(frozen=True)
+class HubAddress:
+    """A repository of the Hub, as `hf://owner/repo@revision` names it.
+
+    Attributes:
+        repo: `"owner/repo"`.
+        revision: Branch, tag or commit; `None` for the default branch.
+    """
+
+    repo: str
+    revision: str | None = None
+
+    def __str__(self):
+        return f"{PREFIX}{self.repo}" + (f"@{self.revision}" if self.revision else "")
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """What a repository made by `keras-stc publish` holds.
+
+    Attributes:
+        address: The `HubAddress` it was asked for by.
+        config: Contents of its `config.json`: `architecture`, `video_config`, `weights`, ...
+        weights: Path of its weights file in the cache, SHA-256 checked.
+        revision: The commit that both come from.
+    """
+
+    address: HubAddress
+    config: dict
+    weights: pathlib.Path
+    revision: str
+
+
+class _MissingFile(WeightsError):
+    pass
+
+
+def parse_address(address):
+    """Takes `hf://owner/repo` or `hf://owner/repo@revision` apart.
+
+    Example:
+
+    ```python
+    parse_address("hf://lab/stc-ucf101@v1")   # HubAddress(repo="lab/stc-ucf101", revision="v1")
+    ```
+
+    Args:
+        address: The text, or a `HubAddress`, which is returned as it is.
+
+    Returns:
+        A `HubAddress`.
+
+    Raises:
+        WeightsError: If it is malformed.
+    """
+    if isinstance(address, HubAddress):
+        return address
+    match = _ADDRESS.fullmatch(str(address))
+    if not match or "--" in match[1] or ".." in match[0] or match[1].endswith(".git"):
+        raise WeightsError(
+            "An address on the Hub must be hf://owner/repo or hf://owner/repo@revision, with a "
+            f"branch, a tag or a commit as the revision. Received: {str(address)!r}"
+        )
+    return HubAddress(*match.groups())
+
+
+def hub_endpoint():
+    """Address of the Hub: HF_ENDPOINT, or the public one."""
+    from huggingface_hub import constants
+
+    return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
+
+
+def hub_file(repo, filename, revision=None, sha256=None):
+    """A file of a repository on the Hub; from the cache if it is there.
+
+    Example:
+
+    ```python
+    path = hub_file("timm/resnet50.tv_in1k", "model.safetensors", revision="...", sha256="...")
+    ```
+
+    Args:
+        repo: `"owner/repo"`.
+        filename: Its path in the repository.
+        revision: Branch, tag or commit; `None` for the default branch.
+        sha256: What its SHA-256 has to be. Without it, a file the Hub stores by its SHA-256
+            (every large one) must have that one.
+
+    Returns:
+        `pathlib.Path` of the file, below the folder of its commit.
+
+    Raises:
+        WeightsError: If it cannot be had, or is another one than expected, which is removed.
+    """
+    from huggingface_hub import constants, hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    address = parse_address(f"{PREFIX}{repo}" + (f"@{revision}" if revision else ""))
+    folder = cache_folder() / "hub"
+    offline = constants.HF_HUB_OFFLINE or _is_set("HF_HUB_OFFLINE")
+    try:
+        path = hf_hub_download(
+            repo,
+            filename,
+            revision=revision,
+            cache_dir=folder,
+            endpoint=hub_endpoint(),
+            local_files_only=offline,
+        )
+    # The bases of the client's error are those of its HTTP library, which depends on its version.
+    except (*HfHubHTTPError.__bases__, OSError) as error:
+        raise _explained(error, address, filename, folder, offline) from error
+    path = pathlib.Path(path)
+    expected = sha256.lower() if sha256 else _stored_sha256(path)
+    if expected is not None and (received := file_sha256(path)) != expected:
+        _remove(path)
+        raise WeightsError(
+            f"{filename} of {address} arrived with another SHA-256 than it must have, and was "
+            f"removed; try again, and if that does not help, tell its owner. Expected: {expected}. "
+            f"Received: {received}"
+        )
+    return path
+
+
+def fetch_published(address):
+    """The configuration and the weights of a repository that `keras-stc publish` made.
+
+    Example:
+
+    ```python
+    published = fetch_published("hf://lab/stc-ucf101")
+    model = keras_stc.create_model(**published.config["architecture"], weights=published.weights)
+    ```
+
+    Args:
+        address: `"hf://owner/repo[@revision]"` or a `HubAddress`.
+
+    Returns:
+        A `Published`.
+
+    Raises:
+        WeightsError: If a file cannot be had or is not as published, or the repository is not
+            one of ours.
+    """
+    address = parse_address(address)
+    try:
+        path = hub_file(address.repo, CONFIG, address.revision)
+    except _MissingFile as error:
+        raise WeightsError(_foreign(address, f"it has no {CONFIG}")) from error
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise WeightsError(_foreign(address, f"its {CONFIG} is not JSON")) from error
+    if missing := _missing_keys(config):
+        raise WeightsError(_foreign(address, f"its {CONFIG} lacks {', '.join(missing)}"))
+    weights = config["weights"]
+    if not re.fullmatch(r"[\w-][\w.-]*\.weights\.h5", str(weights["file"])):
+        raise WeightsError(
+            _foreign(address, f"its {CONFIG} names no .weights.h5 file: {weights['file']!r}")
+        )
+    # From the same commit, whatever happens to the branch between the two files.
+    commit = path.parent.name
+    return Published(
+        address=address,
+        config=config,
+        weights=hub_file(address.repo, weights["file"], commit, str(weights["sha256"])),
+        revision=commit,
+    )
+
+
+def explain_refusal(error, address):
+    """What the Hub's refusal of a request means and what to do, or `None` if it is no refusal.
+
+    Args:
+        error: What the client raised.
+        address: The `HubAddress` of the repository.
+
+    Returns:
+        A sentence or `None`.
+    """
+    from huggingface_hub import errors
+
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    page = f"{hub_endpoint()}/{address.repo}"
+    if isinstance(error, errors.GatedRepoError):
+        return (
+            f"{address.repo} is gated: ask for access at {page}, then set HF_TOKEN to a token of "
+            "the account that has it."
+        )
+    if isinstance(error, errors.RevisionNotFoundError):
+        return (
+            f"{address.repo} has no revision {address.revision or 'main'!r}: {page}/commits/main "
+            "lists those it has."
+        )
+    if isinstance(error, errors.RepositoryNotFoundError):
+        return (
+            f"There is no repository {address.repo} at {hub_endpoint()}, or it is private: check "
+            "the name, or set HF_TOKEN to a token that may read it."
+        )
+    if status == 401:
+        return (
+            f"{hub_endpoint()} does not accept the token for {address.repo} (401): set HF_TOKEN to "
+            "a valid one, or unset it for a public repository."
+        )
+    if status == 403:
+        return (
+            f"{hub_endpoint()} does not allow this to the token for {address.repo} (403): set "
+            "HF_TOKEN to one that has the permission."
+        )
+    return None
+
+
+def _explained(error, address, filename, folder, offline):
+    """The client's error as one sentence that says what to do."""
+    from huggingface_hub import errors
+
+    what = f"{filename} of {address}"
+    reason = error
+    if isinstance(error, errors.LocalEntryNotFoundError):
+        # The client looks into its cache first and keeps what the Hub answered as the cause.
+        reason = error.__cause__ or error
+    if refusal := explain_refusal(reason, address):
+        return WeightsError(refusal)
+    if isinstance(error, errors.LocalEntryNotFoundError):
+        why = f"{hub_endpoint()} does not give it ({_first_line(reason)}): connect to the network"
+        if offline:
+            why = "HF_HUB_OFFLINE forbids fetching it: unset that"
+        return WeightsError(
+            f"{what} is not in the cache {folder}, and {why}, or copy that folder from a machine "
+            "that has the file."
+        )
+    if isinstance(error, errors.EntryNotFoundError):
+        return _MissingFile(f"{address} has no file {filename}.")
+    if isinstance(error, OSError) and error.strerror:
+        return WeightsError(
+            f"{what} cannot be kept in {folder} ({error.strerror}): make room there, or set "
+            "KERAS_STC_HOME to another folder."
+        )
+    return WeightsError(
+        f"{what} could not be fetched from {hub_endpoint()} ({_first_line(error)}): try again."
+    )
+
+
+def _stored_sha256(path):
+    """The SHA-256 the Hub stores a file by: its name in the cache, where files are links."""
+    # Only the first link bears it; a file shared between repositories has one more.
+    name = pathlib.Path(os.readlink(path)).name if path.is_symlink() else ""
+    return name if _SHA256.fullmatch(name) else None
+
+
+def _remove(path):
+    """Removes a file of the cache with the links that lead to it."""
+    while path.is_symlink():
+        target = path.parent / os.readlink(path)
+        path.unlink(missing_ok=True)
+        path = target
+    path.unlink(missing_ok=True)
+
+
+def _missing_keys(config):
+    if not isinstance(config, dict):
+        return list(REQUIRED)
+    missing = []
+    for key, inner in REQUIRED.items():
+        value = config.get(key)
+        if not isinstance(value, dict):
+            missing.append(key)
+        else:
+            missing += [f"{key}.{name}" for name in inner if not value.get(name)]
+    return missing
+
+
+def _foreign(address, reason):
+    return (
+        f"{address} was not made by `keras-stc publish`: {reason}. Give a repository that was, or "
+        "the path of a weights file."
+    )
+
+
+def _is_set(name):
+    return os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE")
+
+
+def _first_line(error):
+    text = str(error).strip()
+    return text.splitlines()[0].rstrip(".:") if text else type(error).__name__
