@@ -23,9 +23,11 @@ ALLOWED = {
     "evaluation": {"predict", "data"},
     "report": {"evaluation", "predict"},
     "training": {"models", "data", "video_config"},
+    "publish": {"_version", "weights", "models", "training", "video_config"},
     "demo": {"models", "data", "training", "predict", "evaluation", "report"},
     "cli": {
         *("_version", "models", "data", "training", "predict", "evaluation", "report", "demo"),
+        "publish",
     },
     "__init__": {"_version", "video_config"},
     "__main__": {"cli"},
