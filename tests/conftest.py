@@ -4,6 +4,10 @@ import pathlib
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # As the command line: on CPUs without AVX-512 TensorFlow leaves its faster kernels off.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# The Hub of the tests knows no Xet, and the user's own token is none of its business.
+os.environ["HF_HUB_DISABLE_XET"] = "1"
+os.environ["HF_TOKEN_PATH"] = os.devnull
+os.environ.pop("HF_TOKEN", None)
 
 import pytest  # noqa: E402
 
@@ -27,3 +31,13 @@ def small_run(tmp_path_factory):
     videos = helpers.write_videos(root / "videos")
     history = helpers.train_small(videos, root / "run")
     return helpers.SmallRun(root / "run", videos, history)
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A Hub on the loopback, set as the one to use, and an empty cache."""
+    import hub_server
+
+    with hub_server.HubServer().running() as server:
+        server.use(monkeypatch, tmp_path / "cache")
+        yield server

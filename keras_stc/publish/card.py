@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import shlex
 
 from keras_stc.models.zoo import CONSTRUCTORS
 
@@ -13,6 +14,9 @@ FIGURES = (
 )
 
 UNKNOWN = "not recorded"
+
+#: The folders of an absolute path, at the start of a word or after `=` or `:`; no address.
+_ABSOLUTE = re.compile(r"(^|[=:])(?:~|[A-Za-z]:)?[/\\](?!/)(?:[^/\\:]*[/\\])*(?=[^/\\])")
 
 
 def model_card(config, training, repo):
@@ -53,8 +57,7 @@ def public_line(line):
 
     `train /home/a/ucf --out ~/runs/b` becomes `train ucf --out b`; relative paths stay.
     """
-    root = r"(?:~|[A-Za-z]:)?[/\\](?!/)"
-    return re.sub(rf"(?<![^\s=:'\"]){root}(?:[^/\\:\s'\"]*[/\\])*(?=[^/\\\s])", "", line.strip())
+    return shlex.join(_ABSOLUTE.sub(r"\1", word) for word in shlex.split(line))
 
 
 def _metadata(config, repo):

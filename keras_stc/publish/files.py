@@ -49,14 +49,15 @@ def write_files(source, folder, repo, checkpoint="last", evaluations=(), licence
             "`licence` must be an identifier of the Hub's list, such as apache-2.0, mit or other. "
             f"Received: {licence!r}"
         )
-    model = _checked_model(source, checkpoint)
     run = Run(source)
-    is_run = run.folder.is_dir()
+    is_run = run.config_path.exists()
+    if is_run and checkpoint == "last" and run.evaluation_path.exists():
+        evaluations = [run.evaluation_path, *evaluations]
+    measured = {path: _measured(path, checkpoint) for path in evaluations}
+    model = _checked_model(source, checkpoint)
     training = read_json(run.config_path) if is_run else {}
     if is_run and run.command_path.exists():
         training["command"] = run.command_path.read_text()
-    if is_run and checkpoint == "last" and run.evaluation_path.exists():
-        evaluations = [run.evaluation_path, *evaluations]
 
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -74,7 +75,7 @@ def write_files(source, folder, repo, checkpoint="last", evaluations=(), licence
         "checkpoint": checkpoint if is_run else "last",
         "parameters": count_parameters(model),
         "macs": count_macs(model),
-        "metrics": [_metrics(path, model, checkpoint) for path in evaluations],
+        "metrics": [_metrics(model, *item) for item in measured.items()],
         "licence": licence,
     }
     paths[1].write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
@@ -118,26 +119,35 @@ def _checked_model(source, checkpoint):
     return model
 
 
-def _metrics(path, model, checkpoint):
-    """What a measurement says, checked to be one of this network."""
-    found = read_json(pathlib.Path(path))
-    missing = [name for name in MEASURED if name not in found]
+def _measured(path, checkpoint):
+    """What `keras-stc evaluate --json` printed, checked to be of this checkpoint."""
+    found = read_json(path)
+    missing = [name for name in (*MEASURED, "class_names") if name not in found]
     if missing:
         raise PublishError(
             f"{path} is not what `keras-stc evaluate --json` prints: it lacks {missing[0]!r}."
         )
-    names = model.video_config.class_names
-    if (
-        tuple(found.get("class_names", ())) != names
-        or found.get("checkpoint", "last") != checkpoint
-    ):
+    if found.get("checkpoint", "last") != checkpoint:
         raise PublishError(
-            f"{path} was measured on another network or checkpoint: measure this one with "
-            f"`keras-stc evaluate RUN DATA --checkpoint {checkpoint} --json`."
+            f"{path} was measured on another checkpoint: measure this one with `keras-stc evaluate "
+            f"RUN DATA --checkpoint {checkpoint} --json`. Received: {found['checkpoint']!r}"
         )
-    about = {"data": found.get("data"), "subset": found.get("subset")}
-    unread = len(found.get("failures", ()))
-    return {**about, **{name: found[name] for name in MEASURED}, "unreadable": unread}
+    return found
+
+
+def _metrics(model, path, measured):
+    """What the configuration says of a measurement."""
+    if tuple(measured["class_names"]) != model.video_config.class_names:
+        raise PublishError(
+            f"{path} was measured on a network with other classes. Received: "
+            f"{', '.join(measured['class_names'][:5])}"
+        )
+    return {
+        "data": measured.get("data"),
+        "subset": measured.get("subset"),
+        **{name: measured[name] for name in MEASURED},
+        "unreadable": len(measured.get("failures", ())),
+    }
 
 
 def read_json(path):
