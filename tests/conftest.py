@@ -7,6 +7,10 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # As the command line: on CPUs without AVX-512 TensorFlow leaves its faster kernels off.
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
+# The Hub of the tests knows no Xet, and the user's own token is none of its business.
+os.environ["HF_HUB_DISABLE_XET"] = "1"
+os.environ["HF_TOKEN_PATH"] = os.devnull
+os.environ.pop("HF_TOKEN", None)
 
 import pytest  # noqa: E402
 
@@ -46,3 +50,13 @@ def imagenet_resnet50(shared, tmp_path_factory):
     if done.returncode:
         pytest.skip(f"{script} made no weights: {done.stderr.strip().splitlines()[-1]}")
     return path
+
+
+@pytest.fixture
+def hub(monkeypatch, tmp_path):
+    """A Hub on the loopback, set as the one to use, and an empty cache."""
+    import hub_server
+
+    with hub_server.HubServer().running() as server:
+        server.use(monkeypatch, tmp_path / "cache")
+        yield server

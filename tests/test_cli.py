@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 
@@ -65,6 +66,7 @@ def test_one_bad_file_does_not_stop_the_others(capsys, small_run, tmp_path):
 def test_evaluate(capsys, small_run):
     result = run_json(capsys, "evaluate", small_run.folder, small_run.videos)
     assert result["videos"] == 4  # the test subset, since there is one
+    assert (result["data"], result["subset"], result["checkpoint"]) == ("videos", "test", "last")
     assert result["video@5"] == 1 and set(result["per_class"]) == {"move_left", "move_right"}
     trained = run_json(capsys, "evaluate", small_run.folder, small_run.videos, "--subset", "train")
     assert trained["videos"] == 12
@@ -75,7 +77,12 @@ def test_train_again_goes_on(capsys, small_run, tmp_path):
     line += ["--epochs", 1, "--no-flip"]
     first = run_json(capsys, *line)
     assert first["epochs"] == 1 and first["evaluation"]["videos"] == 4
-    assert (tmp_path / "run" / "evaluation.json").exists()
+    saved = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert saved == first["evaluation"]
+    where = {"data": "videos", "subset": "test", "checkpoint": "last"}
+    assert {name: saved[name] for name in where} == where
+    typed = (tmp_path / "run" / "command.txt").read_text()
+    assert typed == shlex.join(["keras-stc", *map(str, line), "--json"]) + "\n"
     stamp = (tmp_path / "run" / "model.keras").stat().st_mtime_ns
     again = run_json(capsys, *line)
     assert again["last"] == first["last"]

@@ -24,9 +24,10 @@ ALLOWED = {
     "evaluation": {"predict", "data"},
     "report": {"evaluation", "predict"},
     "training": {"models", "weights", "data", "video_config"},
+    "publish": {"_version", "weights", "models", "training", "video_config"},
     "demo": {"models", "data", "training", "predict", "evaluation", "report"},
     "cli": {
-        *("_version", "models", "weights", "convert", "data", "training"),
+        *("_version", "models", "weights", "convert", "publish", "data", "training"),
         *("predict", "evaluation", "report", "demo"),
     },
     "__init__": {"_version", "video_config"},

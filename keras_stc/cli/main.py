@@ -1,18 +1,20 @@
 """Parses the command line, runs the command and turns what goes wrong into one sentence."""
 
 import argparse
+import shlex
 import sys
 
 from keras_stc._version import __version__
-from keras_stc.cli import convert, demo, doctor, models, predict, train
+from keras_stc.cli import convert, demo, doctor, models, predict, publish, train
 from keras_stc.cli.console import quiet_start
 
-COMMANDS = (models, predict, train, convert, doctor, demo)
+COMMANDS = (models, predict, train, convert, publish, doctor, demo)
 
 
 def main(argv=None):
     """Runs `keras-stc`; returns the exit status, 0 only on success."""
     arguments = parser().parse_args(argv)
+    arguments.line = shlex.join(["keras-stc", *(sys.argv[1:] if argv is None else argv)])
     try:
         with quiet_start():
             import keras  # noqa: F401

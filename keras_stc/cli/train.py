@@ -83,7 +83,7 @@ def run_train(arguments):
         learning_rate=arguments.lr,
         flip=False if arguments.no_flip else None,
     )
-    videos, validation, origin = _data(arguments)
+    videos, validation, origin, held = _data(arguments)
     _say(
         arguments,
         f"{len(videos)} videos to train on, {len(validation or ())} to validate on, "
@@ -115,6 +115,7 @@ def run_train(arguments):
         data,
         verbose=0 if arguments.json else "auto",
     )
+    write_atomically(run.command_path, arguments.line + "\n")
     result = {"run": arguments.out, "epochs": len(history), "last": history[-1]}
     if run.quarantine_path.exists():
         with run.quarantine_path.open(newline="", encoding="utf-8") as file:
@@ -124,9 +125,10 @@ def run_train(arguments):
             *(f"  {reason}" for reason in result["quarantine"].values()), sep="\n", file=sys.stderr
         )
     if validation:
-        result["evaluation"] = _evaluate(model, validation, arguments, 8, None)
+        evaluation = _evaluate(model, validation, arguments, 8, None)
+        result["evaluation"] = {**held, "checkpoint": "last", **evaluation}
         text = json.dumps(result["evaluation"], indent=1) + "\n"
-        write_atomically(run.folder / "evaluation.json", text)
+        write_atomically(run.evaluation_path, text)
     if arguments.json:
         return print_json(result)
     print(f"\nThe model is in {arguments.out}. What a video shows:")
@@ -144,11 +146,13 @@ def run_evaluate(arguments):
     _say(arguments, f"{len(videos)} videos" + (f" of subset {subset!r}" if subset else ""))
     result = _evaluate(model, videos, arguments, arguments.batch_size, arguments.max_clips)
     if arguments.json:
-        print_json(result)
+        name = {"data": _data_name(arguments.data), "subset": subset}
+        print_json({**name, "checkpoint": arguments.checkpoint, **result})
 
 
 def _data(arguments):
-    """Training and validation videos, and what the run's configuration says of their origin."""
+    """Training and validation videos, what the run's configuration says of their origin, and what
+    those to validate on are called."""
     from keras_stc.data import data_subsets, open_data
 
     spec = arguments.data
@@ -156,18 +160,27 @@ def _data(arguments):
     subset = "train" if "train" in there else None
     videos = open_data(spec, subset)
     origin = {"data": str(pathlib.Path(spec).absolute()), "subset": subset}
+    held = {"data": _data_name(spec), "subset": None}
     if arguments.validation:
         origin["validation"] = arguments.validation
-        return videos, open_data(arguments.validation, class_names=videos.class_names), origin
-    held = next((name for name in ("val", "test") if name in there), None)
-    if subset and held:
-        origin["validation"] = held
-        return videos, open_data(spec, held, class_names=videos.class_names), origin
+        validation = open_data(arguments.validation, class_names=videos.class_names)
+        return videos, validation, origin, {**held, "data": _data_name(arguments.validation)}
+    name = next((name for name in ("val", "test") if name in there), None)
+    if subset and name:
+        origin["validation"] = name
+        validation = open_data(spec, name, class_names=videos.class_names)
+        return videos, validation, origin, {**held, "subset": name}
     if not arguments.hold_out:
-        return videos, None, origin
+        return videos, None, origin, held
     origin["hold_out"] = arguments.hold_out
     videos, validation = videos.split(arguments.hold_out, seed=arguments.seed)
-    return videos, (validation if len(validation) else None), origin
+    held["subset"] = f"{arguments.hold_out:.0%} of each class, held out"
+    return videos, (validation if len(validation) else None), origin, held
+
+
+def _data_name(spec):
+    """What data is called where its accuracy is shown: `DATA` without the folders above it."""
+    return ":".join(pathlib.PurePath(part).name or part for part in str(spec).split(":"))
 
 
 def _evaluate(model, videos, arguments, batch_size, max_clips):

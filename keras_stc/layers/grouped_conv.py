@@ -21,8 +21,8 @@ class GroupedConv3D(keras.layers.Conv3D):
 
     Keras compiles grouped convolutions with XLA there, which has no fast path for them. This layer
     merges neighbouring groups into at most 16 blocks of at least 16 channels, places their kernels
-    on the block's diagonal and runs one dense convolution a block. On other backends and devices, and
-    where the channel counts allow no such blocks, it is `keras.layers.Conv3D`.
+    on the block's diagonal and runs one dense convolution a block. On other backends and devices,
+    and where the channel counts allow no such blocks, it is `keras.layers.Conv3D`.
 
     The stored variables are those of `keras.layers.Conv3D`, so weights pass between the two.
 

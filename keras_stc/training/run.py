@@ -7,6 +7,8 @@
     runs/a/best.weights.h5           the state file of the epoch with the best validation accuracy
     runs/a/model.keras               weights of the last epoch, once training is over
     runs/a/quarantine.csv            videos that could not be used, and why
+    runs/a/command.txt               the command line, where there was one
+    runs/a/evaluation.json           accuracy of the last epoch on the validation videos, likewise
 
 Files are written beside their place and moved there, so that none is ever half there.
 """
@@ -45,6 +47,8 @@ class Run:
         self.model_path = self.folder / "model.keras"
         self.best_path = self.folder / "best.weights.h5"
         self.quarantine_path = self.folder / "quarantine.csv"
+        self.command_path = self.folder / "command.txt"
+        self.evaluation_path = self.folder / "evaluation.json"
 
     def open(self, config):
         """Makes the folder, or checks that it was started with the same configuration.

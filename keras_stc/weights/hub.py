@@ -1,8 +1,7 @@
 """Files of the Hugging Face Hub: fetched once, checked, kept in the cache folder.
 
 The client is `huggingface_hub`: it takes up a download that was cut where it stopped, shows its
-progress, and finds its token in HF_TOKEN or where `hf auth login` left it. HF_ENDPOINT and
-HF_HUB_OFFLINE count as they are when a file is asked for, not when the client was imported.
+progress, and finds its token in HF_TOKEN or where `hf auth login` left it.
 """
 
 import dataclasses
@@ -13,6 +12,13 @@ import re
 
 from keras_stc.weights.cache import WeightsError, cache_folder
 from keras_stc.weights.cache import sha256 as file_sha256
+from keras_stc.weights.hub_client import (
+    MissingFileError,
+    client_errors,
+    download_error,
+    hub_endpoint,
+    is_offline,
+)
 
 PREFIX = "hf://"
 
@@ -61,10 +67,6 @@ class Published:
     revision: str
 
 
-class _MissingFile(WeightsError):
-    pass
-
-
 def parse_address(address):
     """Takes `hf://owner/repo` or `hf://owner/repo@revision` apart.
 
@@ -94,13 +96,6 @@ def parse_address(address):
     return HubAddress(*match.groups())
 
 
-def hub_endpoint():
-    """Address of the Hub: HF_ENDPOINT, or the public one."""
-    from huggingface_hub import constants
-
-    return (os.environ.get("HF_ENDPOINT") or constants.ENDPOINT).rstrip("/")
-
-
 def hub_file(repo, filename, revision=None, sha256=None):
     """A file of a repository on the Hub; from the cache if it is there.
 
@@ -123,12 +118,10 @@ def hub_file(repo, filename, revision=None, sha256=None):
     Raises:
         WeightsError: If it cannot be had, or is another one than expected, which is removed.
     """
-    from huggingface_hub import constants, hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError
+    from huggingface_hub import hf_hub_download
 
-    address = parse_address(f"{PREFIX}{repo}" + (f"@{revision}" if revision else ""))
+    address = parse_address(str(HubAddress(repo, revision)))
     folder = cache_folder() / "hub"
-    offline = constants.HF_HUB_OFFLINE or _is_set("HF_HUB_OFFLINE")
     try:
         path = hf_hub_download(
             repo,
@@ -136,11 +129,10 @@ def hub_file(repo, filename, revision=None, sha256=None):
             revision=revision,
             cache_dir=folder,
             endpoint=hub_endpoint(),
-            local_files_only=offline,
+            local_files_only=is_offline(),
         )
-    # The bases of the client's error are those of its HTTP library, which depends on its version.
-    except (*HfHubHTTPError.__bases__, OSError) as error:
-        raise _explained(error, address, filename, folder, offline) from error
+    except client_errors() as error:
+        raise download_error(error, address, filename, folder) from error
     path = pathlib.Path(path)
     expected = sha256.lower() if sha256 else _stored_sha256(path)
     if expected is not None and (received := file_sha256(path)) != expected:
@@ -176,13 +168,13 @@ def fetch_published(address):
     address = parse_address(address)
     try:
         path = hub_file(address.repo, CONFIG, address.revision)
-    except _MissingFile as error:
+    except MissingFileError as error:
         raise WeightsError(_foreign(address, f"it has no {CONFIG}")) from error
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise WeightsError(_foreign(address, f"its {CONFIG} is not JSON")) from error
-    if missing := _missing_keys(config):
+    if missing := missing_keys(config):
         raise WeightsError(_foreign(address, f"its {CONFIG} lacks {', '.join(missing)}"))
     weights = config["weights"]
     if not re.fullmatch(r"[\w-][\w.-]*\.weights\.h5", str(weights["file"])):
@@ -199,77 +191,18 @@ def fetch_published(address):
     )
 
 
-def explain_refusal(error, address):
-    """What the Hub's refusal of a request means and what to do, or `None` if it is no refusal.
-
-    Args:
-        error: What the client raised.
-        address: The `HubAddress` of the repository.
-
-    Returns:
-        A sentence or `None`.
-    """
-    from huggingface_hub import errors
-
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    page = f"{hub_endpoint()}/{address.repo}"
-    if isinstance(error, errors.GatedRepoError):
-        return (
-            f"{address.repo} is gated: ask for access at {page}, then set HF_TOKEN to a token of "
-            "the account that has it."
-        )
-    if isinstance(error, errors.RevisionNotFoundError):
-        return (
-            f"{address.repo} has no revision {address.revision or 'main'!r}: {page}/commits/main "
-            "lists those it has."
-        )
-    if isinstance(error, errors.RepositoryNotFoundError):
-        return (
-            f"There is no repository {address.repo} at {hub_endpoint()}, or it is private: check "
-            "the name, or set HF_TOKEN to a token that may read it."
-        )
-    if status == 401:
-        return (
-            f"{hub_endpoint()} does not accept the token for {address.repo} (401): set HF_TOKEN to "
-            "a valid one, or unset it for a public repository."
-        )
-    if status == 403:
-        return (
-            f"{hub_endpoint()} does not allow this to the token for {address.repo} (403): set "
-            "HF_TOKEN to one that has the permission."
-        )
-    return None
-
-
-def _explained(error, address, filename, folder, offline):
-    """The client's error as one sentence that says what to do."""
-    from huggingface_hub import errors
-
-    what = f"{filename} of {address}"
-    reason = error
-    if isinstance(error, errors.LocalEntryNotFoundError):
-        # The client looks into its cache first and keeps what the Hub answered as the cause.
-        reason = error.__cause__ or error
-    if refusal := explain_refusal(reason, address):
-        return WeightsError(refusal)
-    if isinstance(error, errors.LocalEntryNotFoundError):
-        why = f"{hub_endpoint()} does not give it ({_first_line(reason)}): connect to the network"
-        if offline:
-            why = "HF_HUB_OFFLINE forbids fetching it: unset that"
-        return WeightsError(
-            f"{what} is not in the cache {folder}, and {why}, or copy that folder from a machine "
-            "that has the file."
-        )
-    if isinstance(error, errors.EntryNotFoundError):
-        return _MissingFile(f"{address} has no file {filename}.")
-    if isinstance(error, OSError) and error.strerror:
-        return WeightsError(
-            f"{what} cannot be kept in {folder} ({error.strerror}): make room there, or set "
-            "KERAS_STC_HOME to another folder."
-        )
-    return WeightsError(
-        f"{what} could not be fetched from {hub_endpoint()} ({_first_line(error)}): try again."
-    )
+def missing_keys(config):
+    """Keys that a `config.json` of ours has and this one lacks."""
+    if not isinstance(config, dict):
+        return list(REQUIRED)
+    missing = []
+    for key, inner in REQUIRED.items():
+        value = config.get(key)
+        if not isinstance(value, dict):
+            missing.append(key)
+        else:
+            missing += [f"{key}.{name}" for name in inner if not value.get(name)]
+    return missing
 
 
 def _stored_sha256(path):
@@ -288,30 +221,8 @@ def _remove(path):
     path.unlink(missing_ok=True)
 
 
-def _missing_keys(config):
-    if not isinstance(config, dict):
-        return list(REQUIRED)
-    missing = []
-    for key, inner in REQUIRED.items():
-        value = config.get(key)
-        if not isinstance(value, dict):
-            missing.append(key)
-        else:
-            missing += [f"{key}.{name}" for name in inner if not value.get(name)]
-    return missing
-
-
 def _foreign(address, reason):
     return (
         f"{address} was not made by `keras-stc publish`: {reason}. Give a repository that was, or "
         "the path of a weights file."
     )
-
-
-def _is_set(name):
-    return os.environ.get(name, "").upper() in ("1", "ON", "YES", "TRUE")
-
-
-def _first_line(error):
-    text = str(error).strip()
-    return text.splitlines()[0].rstrip(".:") if text else type(error).__name__

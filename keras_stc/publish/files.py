@@ -1,0 +1,163 @@
+"""What a repository of a published network holds, made from a run."""
+
+import json
+import pathlib
+import re
+
+import numpy as np
+
+from keras_stc._version import __version__
+from keras_stc.models.complexity import count_macs, count_parameters
+from keras_stc.publish.card import model_card
+from keras_stc.training.run import Run, load_model
+from keras_stc.weights.cache import sha256
+from keras_stc.weights.hub import CONFIG, PREFIX, parse_address
+from keras_stc.weights.hub_client import first_line
+
+WEIGHTS, CARD = "model.weights.h5", "README.md"
+
+#: What a measurement must say for the card to show it.
+MEASURED = ("protocol", "videos", "clips", "clip@1", "video@1", "video@5")
+
+
+class PublishError(ValueError):
+    """One sentence about something that cannot be published."""
+
+
+def write_files(source, folder, repo, checkpoint="last", evaluations=(), licence=None):
+    """Writes what `publish` uploads.
+
+    Args:
+        source: A run folder or a `.keras` file.
+        folder: Where to; made if it is missing.
+        repo: `"owner/repo"`, for the card.
+        checkpoint: Of a run: `"last"` or `"best"`.
+        evaluations: Paths of JSON files that `keras-stc evaluate --json` printed, besides the
+            run's own evaluation, which is of its last epoch.
+        licence: Identifier such as `"apache-2.0"`; without it, the card says that none was given.
+
+    Returns:
+        Paths of the weights, the configuration and the card.
+
+    Raises:
+        PublishError: If the network lacks what a user of it needs.
+        RunError: If the run cannot be read or is not finished.
+    """
+    repository_address(repo)
+    if licence is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", licence):
+        raise PublishError(
+            "`licence` must be an identifier of the Hub's list, such as apache-2.0, mit or other. "
+            f"Received: {licence!r}"
+        )
+    run = Run(source)
+    is_run = run.config_path.exists()
+    if is_run and checkpoint == "last" and run.evaluation_path.exists():
+        evaluations = [run.evaluation_path, *evaluations]
+    measured = {path: _measured(path, checkpoint) for path in evaluations}
+    model = _checked_model(source, checkpoint)
+    training = read_json(run.config_path) if is_run else {}
+    if is_run and run.command_path.exists():
+        training["command"] = run.command_path.read_text()
+
+    folder = pathlib.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / name for name in (WEIGHTS, CONFIG, CARD)]
+    model.save_weights(paths[0])
+    config = {
+        "keras_stc": __version__,
+        "architecture": model.architecture,
+        "video_config": model.video_config.to_dict(),
+        "weights": {
+            "file": WEIGHTS,
+            "sha256": sha256(paths[0]),
+            "bytes": paths[0].stat().st_size,
+        },
+        "checkpoint": checkpoint if is_run else "last",
+        "parameters": count_parameters(model),
+        "macs": count_macs(model),
+        "metrics": [_metrics(model, *item) for item in measured.items()],
+        "licence": licence,
+    }
+    paths[1].write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
+    paths[2].write_text(model_card(config, training, repo), encoding="utf-8")
+    return paths
+
+
+def repository_address(repo):
+    """`owner/repo` -> `HubAddress`, checked."""
+    address = parse_address(f"{PREFIX}{repo}")
+    if address.revision:
+        raise PublishError(f"A repository is published to as owner/repo. Received: {repo!r}")
+    return address
+
+
+def _checked_model(source, checkpoint):
+    """The trained model, which has all that its users need."""
+    run = Run(source)
+    if checkpoint == "best" and run.state() and not run.model_path.exists():
+        raise PublishError(
+            f"The run in {run.folder} is not finished ({run.state()['epoch']} epochs done): repeat "
+            "its command line to go on."
+        )
+    model = load_model(source, checkpoint)
+    if model.architecture is None:
+        raise PublishError(
+            f"The network in {source} is not one that keras_stc.create_model builds, so nobody "
+            "could build it from its configuration: publish one of keras_stc.list_models()."
+        )
+    if model.video_config.class_names is None:
+        raise PublishError(
+            f"The network in {source} does not name its classes, so nobody could read its answers: "
+            "set model.video_config = model.video_config.replace(class_names=...) and save it."
+        )
+    for variable in model.weights:
+        if not np.isfinite(np.asarray(variable.value, "float32")).all():
+            raise PublishError(
+                f"The weights in {source} are not finite numbers ({variable.path}): the training "
+                "diverged, and they are not published."
+            )
+    return model
+
+
+def _measured(path, checkpoint):
+    """What `keras-stc evaluate --json` printed, checked to be of this checkpoint."""
+    found = read_json(path)
+    missing = [name for name in (*MEASURED, "class_names") if name not in found]
+    if missing:
+        raise PublishError(
+            f"{path} is not what `keras-stc evaluate --json` prints: it lacks {missing[0]!r}."
+        )
+    if found.get("checkpoint", "last") != checkpoint:
+        raise PublishError(
+            f"{path} was measured on another checkpoint: measure this one with `keras-stc evaluate "
+            f"RUN DATA --checkpoint {checkpoint} --json`. Received: {found['checkpoint']!r}"
+        )
+    return found
+
+
+def _metrics(model, path, measured):
+    """What the configuration says of a measurement."""
+    if tuple(measured["class_names"]) != model.video_config.class_names:
+        raise PublishError(
+            f"{path} was measured on a network with other classes. Received: "
+            f"{', '.join(measured['class_names'][:5])}"
+        )
+    return {
+        "data": measured.get("data"),
+        "subset": measured.get("subset"),
+        **{name: measured[name] for name in MEASURED},
+        "unreadable": len(measured.get("failures", ())),
+    }
+
+
+def read_json(path):
+    """A JSON document of ours."""
+    try:
+        value = json.loads(pathlib.Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise PublishError(f"{path} does not exist.") from None
+    except ValueError as error:
+        raise PublishError(f"{path} is not JSON: {first_line(error)}") from error
+    if not isinstance(value, dict):
+        raise PublishError(f"{path} is not a JSON document of ours.")
+    return value
