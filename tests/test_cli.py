@@ -31,7 +31,7 @@ def test_models(capsys):
     assert len(entries) == 15
     entry = next(entry for entry in entries if entry["name"] == "stc_resnext101")
     assert entry["parameters"] == 118652688 and entry["stage_parameters"] == 57297168
-    assert entry["clip"] == [16, 112, 112] and entry["weights"] == []
+    assert entry["clip"] == [16, 112, 112] and entry["weights"] == ["imagenet"]
     assert entries[-1]["constructor"] == "InceptionI3D" and entries[-1]["clip"] == [64, 224, 224]
     assert entries[-1]["weights"] == ["kinetics400"]
 
@@ -96,7 +96,7 @@ def test_train_again_goes_on(capsys, small_run, tmp_path):
     [
         (["models", "vgg"], "No model's name contains 'vgg'"),
         (["predict", "x.mp4", "--model", "nowhere"], "nowhere does not exist"),
-        (["predict", "x.mp4", "--model", "stc_resnet18"], "No weights are published"),
+        (["predict", "x.mp4", "--model", "stc_resnet18"], "is not published by anybody"),
         (["train", "nowhere", "--out", "{tmp}/run"], "nowhere does not exist"),
         (["train", "{videos}", "--out", "{tmp}/run", "--model", "resnet"], "`name` must be one of"),
         (["train", "{videos}", "--out", "{tmp}/run", "--recipe", "x"], "--recipe must be one of"),

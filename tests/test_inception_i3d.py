@@ -263,7 +263,7 @@ def test_clips_of_any_size():
         ({"input_shape": (16, 31, 64, 3)}, "at least 32 pixels"),
         ({"classes": 0}, "`classes` must be"),
         ({"dropout_rate": 1}, "`dropout_rate` must be"),
-        ({"weights": "imagenet"}, "is not published for inception_i3d"),
+        ({"weights": "imagenet"}, "is not known for inception_i3d"),
         (
             {"weights": "kinetics400", "video_config": keras_stc.VideoConfig()},
             "mean and std that the weights were trained with",
