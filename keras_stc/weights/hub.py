@@ -17,6 +17,7 @@ from keras_stc.weights.hub_client import (
     client_errors,
     download_error,
     hub_endpoint,
+    is_cut,
     is_offline,
 )
 
@@ -24,6 +25,9 @@ PREFIX = "hf://"
 
 #: What a repository of ours holds beside its weights file and its model card.
 CONFIG = "config.json"
+
+#: Clients before 1.33 give up when a connection breaks, and go on from there when asked again.
+ATTEMPTS = 2
 
 #: Keys of `config.json`, and those below them, without which a model cannot be built.
 REQUIRED = {"architecture": ("name",), "video_config": (), "weights": ("file", "sha256")}
@@ -122,17 +126,20 @@ def hub_file(repo, filename, revision=None, sha256=None):
 
     address = parse_address(str(HubAddress(repo, revision)))
     folder = cache_folder() / "hub"
-    try:
-        path = hf_hub_download(
-            repo,
-            filename,
-            revision=revision,
-            cache_dir=folder,
-            endpoint=hub_endpoint(),
-            local_files_only=is_offline(),
-        )
-    except client_errors() as error:
-        raise download_error(error, address, filename, folder) from error
+    for attempt in range(ATTEMPTS):
+        try:
+            path = hf_hub_download(
+                repo,
+                filename,
+                revision=revision,
+                cache_dir=folder,
+                endpoint=hub_endpoint(),
+                local_files_only=is_offline(),
+            )
+            break
+        except client_errors() as error:
+            if not is_cut(error) or attempt + 1 == ATTEMPTS:
+                raise download_error(error, address, filename, folder) from error
     path = pathlib.Path(path)
     expected = sha256.lower() if sha256 else _stored_sha256(path)
     if expected is not None and (received := file_sha256(path)) != expected:

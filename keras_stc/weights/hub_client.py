@@ -37,6 +37,14 @@ def client_errors():
     return (*HfHubHTTPError.__bases__, OSError)
 
 
+def is_cut(error):
+    """Whether a connection broke; not that the Hub answered with an error, or the disk did."""
+    from huggingface_hub.errors import EntryNotFoundError, HfHubHTTPError
+
+    answered = isinstance(error, (EntryNotFoundError, HfHubHTTPError))
+    return not answered and not getattr(error, "strerror", None)
+
+
 def explain_refusal(error, address):
     """What the Hub's refusal of a request means and what to do, or `None` if it is no refusal.
 
