@@ -3,6 +3,7 @@
 import argparse
 import shlex
 import sys
+import warnings
 
 from keras_stc._version import __version__
 from keras_stc.cli import convert, demo, doctor, models, predict, publish, train
@@ -15,6 +16,7 @@ def main(argv=None):
     """Runs `keras-stc`; returns the exit status, 0 only on success."""
     arguments = parser().parse_args(argv)
     arguments.line = shlex.join(["keras-stc", *(sys.argv[1:] if argv is None else argv)])
+    warnings.showwarning = show_warning
     try:
         with quiet_start():
             import keras  # noqa: F401
@@ -43,6 +45,17 @@ def parser():
     for module in COMMANDS:
         module.register(commands, common)
     return root
+
+
+def show_warning(message, category, filename, lineno, file=None, line=None):
+    """Warnings meant for users as a sentence; others as Python shows them."""
+    from keras_stc.data import VideoWarning
+
+    if issubclass(category, VideoWarning):
+        text = f"keras-stc: warning: {message}\n"
+    else:
+        text = warnings.formatwarning(message, category, filename, lineno, line)
+    (file or sys.stderr).write(text)
 
 
 def sentence(error):

@@ -7,7 +7,10 @@ import sys
 
 from keras_stc.cli.console import print_json, progress_bar
 
-DATA_HELP = "a folder of class folders, or a CSV file with path,label[,split]"
+DATA_HELP = (
+    "a folder of class folders, a CSV file with path,label[,split], ucf101:ROOT:SPLIT, "
+    "hmdb51:ROOT:SPLIT or kinetics:CSV:ROOT"
+)
 
 
 def register(commands, common):

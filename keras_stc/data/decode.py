@@ -4,14 +4,17 @@ FFmpeg decodes, through PyAV, which is imported when the first file is opened.
 """
 
 import dataclasses
-import os
+import enum
 
 import numpy as np
 
-from keras_stc.data import video_file
+from keras_stc.data import frame_index, known, video_file
 from keras_stc.data.errors import VideoError
 from keras_stc.data.orientation import Orientation
 from keras_stc.data.transforms import Geometry
+
+#: Files read before, by this process.
+KNOWN_FILES = known.KnownFiles()
 
 #: A jump to a key frame empties the decoder; below this many frames, decoding on is as fast.
 SHORTEST_JUMP = 16
@@ -97,25 +100,36 @@ class VideoReader:
 
     def __init__(self, path, threads=None):
         self._file = video_file.VideoFile(path, threads)
-        try:
-            first, self._index = self._file.scan()
-        except BaseException:
-            self._file.close()
-            raise
-        self._orientation = Orientation.of(first)
-        height, width = self._orientation.upright_size(first.height, first.width)
-        self.info = VideoInfo(
-            path=os.fspath(path),
-            num_frames=self._index.num_frames,
-            fps=self._index.fps,
-            duration=self._index.num_frames / self._index.fps,
+        self._key = known.file_key(self._file.path)
+        self._known = KNOWN_FILES.get(self._key)
+        if self._known is None:
+            try:
+                self._examine()
+            except BaseException:
+                self._file.close()
+                raise
+        self.info = self._known.info
+
+    def _examine(self):
+        first, index = self._file.scan()
+        orientation = Orientation.of(first)
+        height, width = orientation.upright_size(first.height, first.width)
+        info = VideoInfo(
+            path=self._file.path,
+            num_frames=index.num_frames,
+            fps=index.fps,
+            duration=index.num_frames / index.fps,
             width=width,
             height=height,
-            rotation=self._orientation.degrees,
+            rotation=orientation.degrees,
             codec=self._file.codec,
         )
-        self._times = self._index.times
-        self._jumps = self._times is not None
+        trust = Trust.COUNTING if index.times is None else Trust.SKIPPING
+        self._remember(_Known(info, index, orientation, trust))
+
+    def _remember(self, what):
+        self._known = what
+        KNOWN_FILES.put(self._key, what, what.index.nbytes)
 
     def __enter__(self):
         return self
@@ -156,23 +170,28 @@ class VideoReader:
         clips = [self._ordinals(clip) for clip in clips]
         if not clips:
             return
+        geometry = geometry or Geometry()
         # What clip k + 1 and all later ones need begins at needed_from[k + 1].
         firsts = [clip.min() for clip in clips]
         needed_from = np.minimum.accumulate(firsts[::-1])[::-1]
-        pictures = self._pictures(np.unique(np.concatenate(clips)), geometry or Geometry())
+        pictures = self._pictures(np.unique(np.concatenate(clips)), geometry)
         held, newest = {}, -1
         for k, clip in enumerate(clips):
             last = clip.max()
             while newest < last:
                 newest, picture = next(pictures)
                 held[newest] = picture
-            yield np.stack([held[ordinal] for ordinal in clip])
+            height, width = held[last][0].shape[:2]
+            pixels = np.empty((len(clip), height, width, 3), np.uint8)
+            for out, ordinal in zip(pixels, clip, strict=True):
+                _paste(held[ordinal], out)
+            yield pixels
             if k + 1 < len(clips):
                 held = {o: picture for o, picture in held.items() if o >= needed_from[k + 1]}
 
     def _ordinals(self, indices):
         indices = np.asarray(list(indices) if not isinstance(indices, np.ndarray) else indices)
-        count = self._index.num_frames
+        count = self.info.num_frames
         if indices.ndim != 1 or not len(indices) or indices.dtype.kind not in "iu":
             raise ValueError(f"`indices` must be a list of frame numbers. Received: {indices!r}")
         if indices.min() < 0 or indices.max() >= count:
@@ -180,33 +199,42 @@ class VideoReader:
                 f"`indices` must be frame numbers of {self.info.path}, which has {count} frames, "
                 f"from 0 to {count - 1}. Received: {indices.min()} to {indices.max()}"
             )
-        return indices if self._index.display is None else self._index.display[indices]
+        display = self._known.index.display
+        return indices if display is None else display[indices]
 
     def _pictures(self, wanted, geometry):
         """Yields `(ordinal, pixels)` for every ordinal of `wanted`, which ascends."""
+        orientation = self._known.orientation
         size = geometry.frame_size(self.info.height, self.info.width)
-        height, width = self._orientation.upright_size(*size)
+        height, width = orientation.upright_size(*size)
         for ordinal, frame in self._shown(wanted):
-            pixels = self._file.to_rgb(frame, height, width)
-            yield ordinal, geometry.cut(self._orientation.turn(pixels))
+            parts = self._file.to_rgb(frame, height, width)
+            yield ordinal, [geometry.cut(orientation.turn(part)) for part in parts]
 
     def _shown(self, wanted):
         """Yields `(ordinal, frame displayed then)` for every ordinal of `wanted`."""
-        run = None
-        for ordinal in map(int, wanted):
-            key = self._index.key_frame_before(ordinal) if self._jumps else 0
-            if run is None or key > run.position + SHORTEST_JUMP:
-                run = self._run(key)
-            try:
-                frame = run.frame_at(ordinal)
-            except video_file.TimesLie:
-                self._times, self._jumps = None, False
-                run = self._run(0)
-                frame = run.frame_at(ordinal)
-            if frame is None and run.key:  # the key frame was none, or the jump went too far
-                self._jumps = False
-                run = self._run(0)
-                frame = run.frame_at(ordinal)
+        index, run = self._known.index, None
+        for place, ordinal in enumerate(map(int, wanted)):
+            while True:
+                jumps = self._known.trust >= Trust.JUMPING
+                key = index.key_frame_before(ordinal) if jumps else 0
+                if run is None or key > run.position + SHORTEST_JUMP:
+                    run = self._run(key, wanted[place:])
+                try:
+                    frame = run.frame_at(ordinal)
+                except video_file.TimesLie:
+                    trust = Trust.JUMPING if run.skips else Trust.COUNTING
+                else:
+                    if (
+                        frame is None and run.key
+                    ):  # the key frame was none, or the jump went too far
+                        trust = Trust.TIMES
+                    elif run.skips and run.position != ordinal:  # damage, perhaps by skipping
+                        trust = Trust.JUMPING
+                    else:
+                        break
+                self._remember(dataclasses.replace(self._known, trust=trust))
+                run = None
             frame = frame or run.ahead
             if frame is None:
                 raise VideoError(
@@ -214,18 +242,54 @@ class VideoReader:
                 )
             yield ordinal, frame
 
-    def _run(self, key):
-        if key and self._file.jump(int(self._times[key])):
-            return _Run(video_file.number(self._file.decode(), self._times, key), key)
-        self._file.rewind()
-        return _Run(video_file.number(self._file.decode(), self._times, 0), 0)
+    def _run(self, key, wanted):
+        index, trust = self._known.index, self._known.trust
+        if key and not self._file.jump(int(index.times[key])):
+            key = 0
+        if not key:
+            self._file.rewind()
+        skips = trust >= Trust.SKIPPING
+        times = {int(index.times[ordinal]) for ordinal in wanted} if skips else None
+        frames = self._file.decode(times)
+        counted = None if trust == Trust.COUNTING else index
+        return _Run(video_file.number(frames, counted, key), key, skips)
+
+
+class Trust(enum.IntEnum):
+    """How far the times in a file have proved right; what is found out lowers it."""
+
+    COUNTING = 0  #: Frames are numbered as they leave the decoder.
+    TIMES = 1  #: Frames are numbered by their times, from the file's first one on.
+    JUMPING = 2  #: Decoding begins at the key frame before.
+    SKIPPING = 3  #: Frames that nobody wants and no frame refers to are not decoded.
+
+
+@dataclasses.dataclass(frozen=True)
+class _Known:
+    info: VideoInfo
+    index: frame_index.FrameIndex
+    orientation: Orientation
+    trust: Trust
+
+
+def _paste(parts, out):
+    """Writes `(H, W, channels)` arrays one after the other into the channels of `out`."""
+    if len(parts) == 1 and parts[0].strides[1] != 3:
+        # Mirrored or turned: NumPy copies single channels four times as fast.
+        parts = [parts[0][..., channel : channel + 1] for channel in range(3)]
+    if len(parts) == 1:
+        out[...] = parts[0]
+        return
+    for channel, part in enumerate(parts):
+        out[..., channel] = part[..., 0]
 
 
 class _Run:
     """Frames decoded one after the other from a key frame on, each shown until the next."""
 
-    def __init__(self, frames, key):
+    def __init__(self, frames, key, skips):
         self.key = key
+        self.skips = skips
         self.position = key
         self.ahead = None
         self._frames = frames

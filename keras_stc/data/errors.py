@@ -1,4 +1,4 @@
-"""The one error of the data package."""
+"""The one error of the data package, and its one warning."""
 
 
 class VideoError(ValueError):
@@ -7,3 +7,7 @@ class VideoError(ValueError):
     The message is one sentence: which file, what was expected, what to do about it. Command lines
     print it as it is; the training pipeline records it and goes on with another video.
     """
+
+
+class VideoWarning(UserWarning):
+    """Videos that are missing, where others are there: how many and which, in one sentence."""

@@ -31,8 +31,8 @@ class FrameIndex:
     Args:
         num_frames: How many frames there are, at that rate.
         fps: Frames per second; of a variable rate, the mean.
-        times: int64 presentation times, ascending, in units of the stream's time base, or `None`
-            where frames have to be counted.
+        times: Presentation times, ascending, in units of the stream's time base: int64, or a
+            `range` where they are regular; `None` where frames have to be counted.
         key_frames: Ordinals of the frames at which decoding can begin, ascending.
         display: Ordinal of the frame that frame number i of the video shows, or `None` where
             that is i itself.
@@ -40,9 +40,22 @@ class FrameIndex:
 
     num_frames: int
     fps: float
-    times: np.ndarray | None = None
+    times: np.ndarray | range | None = None
     key_frames: np.ndarray | None = None
     display: np.ndarray | None = None
+
+    @property
+    def nbytes(self):
+        """Bytes of its arrays."""
+        arrays = (self.times, self.key_frames, self.display)
+        return sum(getattr(array, "nbytes", 0) for array in arrays)
+
+    def ordinal_of(self, time):
+        """The ordinal of the frame displayed at exactly `time`, or `None`."""
+        if isinstance(self.times, range):
+            return self.times.index(time) if time in self.times else None
+        place = int(np.searchsorted(self.times, time))
+        return place if place < len(self.times) and self.times[place] == time else None
 
     def key_frame_before(self, ordinal):
         """Ordinal of the last key frame at or before `ordinal`; 0 where there is none."""
@@ -97,7 +110,14 @@ def by_time(times, keys, last_duration, time_base, rate):
     return FrameIndex(
         num_frames=count,
         fps=float(frames_per_unit / time_base),
-        times=times,
+        times=_compact(times),
         key_frames=np.flatnonzero(keys),
         display=display,
     )
+
+
+def _compact(times):
+    first, last = int(times[0]), int(times[-1])
+    step = int(times[1]) - first if len(times) > 1 else 1
+    regular = range(first, last + 1, step)
+    return regular if np.array_equal(times, regular) else times

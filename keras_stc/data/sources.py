@@ -154,7 +154,7 @@ class VideoFolder(VideoSet):
         if unknown:
             raise VideoError(
                 f"{root} has the folder {unknown[0]}, which is none of the {len(names)} classes "
-                f"({_some(names)}); rename or remove it."
+                f"({some_of(names)}); rename or remove it."
             )
         videos = []
         for label, name in enumerate(names):
@@ -226,7 +226,7 @@ class VideoCSV(VideoSet):
             if row[column] not in numbers:
                 raise VideoError(
                     f"{path}, line {number}, has the label {row[column]!r}, which is none of the "
-                    f"{len(names)} classes ({_some(names)}); correct the label or the classes."
+                    f"{len(names)} classes ({some_of(names)}); correct the label or the classes."
                 )
             remote = "://" in row["path"]
             videos.append(
@@ -288,5 +288,6 @@ def _seconds(path, number, row, column):
         ) from error
 
 
-def _some(names):
+def some_of(names):
+    """The first five names, for a sentence."""
     return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")

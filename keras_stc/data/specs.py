@@ -1,7 +1,10 @@
 """Data as it is named on a command line: a folder, a CSV file, or a known data set."""
 
+import collections.abc
 import pathlib
+from typing import NamedTuple
 
+from keras_stc.data import data_sets
 from keras_stc.data.errors import VideoError
 from keras_stc.data.sources import VideoCSV, VideoFolder, VideoSet, class_folders, read_csv
 
@@ -12,9 +15,75 @@ SUBSETS = {
     "test": ("test", "testing"),
 }
 
-#: Data sets by the name before the first colon: a pair of functions
-#: `open(rest, subset, class_names) -> VideoSet` and `subsets(rest) -> tuple of "train", …`.
-DATA_SETS = {}
+
+class DataSet(NamedTuple):
+    """How a data set is named on the command line, and opened.
+
+    Args:
+        usage: What a user types, with capitals for what differs.
+        open: `open(rest, subset, class_names) -> VideoSet`, of what follows the first colon.
+        subsets: `subsets(rest) -> tuple` of some of `"train"`, `"val"` and `"test"`.
+        splits: `splits(rest) -> tuple` of the rests that name one split each.
+    """
+
+    usage: str
+    open: collections.abc.Callable
+    subsets: collections.abc.Callable
+    splits: collections.abc.Callable
+
+
+def _with_three_splits(name, videos):
+    usage = f"{name}:ROOT:SPLIT"
+
+    def parse(rest):
+        root, _, split = rest.rpartition(":")
+        if not root or split not in ("1", "2", "3", "all"):
+            raise VideoError(f"{name}:{rest} must be {usage}, with the split 1, 2, 3 or all.")
+        return root, split if split == "all" else int(split)
+
+    def open_it(rest, subset, class_names):
+        root, split = parse(rest)
+        if split == "all" and subset is not None:
+            raise VideoError(
+                f"{name}:{rest} has no subset {subset!r}, since a video that one split trains on, "
+                f"another one tests on; take each split by itself: {name}:{root}:1, :2 and :3."
+            )
+        return videos(root, split, subset, class_names=class_names)
+
+    def subsets(rest):
+        return () if parse(rest)[1] == "all" else ("train", "test")
+
+    def splits(rest):
+        root, split = parse(rest)
+        return tuple(f"{root}:{k}" for k in data_sets.SPLITS) if split == "all" else (rest,)
+
+    return DataSet(usage, open_it, subsets, splits)
+
+
+def _kinetics():
+    usage = "kinetics:CSV:ROOT"
+
+    def parse(rest):
+        path, _, root = rest.partition(":")
+        if not path or not root:
+            raise VideoError(f"kinetics:{rest} must be {usage}: a CSV file and a folder of videos.")
+        return path, root
+
+    def open_it(rest, subset, class_names):
+        return data_sets.Kinetics(*parse(rest), subset, class_names)
+
+    def subsets(rest):
+        return data_sets.kinetics_subsets(parse(rest)[0])
+
+    return DataSet(usage, open_it, subsets, lambda rest: (rest,))
+
+
+#: Data sets by the name before the first colon.
+DATA_SETS = {
+    "ucf101": _with_three_splits("ucf101", data_sets.UCF101),
+    "hmdb51": _with_three_splits("hmdb51", data_sets.HMDB51),
+    "kinetics": _kinetics(),
+}
 
 
 def open_data(spec, subset=None, class_names=None):
@@ -31,7 +100,9 @@ def open_data(spec, subset=None, class_names=None):
 
     Args:
         spec: A folder of class folders; a folder with `train` and `val` or `test` folders of
-            class folders; a CSV file with the columns path, label and perhaps split.
+            class folders; a CSV file with the columns path, label and perhaps split;
+            `ucf101:ROOT:SPLIT`, `hmdb51:ROOT:SPLIT` with the split 1, 2, 3 or all, or
+            `kinetics:CSV:ROOT`.
         subset: `"train"`, `"val"`, `"test"`, or `None` for everything.
         class_names: Names of the classes by label. Defaults to those of the whole data, so that
             subsets agree.
@@ -49,7 +120,7 @@ def open_data(spec, subset=None, class_names=None):
     spec = str(spec)
     name, _, rest = spec.partition(":")
     if name in DATA_SETS:
-        return DATA_SETS[name][0](rest, subset, class_names)
+        return DATA_SETS[name].open(rest, subset, class_names)
     own = _own_names(spec)
     if subset is not None and subset not in own:
         there = f"it has {', '.join(own)}" if own else "it is not divided into subsets"
@@ -84,8 +155,32 @@ def data_subsets(spec):
     """
     name, _, rest = str(spec).partition(":")
     if name in DATA_SETS:
-        return tuple(DATA_SETS[name][1](rest))
+        return tuple(DATA_SETS[name].subsets(rest))
     return tuple(_own_names(str(spec)))
+
+
+def data_splits(spec):
+    """The splits over which a result is the mean.
+
+    Example:
+
+    ```python
+    data_splits("ucf101:UCF-101:all")     # ("ucf101:UCF-101:1", "ucf101:UCF-101:2", …)
+    ```
+
+    Args:
+        spec: See `open_data`.
+
+    Returns:
+        A tuple of specs of one split each; the spec itself where it has no more than one.
+
+    Raises:
+        VideoError: If the spec is not of the form that its data set has.
+    """
+    name, _, rest = str(spec).partition(":")
+    if name not in DATA_SETS:
+        return (str(spec),)
+    return tuple(f"{name}:{split}" for split in DATA_SETS[name].splits(rest))
 
 
 def _own_names(spec):
@@ -101,7 +196,7 @@ def _own_names(spec):
         there = {row["split"] for _, row in rows} if "split" in columns else set()
     else:
         what = "is neither a folder nor a .csv file" if path.exists() else "does not exist"
-        known = "".join(f", or {name}:…" for name in sorted(DATA_SETS))
+        known = "".join(f", or {data_set.usage}" for data_set in DATA_SETS.values())
         raise VideoError(
             f"{spec} {what}; expected a folder with a subfolder of videos for each class, or a "
             f"CSV file with the columns path,label{known}."

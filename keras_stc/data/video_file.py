@@ -13,6 +13,11 @@ from keras_stc.data.errors import VideoError
 #: Containers without presentation times; FFmpeg guesses them, and guesses wrong with B-frames.
 NO_PRESENTATION_TIMES = {"avi"}
 
+#: Pixels of which swscale makes planes of R, G and B faster than packed RGB where the width is
+#: odd: it then forgoes the same short cut, and the values are the same but for rounding (one level
+#: in some hundred pixels; tests/test_decode.py).
+PLANAR_IS_FASTER = {"yuv420p", "yuvj420p", "yuv422p", "yuvj422p", "yuv444p", "yuvj444p"}
+
 #: Demuxers that take any text for a picture of a terminal, or a list of other files for a video.
 NOT_VIDEO = {"tty", "concat", "hls", "applehttp"}
 
@@ -57,6 +62,10 @@ class VideoFile:
         if NOT_VIDEO & set(self._container.format.name.split(",")):
             raise self._error("is a text file, not a video; expected a file such as .mp4 or .avi")
         self._stream = self._video_stream()
+        for stream in self._container.streams:
+            if stream is not self._stream and hasattr(stream, "discard"):
+                stream.discard = type(stream.discard).all  # sound is not even read
+        self._fresh = True
         context = self._stream.codec_context
         context.thread_type = "AUTO"
         context.thread_count = self._threads or 0
@@ -121,8 +130,10 @@ class VideoFile:
     def _index(self, times, keys, durations, first_time):
         stream, form = self._stream, self._container.format
         rate = float(stream.guessed_rate or stream.average_rate or frame_index.UNKNOWN_RATE)
-        guessed = NO_PRESENTATION_TIMES & set(form.name.split(",")) or (
-            form.flags & self._av.format.Flags.no_timestamps.value
+        guessed = form.flags & self._av.format.Flags.no_timestamps.value or (
+            # Where nothing is reordered, guessing is counting.
+            NO_PRESENTATION_TIMES & set(form.name.split(","))
+            and (stream.codec_context.has_b_frames or times != list(range(len(times))))
         )
         if guessed or first_time is None or None in times:
             return frame_index.by_counting(len(times), rate)
@@ -136,24 +147,37 @@ class VideoFile:
 
     def rewind(self):
         """Back to the first packet. Opening again is exact in every container; seeking is not."""
-        self._container.close()
-        self._open()
+        if not self._fresh:
+            self._container.close()
+            self._open()
 
     def jump(self, time):
         """To the key frame at `time`, in time base units. Returns whether that worked."""
+        self._fresh = False
         try:
             self._container.seek(time, stream=self._stream, backward=True)
         except self._av.FFmpegError:
             return False
         return True
 
-    def decode(self):
-        """Yields all frames from here on, in display order; passes over what is damaged."""
+    def decode(self, wanted=None):
+        """Yields frames from here on, in display order; passes over what is damaged.
+
+        Args:
+            wanted: Times of the frames that matter: others are skipped where no frame refers to
+                them. `None` for all frames.
+        """
+        context, skipping = self._stream.codec_context, False
+        context.skip_frame = "DEFAULT"
         for packet in self._packets():
+            if wanted is not None and skipping == (packet.pts in wanted):
+                skipping = not skipping
+                context.skip_frame = "NONREF" if skipping else "DEFAULT"
             yield from self._decode(packet)
         yield from self._decode(None)
 
     def _packets(self):
+        self._fresh = False
         try:
             for packet in self._container.demux(self._stream):
                 if packet.size:  # empty: PyAV's end mark, or AVI's "as before", which shows nothing
@@ -168,22 +192,35 @@ class VideoFile:
             return []
 
     def to_rgb(self, frame, height, width):
-        """Pixels of a frame, resized: uint8 `(height, width, 3)`."""
+        """Pixels of a frame, resized.
+
+        Returns:
+            uint8 arrays `(height, width, channels)`, the channels of which are R, G, B: one array
+            of three, or three of one.
+        """
+        resized = (frame.height, frame.width) != (height, width)
+        planar = resized and width % 2 and frame.format.name in PLANAR_IS_FASTER
         call = self._reformatter.reformat
-        arguments = {"width": width, "height": height, "format": "rgb24"}
+        arguments = {"width": width, "height": height, "format": "gbrp" if planar else "rgb24"}
         arguments["interpolation"] = "BILINEAR"
         try:
             try:
-                frame = call(frame, **arguments, **self._reformat_options)
+                made = call(frame, **arguments, **self._reformat_options)
             except TypeError:  # PyAV without this option scales in one thread anyway
                 self._reformat_options = {}
-                frame = call(frame, **arguments)
+                made = call(frame, **arguments)
         except (self._av.FFmpegError, ValueError) as error:
             raise self._error(
                 f"has {frame.format.name} pixels that do not convert to RGB ({_reason(error)}); "
                 "encode it anew as H.264"
             ) from error
-        return frame.to_ndarray()
+        if not planar:
+            return (made.to_ndarray(),)
+        green, blue, red = (
+            np.frombuffer(plane, np.uint8).reshape(height, plane.line_size)[:, :width, None]
+            for plane in made.planes
+        )
+        return red, green, blue
 
     def close(self):
         if self._container is not None:
@@ -195,12 +232,12 @@ class VideoFile:
         return VideoError(f"{self.path} {what}.")
 
 
-def number(frames, times, first):
+def number(frames, index, first):
     """Pairs frames with their ordinals.
 
     Args:
         frames: Frames in display order.
-        times: Presentation times by ordinal, or `None` to count.
+        index: The video's `FrameIndex`, or `None` to count.
         first: Ordinal of the key frame where decoding began; frames displayed before it lack
             what they refer to and are left out.
 
@@ -212,15 +249,15 @@ def number(frames, times, first):
     """
     last = -1
     for count, frame in enumerate(frames):
-        if times is None:
+        if index is None:
             yield count, frame
             continue
         if frame.pts is None:
             raise TimesLie
-        if frame.pts < times[0]:
+        if frame.pts < index.times[0]:
             continue
-        ordinal = int(np.searchsorted(times, frame.pts))
-        if ordinal <= last or ordinal == len(times) or times[ordinal] != frame.pts:
+        ordinal = index.ordinal_of(frame.pts)
+        if ordinal is None or ordinal <= last:
             raise TimesLie
         last = ordinal
         if ordinal >= first:
