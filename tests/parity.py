@@ -62,7 +62,7 @@ class Case:
     slow: bool = False
     classes: int = 11
 
-    def keras_model(self):
+    def keras_model(self, **more):
         from keras_stc import models
         from keras_stc.models.configs import VARIANTS
 
@@ -75,6 +75,7 @@ class Case:
                 input_shape=(*self.clip, 3),
                 classifier_activation=None,
                 **self.options,
+                **more,
             )
 
     def torch_model(self):
@@ -182,11 +183,11 @@ def clips(case, batch=2, seed=0):
     return ((colour + noise) / 2).astype("float32")
 
 
-def to_torch_clips(clips):
+def to_torch_clips(clips, config=None):
     """`(B, T, H, W, C)`, 0-255 -> `(B, C, T, H, W)`, normalised as `VideoConfig` says."""
     from keras_stc.video_config import VideoConfig
 
-    config = VideoConfig()
+    config = config or VideoConfig()
     normalised = (clips - np.float32(config.mean)) / np.float32(config.std)
     return np.ascontiguousarray(normalised.transpose(0, 4, 1, 2, 3))
 

@@ -5,15 +5,17 @@ import numpy as np
 import parity
 import pytest
 
+from keras_stc import VideoConfig
+
 torch = pytest.importorskip("torch")
 
 pytestmark = pytest.mark.torch
 
 #: Gradients are compared in float64. In float32 a value near zero that falls on the other side of
 #: a ReLU, or two equal ones under the pooling (of which TensorFlow lets both pass, PyTorch one),
-#: change some gradients by 1e-3 to 1e-1, in either library against its own float64. The first layer
-#: and the classifier stay in float32 in our models: hence this and not 1e-12.
-GRADIENT_TOLERANCE = 1e-5
+#: change some gradients by 1e-3 to 1e-1, in either library against its own float64. The classifier
+#: stays in float32 in our models, and batch normalisation enlarges what it rounds: up to 2e-5.
+GRADIENT_TOLERANCE = 1e-4
 
 
 @pytest.mark.parametrize("case", parity.params(parity.FORWARD, lambda case: case.slow))
@@ -87,11 +89,13 @@ TRAINING = [
 
 @pytest.mark.parametrize("case", parity.params(TRAINING))
 def test_gradients_and_moving_statistics(case, float64):
-    model = case.keras_model()
+    # Whole pixels and a whole mean: models normalise in float32, and this way exactly.
+    config = VideoConfig(mean=(115, 108, 99))
+    model = case.keras_model(video_config=config)
     variables = parity.set_seeded_weights(model)
     reference, _ = parity.reference_with_seeded_weights(case)
     reference.double()
-    clips = parity.clips(case)  # normalised in float32 on both sides, even here
+    clips = np.round(parity.clips(case))
     cotangent = np.random.RandomState(1).standard_normal((len(clips), case.classes))
 
     state = {name: value.numpy().copy() for name, value in reference.state_dict().items()}
@@ -104,7 +108,7 @@ def test_gradients_and_moving_statistics(case, float64):
                 )
             )
     reference.train()
-    outputs = reference(torch.from_numpy(parity.to_torch_clips(clips)).double())
+    outputs = reference(torch.from_numpy(parity.to_torch_clips(clips, config)).double())
     (outputs * torch.from_numpy(cotangent)).sum().backward()
     gradients, moving = parity.training_step(model, variables, clips, cotangent)
 
