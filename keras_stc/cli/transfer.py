@@ -62,7 +62,7 @@ def run_transfer(arguments):
     import keras
 
     from keras_stc.models import create_model
-    from keras_stc.training.run import Run
+    from keras_stc.training.run import Run, write_atomically
     from keras_stc.transfer import CorrespondenceTransfer
     from keras_stc.transfer.loop import train_transfer
     from keras_stc.transfer.recipe import RECIPES
@@ -109,6 +109,7 @@ def run_transfer(arguments):
         data=origin,
         verbose=0 if arguments.json else "auto",
     )
+    write_atomically(run.command_path, arguments.line + "\n")
     result = {"run": arguments.out, "epochs": len(history), "last": history[-1]}
     if run.quarantine_path.exists():
         with run.quarantine_path.open(newline="", encoding="utf-8") as file:
