@@ -24,7 +24,9 @@ def register(commands, common):
     command.add_argument("data", metavar="DATA", help=DATA_HELP)
     command.add_argument("--model", default="stc_resnet18", help="see keras-stc models")
     command.add_argument(
-        "--weights", help="a .keras or .weights.h5 file to start from, or a tag of keras-stc models"
+        "--weights",
+        help="what to start from: a run folder (of transfer or train), a .keras or .weights.h5 "
+        "file, or a tag of keras-stc models",
     )
     command.add_argument("--out", required=True, help="run folder")
     command.add_argument("--recipe", default="default", help="default or paper")
@@ -74,7 +76,7 @@ def run_train(arguments):
 
     from keras_stc.models import create_model
     from keras_stc.training import RECIPES, train
-    from keras_stc.training.run import Run, write_atomically
+    from keras_stc.training.run import Run, weights_file, write_atomically
 
     if arguments.recipe not in RECIPES:
         raise ValueError(
@@ -101,7 +103,7 @@ def run_train(arguments):
     keras.utils.set_random_seed(arguments.seed)
     model = create_model(
         arguments.model,
-        weights=arguments.weights,
+        weights=arguments.weights and weights_file(arguments.weights),
         classes=len(videos.class_names),
         input_shape=(arguments.frames, arguments.size, arguments.size, 3),
         **({"stc_placement": arguments.placement} if arguments.placement else {}),

@@ -27,6 +27,7 @@ _HOME = {
     "evaluation_geometry": "transforms",
     "find_video_error": "quarantine",
     "open_data": "specs",
+    "open_unlabelled": "unlabelled",
     "probe": "decode",
     "training_geometry": "transforms",
     "video_clips": "timeline",

@@ -6,6 +6,7 @@
     runs/a/history.csv               one row an epoch
     runs/a/best.weights.h5           the state file of the epoch with the best validation accuracy
     runs/a/model.keras               weights of the last epoch, once training is over
+    runs/a/student.keras             instead of model.keras, what a transfer leaves behind
     runs/a/quarantine.csv            videos that could not be used, and why
     runs/a/command.txt               the command line, where there was one
     runs/a/evaluation.json           accuracy of the last epoch on the validation videos, likewise
@@ -45,6 +46,7 @@ class Run:
         self.state_path = self.folder / "state.json"
         self.history_path = self.folder / "history.csv"
         self.model_path = self.folder / "model.keras"
+        self.student_path = self.folder / "student.keras"
         self.best_path = self.folder / "best.weights.h5"
         self.quarantine_path = self.folder / "quarantine.csv"
         self.command_path = self.folder / "command.txt"
@@ -145,6 +147,11 @@ def load_model(source, checkpoint="last"):
         if checkpoint == "best":
             return _best_model(run)
         path = run.model_path
+        if run.student_path.exists():
+            raise RunError(
+                f"The run in {run.folder} is a transfer, and its student has no classes yet: train "
+                f"it with keras-stc train DATA --weights {run.folder}."
+            )
         if not path.exists() and run.state():
             raise RunError(
                 f"The run in {run.folder} is not finished ({run.state()['epoch']} epochs done): "
@@ -162,6 +169,25 @@ def load_model(source, checkpoint="last"):
             "keras_stc built."
         )
     return model
+
+
+def weights_file(source):
+    """What a model's `weights=` takes: of a run folder its model or student, else `source`.
+
+    Raises:
+        RunError: If the folder is no run folder, or the run is not finished.
+    """
+    path = pathlib.Path(source)
+    if not path.is_dir():
+        return source
+    run = Run(path)
+    for file in (run.student_path, run.model_path):
+        if file.exists():
+            return str(file)
+    raise RunError(
+        f"{path} holds no finished run to take weights from: repeat the run's command line until "
+        "it is done, or give the path of a weights file."
+    )
 
 
 def _best_model(run):

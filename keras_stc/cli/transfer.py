@@ -1,0 +1,145 @@
+"""`keras-stc transfer`."""
+
+import csv
+import sys
+
+from keras_stc.cli.console import print_json
+
+
+def register(commands, common):
+    command = commands.add_parser(
+        "transfer",
+        parents=[common],
+        help="teach a 3D network with an ImageNet network, on videos without labels",
+        description="A frozen 2D network teaches a 3D network which frames and clips belong "
+        "together. Killed and run again with the same line, it goes on from its last epoch. "
+        "Afterwards: keras-stc train DATA --model STUDENT --weights OUT.",
+    )
+    command.add_argument(
+        "videos",
+        metavar="VIDEOS",
+        help="a folder of videos, a CSV file with the column path, or a known data set",
+    )
+    command.add_argument("--student", default="stc_resnet18", help="see keras-stc models")
+    command.add_argument("--out", required=True, help="run folder")
+    command.add_argument("--teacher", default="resnet50", help="2D network (resnet50)")
+    command.add_argument(
+        "--teacher-weights",
+        default="imagenet",
+        metavar="PATH",
+        help="a weights file of keras.applications, imagenet (fetched once), or random, a control",
+    )
+    command.add_argument("--recipe", default="default", help="default or paper")
+    command.add_argument("--epochs", type=int)
+    command.add_argument("--batch-size", type=int, help="videos in an update (32)")
+    command.add_argument(
+        "--accumulate", type=int, help="parts of a batch, one after the other, to save memory (1)"
+    )
+    command.add_argument("--lr", type=float, help="highest learning rate")
+    command.add_argument("--frames", type=int, default=16, help="frames in a clip (16)")
+    command.add_argument(
+        "--stride", type=int, default=2, help="frames of video from one to the next (2)"
+    )
+    command.add_argument("--size", type=int, default=112, help="pixels of the student's crop (112)")
+    command.add_argument(
+        "--frame-size", type=int, default=224, help="pixels of the teacher's crop (224)"
+    )
+    command.add_argument(
+        "--placement", choices=("block", "stage"), help="of the STC blocks (block)"
+    )
+    command.add_argument("--no-flip", action="store_true", help="never mirror")
+    command.add_argument(
+        "--hold-out",
+        type=float,
+        default=0.1,
+        help="part of the videos to measure on (0.1); 0 for none",
+    )
+    command.add_argument("--seed", type=int, default=0)
+    command.set_defaults(run=run_transfer)
+
+
+def run_transfer(arguments):
+    import keras
+
+    from keras_stc.models import create_model
+    from keras_stc.training.run import Run, write_atomically
+    from keras_stc.transfer import CorrespondenceTransfer
+    from keras_stc.transfer.loop import train_transfer
+    from keras_stc.transfer.recipe import RECIPES
+    from keras_stc.transfer.teachers import create_teacher
+
+    if arguments.recipe not in RECIPES:
+        raise ValueError(
+            f"--recipe must be one of {', '.join(RECIPES)}. Received: {arguments.recipe}"
+        )
+    recipe = RECIPES[arguments.recipe].replace(
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        accumulate=arguments.accumulate,
+        learning_rate=arguments.lr,
+        flip=False if arguments.no_flip else None,
+    )
+    videos, held_out, origin = _videos(arguments)
+    run = Run(arguments.out)
+    if not arguments.json:
+        print(f"{len(videos)} videos to learn from, {len(held_out or ())} to measure on")
+        if done := run.state().get("epoch"):
+            print(f"Going on after epoch {done} of the run in {arguments.out}")
+
+    keras.utils.set_random_seed(arguments.seed)
+    student = create_model(
+        arguments.student,
+        include_top=False,
+        pooling="avg",
+        input_shape=(arguments.frames, arguments.size, arguments.size, 3),
+        **({"stc_placement": arguments.placement} if arguments.placement else {}),
+    )
+    student.video_config = student.video_config.replace(stride=arguments.stride)
+    transfer = CorrespondenceTransfer(
+        student, create_teacher(arguments.teacher, arguments.teacher_weights)
+    )
+    history = train_transfer(
+        transfer,
+        videos,
+        recipe,
+        arguments.out,
+        held_out,
+        arguments.seed,
+        arguments.frame_size,
+        data=origin,
+        verbose=0 if arguments.json else "auto",
+    )
+    write_atomically(run.command_path, arguments.line + "\n")
+    result = {"run": arguments.out, "epochs": len(history), "last": history[-1]}
+    if run.quarantine_path.exists():
+        with run.quarantine_path.open(newline="", encoding="utf-8") as file:
+            result["quarantine"] = {row["path"]: row["reason"] for row in csv.DictReader(file)}
+        print(f"{len(result['quarantine'])} videos could not be used:", file=sys.stderr)
+        for reason in result["quarantine"].values():
+            print(f"  {reason}", file=sys.stderr)
+    if arguments.json:
+        return print_json(result)
+    if held_out:
+        print(f"\nPairs of held-out videos told apart: {history[-1]['val_pair_accuracy']:.1%}")
+    print(f"\nThe student is in {arguments.out}. With labels it becomes a classifier:")
+    print(f"  keras-stc train DATA --model {arguments.student} --weights {arguments.out}", end="")
+    print(f" --frames {arguments.frames} --stride {arguments.stride} --size {arguments.size}")
+
+
+def _videos(arguments):
+    """Videos to learn from, held-out ones, and what the run's configuration says of them."""
+    import pathlib
+
+    from keras_stc.data import data_subsets, open_unlabelled
+
+    # Of divided data, only the part to train on: the rest is to be tested on later.
+    spec = arguments.videos
+    is_folder = pathlib.Path(spec).is_dir()
+    subset = "train" if "train" in data_subsets(spec) else None
+    origin = {"videos": str(pathlib.Path(spec).absolute()) if is_folder else spec}
+    origin.update(subset=subset, hold_out=arguments.hold_out)
+    videos = open_unlabelled(spec, subset)
+    if not arguments.hold_out:
+        return videos, None, origin
+    videos, held_out = videos.split(arguments.hold_out, seed=arguments.seed)
+    return videos, (held_out if len(held_out) > 1 else None), origin

@@ -1,0 +1,206 @@
+"""Videos to pairs of frames and clip: what a teacher and its student see of the same moment."""
+
+import dataclasses
+import itertools
+import os
+
+import numpy as np
+
+from keras_stc.data import Quarantine, VideoError, VideoReader, sampling, transforms
+from keras_stc.video_config import VideoConfig
+
+
+def pair_dataset(
+    videos,
+    frames=16,
+    stride=2,
+    size=112,
+    batch_size=32,
+    *,
+    frame_size=224,
+    training=True,
+    video_config=None,
+    flip=True,
+    multiscale=False,
+    clips_per_video=1,
+    seed=0,
+    first_epoch=0,
+    drop_remainder=None,
+    quarantine=None,
+    num_parallel_calls=None,
+    prefetch=2,
+):
+    """Frames for a teacher and a clip for its student, for `CorrespondenceTransfer.fit`.
+
+    Both show the same frames of the video in the same crop, mirrored or not, at two sizes. No
+    labels are needed.
+
+    In training, clips lie anywhere in their videos and crops are random, as in
+    `keras_stc.data.clip_dataset`. Otherwise clips are spread evenly, the crop is the centre's, and
+    the order is random but always the same one, so that neighbours, which make the negative pairs,
+    are not neighbours in a folder.
+
+    The same arguments give the same pairs, however many are decoded at once; iteration number k is
+    epoch `first_epoch + k`, and `dataset.set_epoch(e)` makes the next one epoch e. The clips of a
+    video are spread over an epoch, so that a batch is never of one video alone unless most clips
+    are. A video that cannot be used is replaced by another one and put down in
+    `dataset.quarantine`; with more than half of them bad, iterating fails with one sentence.
+
+    Example:
+
+    ```python
+    videos = keras_stc.data.open_unlabelled("videos")
+    pairs = keras_stc.transfer.pair_dataset(videos, batch_size=32)
+    transfer.fit(pairs, epochs=10)
+    ```
+
+    Args:
+        videos: A `VideoSet`, or a list of `Video`s; with or without labels.
+        frames: Frames in a clip.
+        stride: Distance between two frames of a clip, in frames of the video.
+        size: Side of the student's square crop in pixels, or `(height, width)`.
+        batch_size: Videos in a batch, at least 2.
+        frame_size: Shorter side of the teacher's crop in pixels.
+        training: Whether clips and crops are random.
+        video_config: The student's `VideoConfig`; replaces `frames`, `stride` and `size`.
+        flip: In training, whether half of the clips are mirrored.
+        multiscale: In training, Hara et al.'s multi-scale corner crop.
+        clips_per_video: Clips of every video in an epoch.
+        seed: A non-negative integer; chooses all that is random.
+        first_epoch: Number of the first iteration, for a training that goes on.
+        drop_remainder: Whether a last batch that is not full is left out; one of a single clip
+            always is. Defaults to `training`. Strategies need full batches.
+        quarantine: A `keras_stc.data.Quarantine` to share, or `None` for a new one.
+        num_parallel_calls: Clips decoded at a time. Defaults to the number of processor cores.
+        prefetch: Batches made in advance.
+
+    Returns:
+        A `tf.data.Dataset` of dictionaries: `"frames"`, uint8 `(B, T, frame_size, frame_size, 3)`,
+        `"clip"`, uint8 `(B, T, size, size, 3)`, both RGB 0-255, and `"video"`, int32 `(B,)`, the
+        number of the video; pieces of one file have one number. It has the attributes
+        `quarantine`, `set_epoch` and `video_config`.
+
+    Raises:
+        ValueError: If an argument is out of range.
+        VideoError: If there are fewer than two videos.
+    """
+    import tensorflow as tf
+
+    config = video_config or VideoConfig(frames, stride, size)
+    for name, value, least in (
+        ("batch_size", batch_size, 2),
+        ("frame_size", frame_size, 1),
+        ("clips_per_video", clips_per_video, 1),
+        ("seed", seed, 0),
+        ("first_epoch", first_epoch, 0),
+    ):
+        if value < least:
+            raise ValueError(f"`{name}` must be at least {least}. Received: {name}={value!r}")
+    videos = tuple(videos)
+    numbers = {path: i for i, path in enumerate(dict.fromkeys(video.path for video in videos))}
+    if len(numbers) < 2:
+        raise VideoError(
+            "`videos` must hold at least two different videos, since negative pairs are of two. "
+            f"Received: {len(numbers)}"
+        )
+    quarantine = Quarantine() if quarantine is None else quarantine
+    quarantine.watch(numbers)
+    drop_remainder = training if drop_remainder is None else drop_remainder
+    samples = len(videos) * clips_per_video
+    if drop_remainder and samples < batch_size:
+        raise ValueError(
+            f"`batch_size` must not be above the number of clips in an epoch, {samples}. "
+            f"Received: batch_size={batch_size}"
+        )
+    scale = frame_size / min(config.crop)
+    crop = tuple(round(side * scale) for side in config.crop)
+
+    def cut(rng):
+        if training:
+            small = transforms.training_geometry(
+                config.crop, config.resize, rng, flip=flip, multiscale=multiscale
+            )
+        else:
+            small = transforms.evaluation_geometry(config.crop, config.resize)
+        return dataclasses.replace(
+            small, crop=crop, short_side=round(small.short_side * scale)
+        ), small
+
+    def read(video, number, rng):
+        with VideoReader(video.path, threads=1) as reader:
+            first, count = video.frame_range(reader.info)
+            if training:
+                indices = sampling.training_clip(count, config.frames, config.stride, rng)
+            else:
+                indices = sampling.uniform_clips(
+                    count, config.frames, config.stride, clips_per_video
+                )[number]
+            return [reader.read(first + indices, geometry) for geometry in cut(rng)]
+
+    def sample(epoch, position, chosen, number):
+        for index in itertools.islice(itertools.cycle(range(len(videos))), chosen, None):
+            video = videos[index]
+            quarantine.check()
+            if video.path in quarantine:
+                continue
+            try:
+                # A replacement draws the same random numbers, so that who comes first to a bad
+                # video makes no difference.
+                pair = read(video, number, transforms.generator(seed, epoch, 1 + position))
+            except VideoError as error:
+                quarantine.add(video.path, error)
+                continue
+            return *pair, np.int32(numbers[video.path])
+
+    def begin():
+        """The samples of the next epoch: int64 `(N, 4)`, the arguments of `sample`."""
+        epoch = next(counter[0])
+        rng = transforms.generator(seed, epoch if training else 0, 0)
+        chosen = _order(rng, videos, clips_per_video)
+        number = np.repeat(np.arange(clips_per_video), len(videos))
+        return np.stack([np.full(samples, epoch), np.arange(samples), chosen, number], axis=1)
+
+    def shaped(plan):
+        frames, clip, video = tf.numpy_function(
+            lambda plan: sample(*map(int, plan)), [plan], (tf.uint8, tf.uint8, tf.int32)
+        )
+        return {
+            "frames": tf.ensure_shape(frames, (config.frames, *crop, 3)),
+            "clip": tf.ensure_shape(clip, config.clip_shape),
+            "video": tf.ensure_shape(video, ()),
+        }
+
+    def set_epoch(epoch):
+        counter[0] = itertools.count(epoch)
+
+    counter = [itertools.count(first_epoch)]
+    dataset = tf.data.Dataset.from_tensors(0)
+    dataset = dataset.map(
+        lambda _: tf.ensure_shape(tf.numpy_function(begin, [], tf.int64), (samples, 4))
+    )
+    dataset = dataset.flat_map(tf.data.Dataset.from_tensor_slices)
+    kept = samples - (samples % batch_size == 1)
+    dataset = dataset.take(kept)
+    dataset = dataset.map(
+        shaped, num_parallel_calls=num_parallel_calls or os.cpu_count() or 1, deterministic=True
+    )
+    dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
+    batches = samples // batch_size if drop_remainder else -(-kept // batch_size)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
+    dataset = dataset.prefetch(prefetch)
+    dataset.quarantine = quarantine
+    dataset.set_epoch = set_epoch
+    dataset.video_config = config
+    return dataset
+
+
+def _order(rng, videos, rounds):
+    """Indices of videos, each once a round in random order, no file twice in a row if possible."""
+    order = np.concatenate([rng.permutation(len(videos)) for _ in range(rounds)])
+    for line in (order, order[::-1]):  # what the end could not part, the beginning can
+        for place in range(1, len(line)):
+            before = videos[line[place - 1]].path
+            others = (k for k in range(place, len(line)) if videos[line[k]].path != before)
+            k = next(others, place)
+            line[place : k + 1] = np.roll(line[place : k + 1], 1)
+    return order

@@ -1,0 +1,196 @@
+"""A frozen 2D network that looks at the frames of a clip."""
+
+import hashlib
+import importlib
+import re
+
+import keras
+from keras import ops
+
+#: Pattern of a model's name in `keras.applications` -> the module with its preprocessing; the
+#: first one that fits.
+PREPROCESSING = (
+    (r"resnet\d+v2", "resnet_v2"),
+    (r"resnet\d+", "resnet"),
+    (r"inceptionresnetv2", "inception_resnet_v2"),
+    (r"inceptionv3", "inception_v3"),
+    (r"xception", "xception"),
+    (r"vgg16", "vgg16"),
+    (r"vgg19", "vgg19"),
+    (r"densenet\d+", "densenet"),
+    (r"mobilenetv2", "mobilenet_v2"),
+    (r"mobilenetv3", "mobilenet_v3"),
+    (r"mobilenet", "mobilenet"),
+    (r"nasnet", "nasnet"),
+    (r"efficientnetv2", "efficientnet_v2"),
+    (r"efficientnet", "efficientnet"),
+    (r"convnext", "convnext"),
+)
+
+
+@keras.saving.register_keras_serializable("keras_stc")
+class FrameTeacher:
+    """A 2D image model, frozen for good, whose features are averaged over the frames of a clip.
+
+    The model is frozen where it stands: every layer of it gets `trainable=False`. It always runs in
+    inference mode, and no gradient goes through it. Since a `FrameTeacher` is no Keras layer, the
+    weights are neither among those of a model that uses it nor in a file that `save_weights`
+    writes, and setting that model's `trainable` does not reach them.
+
+    Example:
+
+    ```python
+    resnet = keras.applications.ResNet50(include_top=False, pooling="avg")
+    teacher = keras_stc.transfer.FrameTeacher(resnet)
+    teacher(frames)     # (B, 16, 224, 224, 3), RGB 0-255 -> (B, 2048)
+    ```
+
+    Args:
+        model: A Keras model from images `(B, H, W, 3)` to features, `(B, D)` or `(B, H', W', D)`;
+            a feature map is averaged. Under a `tf.distribute` strategy, make it inside the
+            strategy's scope, or every replica fetches the weights from the first at each step.
+        preprocess: What `model` was trained with: the name of a module of `keras.applications`
+            ("resnet"), or a function of float32 images, RGB 0-255, that speaks `keras.ops`.
+            Defaults to the module that belongs to `model.name`.
+        chunk: Most frames that run through the model at a time, which bounds the memory. They run
+            in equal parts, so a number of frames that nothing divides runs frame by frame.
+
+    Attributes:
+        features: D, the number of features.
+
+    Raises:
+        ValueError: If the model has a classifier or gives no features, if nothing is known of its
+            preprocessing, or if `chunk` is not positive.
+    """
+
+    def __init__(self, model, preprocess=None, chunk=64):
+        if not isinstance(model, keras.Model) or len(getattr(model, "inputs", None) or ()) != 1:
+            raise ValueError(
+                "`model` must be a Keras model with one input, images (B, H, W, 3). "
+                f"Received: {model!r}"
+            )
+        rank = len(model.output_shape) if isinstance(model.output_shape, tuple) else 0
+        if len(model.input_shape) != 4 or rank not in (2, 4):
+            raise ValueError(
+                "`model` must map images (B, H, W, 3) to features (B, D) or (B, H', W', D). "
+                f"Received: {model.input_shape} to {model.output_shape}"
+            )
+        if model.layers[-1].name == "predictions":
+            raise ValueError(
+                "`model` must end in features: build it with include_top=False, pooling='avg'. "
+                f"Received: {model.name!r} with its classifier"
+            )
+        if not isinstance(chunk, int) or chunk < 1:
+            raise ValueError(f"`chunk` must be a positive number of frames. Received: {chunk!r}")
+        for layer in _layers(model):
+            # One by one: on TensorFlow a parent that is frozen already passes nothing on.
+            layer.trainable = False
+        self.model = model
+        self.preprocess = _preprocessing_of(model) if preprocess is None else preprocess
+        self.chunk = chunk
+        self.features = model.output_shape[-1]
+        self._prepare = _preprocess_function(self.preprocess)
+
+    def __call__(self, frames):
+        """The features of clips.
+
+        Args:
+            frames: `(B, T, H, W, 3)`, RGB 0-255, T known.
+
+        Returns:
+            float32 `(B, D)`.
+        """
+        batch, count = frames.shape[:2]
+        if count is None:
+            raise ValueError(
+                f"`frames` must have a known number of frames. Received: shape {frames.shape}"
+            )
+        chunk = _largest_divisor(count * (batch or 1), self.chunk)
+        images = ops.reshape(frames, (-1, chunk, *ops.shape(frames)[2:]))
+        if images.shape[0] == 1:
+            features = self._features(images[0])
+        else:
+            features = _one_by_one(self._features, images, (chunk, self.features))
+        features = ops.mean(ops.reshape(features, (-1, count, self.features)), axis=1)
+        return ops.stop_gradient(features)
+
+    def fingerprint(self):
+        """SHA-256 of the weights in hexadecimal: whether two teachers are the same one."""
+        digest = hashlib.sha256()
+        for weight in self.model.weights:
+            digest.update(ops.convert_to_numpy(weight).tobytes())
+        return digest.hexdigest()
+
+    def get_config(self):
+        return {
+            "model": keras.saving.serialize_keras_object(self.model),
+            "preprocess": self.preprocess
+            if isinstance(self.preprocess, str)
+            else keras.saving.serialize_keras_object(self.preprocess),
+            "chunk": self.chunk,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        config = {**config, "model": keras.saving.deserialize_keras_object(config["model"])}
+        if not isinstance(config["preprocess"], str):
+            config["preprocess"] = keras.saving.deserialize_keras_object(config["preprocess"])
+        return cls(**config)
+
+    def _features(self, images):
+        """`(N, H, W, 3)` to float32 `(N, D)`."""
+        features = self.model(self._prepare(ops.cast(images, "float32")), training=False)
+        features = ops.cast(features, "float32")
+        return ops.mean(features, axis=(1, 2)) if len(features.shape) == 4 else features
+
+
+def _one_by_one(function, chunks, shape):
+    """`function` of each chunk, stacked; never two of them in memory at once."""
+    if keras.backend.backend() != "tensorflow":
+        return ops.map(function, chunks)
+    import tensorflow as tf
+
+    # `ops.map` lets TensorFlow run ten at a time.
+    return tf.map_fn(
+        function,
+        chunks,
+        parallel_iterations=1,
+        fn_output_signature=tf.TensorSpec(shape, tf.float32),
+    )
+
+
+def _layers(model):
+    """All layers, those in models and wrappers inside too."""
+    yield model
+    inner = [*getattr(model, "layers", ()), getattr(model, "layer", None)]
+    for layer in inner:
+        if isinstance(layer, keras.Layer):
+            yield from _layers(layer)
+
+
+def _preprocessing_of(model):
+    name = re.sub(r"[-_.]", "", model.name).lower()
+    for pattern, module in PREPROCESSING:
+        if re.match(pattern, name):
+            return module
+    raise ValueError(
+        "`preprocess` must say how the teacher's images were prepared when it was trained, since "
+        f"the name of the model, {model.name!r}, is none of keras.applications: give the name of a "
+        "module there, such as 'resnet', or a function of images, RGB 0-255."
+    )
+
+
+def _preprocess_function(preprocess):
+    if callable(preprocess):
+        return preprocess
+    known = sorted({module for _, module in PREPROCESSING})
+    if preprocess not in known:
+        raise ValueError(
+            f"`preprocess` must be one of {', '.join(known)} or a function. "
+            f"Received: preprocess={preprocess!r}"
+        )
+    return importlib.import_module(f"keras.applications.{preprocess}").preprocess_input
+
+
+def _largest_divisor(number, limit):
+    return next(d for d in range(min(number, limit), 0, -1) if number % d == 0)

@@ -1,0 +1,60 @@
+"""Teachers by name: networks of `keras.applications` with ImageNet weights."""
+
+import os
+
+import keras
+
+from keras_stc.transfer.teacher import FrameTeacher
+
+#: Name of a teacher -> its constructor in `keras.applications` (paper: a ResNet).
+TEACHERS = {
+    "resnet50": "ResNet50",
+    "resnet101": "ResNet101",
+    "resnet152": "ResNet152",
+    "resnet50v2": "ResNet50V2",
+    "densenet121": "DenseNet121",
+    "mobilenetv2": "MobileNetV2",
+    "efficientnetb0": "EfficientNetB0",
+}
+
+
+def create_teacher(name="resnet50", weights="imagenet", chunk=64):
+    """A `FrameTeacher` by its name.
+
+    Example:
+
+    ```python
+    teacher = create_teacher("resnet50", weights="resnet50.weights.h5")
+    ```
+
+    Args:
+        name: One of `TEACHERS`.
+        weights: `"imagenet"`, which Keras downloads once; the path of a file that the constructor
+            in `keras.applications` takes, with its classifier or without; or `"random"`, which
+            knows nothing and is good as a control.
+        chunk: As `FrameTeacher`.
+
+    Raises:
+        ValueError: If there is no such teacher, or its weights cannot be had.
+    """
+    if name not in TEACHERS:
+        raise ValueError(
+            f"The teacher must be one of {', '.join(TEACHERS)}. Received: teacher={name!r}"
+        )
+    if weights not in ("imagenet", "random") and not os.path.isfile(weights):
+        raise ValueError(
+            f"The teacher's weights {weights} do not exist: give a .weights.h5 file of "
+            f"keras.applications.{TEACHERS[name]}, imagenet, or random."
+        )
+    constructor = getattr(keras.applications, TEACHERS[name])
+    try:
+        model = constructor(
+            include_top=False, pooling="avg", weights=None if weights == "random" else weights
+        )
+    except Exception as error:  # Of downloads, of HDF5, of Keras: many types.
+        reason = " ".join(str(error).split())
+        raise ValueError(
+            f"The teacher's weights {weights} cannot be loaded into {TEACHERS[name]} ({reason}): "
+            "give the path of a file with --teacher-weights."
+        ) from error
+    return FrameTeacher(model, chunk=chunk)
