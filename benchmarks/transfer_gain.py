@@ -10,6 +10,10 @@ from random weights, from inflated ImageNet weights, and from the student. `moti
 demonstration's videos, 8 classes; any other data as for `keras-stc train`, divided into train and
 test. The spread is the standard deviation over the seeds.
 
+Inflated weights are those that `create_model(weights=...)` takes: the tag `imagenet`, which needs a
+network, or a file, such as a ResNet-50 of Keras for `--student stc_resnet50`. Where they cannot be
+had, the row stays empty and the reason is printed.
+
 About two hours on two cores with the default of three seeds. In its smallest form, which shows
 nothing but that it runs, a minute:
 

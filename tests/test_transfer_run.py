@@ -164,7 +164,8 @@ def run(capsys, *line):
 def test_transfer_then_train(capsys, videos, tmp_path):
     """From unlabelled videos to a classifier that started from the student."""
     line = ["transfer", videos, "--out", tmp_path / "t", "--teacher", "mobilenetv2", "--epochs", 1]
-    line += ["--teacher-weights", "random", "--frames", 4, "--size", 32, "--frame-size", 32]
+    line += ["--student", "resnet3d18"]
+    line += ["--teacher-weights", "random", "--frames", 2, "--size", 32, "--frame-size", 32]
     line += ["--batch-size", 8, "--hold-out", 0.3, "--json"]
     status, out, err = run(capsys, *line)
     assert status == 0, err
@@ -173,9 +174,9 @@ def test_transfer_then_train(capsys, videos, tmp_path):
     # Of the twelve videos to train on; those to test on were not touched.
     assert json.loads((tmp_path / "t" / "config.json").read_text())["videos"] == 8
 
-    line = ["train", videos, "--model", "stc_resnet18", "--weights", tmp_path / "t"]
-    line += ["--out", tmp_path / "a", "--frames", 4, "--size", 32, "--epochs", 1, "--lr", 1e-12]
-    status, _, err = run(capsys, *line, "--no-flip", "--json")
+    line = ["train", videos / "train", "--model", "resnet3d18", "--weights", tmp_path / "t"]
+    line += ["--out", tmp_path / "a", "--frames", 2, "--size", 32, "--epochs", 1, "--lr", 1e-12]
+    status, _, err = run(capsys, *line, "--hold-out", 0, "--no-flip", "--json")
     assert status == 0, err
     student = keras.models.load_model(tmp_path / "t" / "student.keras")
     model = load_model(tmp_path / "a")
