@@ -63,7 +63,7 @@ class VideoPrediction:
         ]
 
 
-def predict_video(model, video, batch_size=8, max_clips=None):
+def predict_video(model, video, batch_size=None, max_clips=None):
     """Classifies a whole video.
 
     Non-overlapping clips cover it from start to end, each cropped at its centre; their softmax
@@ -79,7 +79,7 @@ def predict_video(model, video, batch_size=8, max_clips=None):
     Args:
         model: A `keras_stc.VideoModel` with a classifier.
         video: Path of a video.
-        batch_size: Clips in a batch.
+        batch_size: Clips in a batch; by default 8, or fewer of large clips.
         max_clips: Most clips to look at, spread evenly; `None` for all.
 
     Returns:
@@ -92,6 +92,7 @@ def predict_video(model, video, batch_size=8, max_clips=None):
     from keras_stc.data import video_clips
 
     config = model_config(model)
+    batch_size = batch_size or _batch_size(config)
     probabilities, times = [], []
     for batch in video_clips(video, config, batch_size=batch_size, max_clips=max_clips):
         probabilities.append(classify(model, batch.clips))
@@ -142,3 +143,9 @@ def class_names(model):
     """Names of a model's classes; numbers where it carries none."""
     names = model.video_config.class_names
     return names or tuple(f"class {i}" for i in range(model.output_shape[-1]))
+
+
+def _batch_size(config):
+    """8 clips, or as many as have the pixels of 8 clips of 32 frames at 112x112, at least one."""
+    frames, height, width, _ = config.clip_shape
+    return max(1, min(8, 8 * 32 * 112 * 112 // (frames * height * width)))

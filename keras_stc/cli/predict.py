@@ -40,15 +40,14 @@ def run(arguments):
     if arguments.top < 1:
         raise ValueError(f"--top must be at least 1. Received: {arguments.top}")
     model = _model(arguments)
-    config = model_config(model)
-    batch_size = arguments.batch_size
-    if batch_size is None:
-        batch_size = _batch_size(config)
+    model_config(model)  # Said once, and not of every video.
     results, failures = [], {}
     with progress_bar(len(arguments.files), "video", arguments) as bar:
         for path in arguments.files:
             try:
-                prediction = predict_video(model, path, batch_size, max_clips=arguments.max_clips)
+                prediction = predict_video(
+                    model, path, arguments.batch_size, max_clips=arguments.max_clips
+                )
             except VideoError as error:
                 failures[path] = str(error)
             else:
@@ -81,12 +80,6 @@ def _model(arguments):
     # Weights without names of classes, such as ImageNet's, cannot say what a video shows.
     tags = [row.tag for row in records() if row.arch == name and row.classes]
     return create_model(name, weights=tags[0])
-
-
-def _batch_size(config):
-    """8 clips, or as many as have the pixels of 8 clips of 32 frames at 112x112, at least one."""
-    frames, height, width, _ = config.clip_shape
-    return max(1, min(8, 8 * 32 * 112 * 112 // (frames * height * width)))
 
 
 def _result(prediction, arguments):
