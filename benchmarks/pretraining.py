@@ -6,9 +6,10 @@
 STC-ResNet50 from inflated ImageNet weights and RGB-I3D from Kinetics-400, each against the same
 network from random weights, with the same clips, epochs and seeds: video accuracy on the held-out
 videos, accuracy by epoch, and after how many steps it passes the best that random weights reach.
-From pretrained weights the last stage and the classifier learn, at a tenth of the recipe's rate, as
-Hara et al. (CVPR 2018) fine-tune; from random ones everything does, at the recipe's. About an hour
-on two cores; run again, it goes on where it was.
+From ImageNet weights the last stage and the classifier learn, at a tenth of the recipe's rate, as
+Hara et al. (CVPR 2018) fine-tune; from Kinetics weights the classifier alone, as I3D's batch
+normalisation (momentum 0.999) cannot follow in so few steps; from random ones everything. About an
+hour on two cores; run again, it goes on where it was.
 
 `--imagenet` takes what `STCResNet50(weights=...)` takes: the tag, or a file of
 `keras.applications.ResNet50`.
@@ -35,8 +36,8 @@ from keras_stc.training import RECIPES, train  # noqa: E402
 CASES = {
     "STC-ResNet50, random": ("stc_resnet50", None, 8, 4, 96, 4, "", 0.01),
     "STC-ResNet50, ImageNet": ("stc_resnet50", "imagenet", 8, 4, 96, 4, "layer4", 0.001),
-    "I3D, random": ("inception_i3d", None, 16, 2, 112, 3, "", 0.01),
-    "I3D, Kinetics-400": ("inception_i3d", "kinetics400", 16, 2, 112, 3, "Mixed_5", 0.001),
+    "I3D, random": ("inception_i3d", None, 16, 2, 128, 3, "", 0.01),
+    "I3D, Kinetics-400": ("inception_i3d", "kinetics400", 16, 2, 128, 3, "predictions", 0.01),
 }
 
 
