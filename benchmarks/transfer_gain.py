@@ -118,7 +118,16 @@ def one(args, start, seed, videos, test, out):
     model.video_config = model.video_config.replace(stride=args.stride)
     recipe = dataclasses.replace(RECIPES["default"], epochs=args.epochs, flip=args.flip)
     few = videos.subset(sorted(np.concatenate(few)))
-    train(model, few, recipe, out / start, seed=seed, data=start, verbose=0, save_every=args.epochs)
+    train(
+        model,
+        few,
+        recipe,
+        out / f"tuned-{start}",
+        seed=seed,
+        data=start,
+        verbose=0,
+        save_every=args.epochs,
+    )
     figures["video@1"] = keras_stc.evaluate_videos(model, test).video1
     return figures
 
