@@ -63,15 +63,16 @@ class Repository:
 
     def commit(self, changes, branch="main", message=""):
         tree = {**self.commits.get(self.refs.get(branch), {}), **changes}
-        tree = {path: content for path, content in tree.items() if content is not None}
-        digest = hashlib.sha1(repr((len(self.commits), sorted(tree.items()))).encode())
-        oid = digest.hexdigest()
+        oid = hashlib.sha1(repr((len(self.commits), sorted(tree))).encode()).hexdigest()
         self.commits[oid], self.messages[oid], self.refs[branch] = tree, message, oid
         return oid
 
     def resolve(self, revision):
-        """Name or commit -> commit, or `None`."""
-        return self.refs.get(revision) or (revision if revision in self.commits else None)
+        """Name or commit -> commit."""
+        commit = self.refs.get(revision, revision)
+        if commit not in self.commits:
+            raise Refusal(404, "RevisionNotFound", f"Invalid rev id: {revision}")
+        return commit
 
 
 class Refusal(Exception):
@@ -211,8 +212,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def resolve(self, repo, revision, path):
         found = self.repository(repo)
         commit = found.resolve(revision)
-        if commit is None:
-            raise Refusal(404, "RevisionNotFound", f"Invalid rev id: {revision}")
         if path not in found.commits[commit]:
             raise Refusal(404, "EntryNotFound", "Entry not found")
         content = found.commits[commit][path]
@@ -247,9 +246,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def info(self, repo, revision="main"):
         found = self.repository(repo)
         commit = found.resolve(revision)
-        if commit is None and found.commits:
-            raise Refusal(404, "RevisionNotFound", f"Invalid rev id: {revision}")
-        files = [{"rfilename": path} for path in found.commits.get(commit, ())]
+        files = [{"rfilename": path} for path in found.commits[commit]]
         facts = {"id": repo, "modelId": repo, "sha": commit, "private": found.private}
         self.reply_json({**facts, "siblings": files, "tags": [], "downloads": 0, "likes": 0})
 
@@ -277,16 +274,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.reply_json({"errors": [], "warnings": []})
 
     def preupload(self, repo, revision):
-        found = self.repository(repo, write=True)
-        tree = found.commits.get(found.resolve(revision), {})
+        self.repository(repo, write=True)
         answer = []
         for file in json.loads(self.body)["files"]:
-            path, large = file["path"], file["path"].endswith(LARGE)
-            oid = None
-            if path in tree:
-                oid = hashlib.sha256(tree[path]).hexdigest() if large else git_hash(tree[path])
-            mode = "lfs" if large else "regular"
-            answer.append({"path": path, "uploadMode": mode, "shouldIgnore": False, "oid": oid})
+            # The Hub also tells what it has of each file; without, the client sends them all.
+            mode = "lfs" if file["path"].endswith(LARGE) else "regular"
+            answer.append({"path": file["path"], "uploadMode": mode, "shouldIgnore": False})
         self.reply_json({"files": answer})
 
     def lfs_batch(self, repo):
@@ -302,10 +295,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.reply_json({"transfer": "basic", "objects": objects})
 
     def lfs_put(self, digest):
-        body = self.body
-        if hashlib.sha256(body).hexdigest() != digest:
+        if hashlib.sha256(self.body).hexdigest() != digest:
             raise Refusal(400, None, "The content has another SHA-256")
-        self.hub.large[digest] = body
+        self.hub.large[digest] = self.body
         self.reply()
 
     def lfs_verify(self):
@@ -326,16 +318,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
                 changes[value["path"]] = base64.b64decode(value["content"])
             elif item["key"] == "lfsFile":
                 changes[value["path"]] = self.hub.large[value["oid"]]
-            elif item["key"] == "deletedFile":
-                changes[value["path"]] = None
         oid = found.commit(changes, branch, message)
         url = f"{self.hub.endpoint}/{repo}/commit/{oid}"
         self.reply_json({"success": True, "commitOid": oid, "commitUrl": url})
 
     def branch(self, repo, name):
         found = self.repository(repo, write=True)
-        start = json.loads(self.body or b"{}").get("startingPoint", "main")
-        found.refs[name] = found.resolve(start)
+        found.refs[name] = found.refs["main"]
         self.reply_json({})
 
 

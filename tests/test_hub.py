@@ -9,6 +9,7 @@ import sys
 import huggingface_hub
 import pytest
 from hub_server import READER, WRITER
+from huggingface_hub import constants
 
 from keras_stc.weights.cache import WeightsError, sha256
 from keras_stc.weights.hub import HubAddress, fetch_published, hub_file, parse_address
@@ -42,7 +43,7 @@ def test_first_from_the_hub_then_from_the_cache(hub, tmp_path):
 
 def test_a_cut_download_goes_on_where_it_stopped(hub):
     # The client keeps what arrived in blocks of 10 MiB.
-    block, content = huggingface_hub.constants.DOWNLOAD_CHUNK_SIZE, os.urandom(24 << 20)
+    block, content = constants.DOWNLOAD_CHUNK_SIZE, os.urandom(24 << 20)
     hub.put(REPO, {"a.h5": content})
     hub.faults.cut["a.h5"] = 15_000_000
     path = hub_file(REPO, "a.h5")

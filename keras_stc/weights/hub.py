@@ -26,7 +26,8 @@ PREFIX = "hf://"
 #: What a repository of ours holds beside its weights file and its model card.
 CONFIG = "config.json"
 
-#: Clients before 1.33 give up when a connection breaks, and go on from there when asked again.
+#: Older clients, such as 1.10, give up when a connection breaks and go on from there when they are
+#: asked again; newer ones, such as 1.20, do so by themselves.
 ATTEMPTS = 2
 
 #: Keys of `config.json`, and those below them, without which a model cannot be built.
