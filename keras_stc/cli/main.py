@@ -5,10 +5,10 @@ import sys
 import warnings
 
 from keras_stc._version import __version__
-from keras_stc.cli import demo, doctor, models, predict, train
+from keras_stc.cli import demo, doctor, models, pack, predict, train
 from keras_stc.cli.console import quiet_start
 
-COMMANDS = (models, predict, train, doctor, demo)
+COMMANDS = (models, predict, train, pack, doctor, demo)
 
 
 def main(argv=None):

@@ -8,16 +8,18 @@ import importlib
 
 _HOME = {
     "ClipBatch": "timeline",
+    "FrameReader": "readers",
     "Geometry": "transforms",
     "HMDB51": "data_sets",
     "Kinetics": "data_sets",
+    "PackedVideos": "packed",
     "Quarantine": "quarantine",
     "UCF101": "data_sets",
     "Video": "sources",
     "VideoCSV": "sources",
     "VideoError": "errors",
     "VideoFolder": "sources",
-    "VideoInfo": "decode",
+    "VideoInfo": "readers",
     "VideoReader": "decode",
     "VideoSet": "sources",
     "VideoWarning": "errors",
@@ -27,8 +29,11 @@ _HOME = {
     "evaluation_geometry": "transforms",
     "find_video_error": "quarantine",
     "open_data": "specs",
+    "open_video": "readers",
+    "pack": "shards",
     "probe": "decode",
     "training_geometry": "transforms",
+    "verify_shards": "packed",
     "video_clips": "timeline",
 }
 
