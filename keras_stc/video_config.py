@@ -34,6 +34,8 @@ class VideoConfig:
         std: Per-channel value that the model divides by after that, on the scale 0-255.
         channel_order: Order of the channels in a clip; always `"RGB"`.
         class_names: Names of the classes in the order of the model's outputs, or `None`.
+        fps: Frames of a clip per second of video, whatever the video's own rate; `stride` does
+            not count then. `None` for `stride`.
 
     Raises:
         ValueError: If a value is outside its range.
@@ -47,6 +49,7 @@ class VideoConfig:
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     channel_order: str = "RGB"
     class_names: tuple[str, ...] | None = None
+    fps: float | None = None
 
     def __post_init__(self):
         size = self.size
@@ -78,12 +81,18 @@ class VideoConfig:
                     f"{', all positive' if name == 'std' else ''}. Received: {name}={values!r}"
                 )
             object.__setattr__(self, name, values)
+        if self.fps is not None and not self.fps > 0:
+            raise ValueError(f"`fps` must be positive, or None. Received: fps={self.fps!r}")
         if self.channel_order != "RGB":
             raise ValueError(
                 f'`channel_order` must be "RGB". Received: channel_order={self.channel_order!r}'
             )
         if self.class_names is not None:
             object.__setattr__(self, "class_names", tuple(str(name) for name in self.class_names))
+
+    def step(self, video_fps):
+        """Frames of a video of that rate from one frame of a clip to the next, not always whole."""
+        return self.stride if self.fps is None else video_fps / self.fps
 
     @property
     def crop(self):

@@ -142,6 +142,48 @@ def test_training_crops_at_five_positions(videos):
     assert len({red for red, _ in corner}) >= 3 and len({green for _, green in corner}) >= 3
 
 
+def test_several_clips_of_one_decoding(videos):
+    options = {"clips_per_video": 4, "batch_size": 5}
+    plain, together = (dataset(videos, clips_per_decode=k, **options) for k in (1, 4))
+    assert_same(collected(plain), collected(together))  # evaluation: the same clips in order
+    assert int(together.cardinality()) == 4 == len(list(together))
+    options |= {"training": True, "flip": False, "seed": 5, "clips_per_decode": 2}
+    clips = dataset(videos, **options)
+    epochs = [collected(clips) for _ in range(2)]
+    for x, y in epochs:
+        assert sorted(y.tolist()) == sorted([0, 1, 2, 3, 4] * 4)
+        for clip, label in zip(x, y, strict=True):
+            start = video_files.numbers(clip)[0]
+            expected = sampling.clip_at(start, COUNTS[label], 8, 2)
+            assert video_files.numbers(clip) == expected.tolist()
+    assert epochs[0][1].tolist() != epochs[1][1].tolist()
+    # Mixed: what was decoded together is not always side by side.
+    assert (epochs[0][1][::2] != epochs[0][1][1::2]).any()
+    for workers in (1, 4):
+        again = dataset(videos, **options, num_parallel_calls=workers, isolate=False)
+        assert_same(collected(again), epochs[0])
+    resumed = dataset(videos, **options, first_epoch=1)
+    assert_same(collected(resumed), epochs[1])
+
+
+def test_clips_at_a_frame_rate_of_their_own(tmp_path):
+    paths = [
+        video_files.write_video(tmp_path / f"{rate}.mp4", count=60, rate=rate, size=(48, 48))
+        for rate in (25, 10)
+    ]
+    config = VideoConfig(frames=4, size=32, resize=32, fps=10.0)
+    x, _ = collected(dataset([Video(str(path)) for path in paths], video_config=config))
+    # Of 25 frames a second, every 2.5th; of 10, every one; in the middle of the video.
+    assert video_files.numbers(x[0]) == [26, 28, 31, 33]
+    assert video_files.numbers(x[1]) == [28, 29, 30, 31]
+    by_argument = clip_dataset([Video(str(paths[0]))], 4, size=32, resize=32, fps=10.0)
+    np.testing.assert_array_equal(collected(by_argument)[0], x[:1])
+    (batch,) = video_clips(paths[1], VideoConfig(frames=16, size=32, resize=32, fps=2.5))
+    assert video_files.numbers(batch.clips[0])[:3] == [0, 4, 8]
+    with pytest.raises(ValueError, match="`fps` must be positive"):
+        VideoConfig(fps=0.0)
+
+
 def test_pieces_of_videos(videos):
     pieces = [Video(videos[0].path, 0, start=1.0, end=1.4), Video(videos[0].path, 1, start=2.0)]
     x, _ = collected(dataset(pieces))
@@ -212,6 +254,7 @@ def test_quarantine_is_shared():
     [
         ({"batch_size": 0}, "`batch_size` must be at least 1"),
         ({"clips_per_video": 0}, "`clips_per_video` must be at least 1"),
+        ({"clips_per_video": 4, "clips_per_decode": 3}, "`clips_per_decode` must divide"),
         ({"seed": -1}, "`seed` and `first_epoch` must not be negative"),
     ],
 )
@@ -258,7 +301,8 @@ def test_a_long_real_video_is_read_one_clip_at_a_time(shared, monkeypatch):
     to_rgb = "keras_stc.data.video_file.VideoFile.to_rgb"
     convert = VideoReader.__init__.__globals__["video_file"].VideoFile.to_rgb
     monkeypatch.setattr(to_rgb, lambda *a: held.append(1) or convert(*a))
-    clips = video_clips(path, VideoConfig(), batch_size=1)
-    next(clips)
-    assert len(held) == 16
-    assert sum(len(batch.clips) for batch in clips) == 8
+    with VideoReader(path) as reader:
+        clips = reader.clips(list(sampling.evaluation_clips(reader.info.num_frames, 16, 2)))
+        next(clips)
+        assert len(held) == 16
+        assert len(list(clips)) == 7

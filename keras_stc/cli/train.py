@@ -9,7 +9,7 @@ from keras_stc.cli.console import print_json, progress_bar
 
 DATA_HELP = (
     "a folder of class folders, a CSV file with path,label[,split], ucf101:ROOT:SPLIT, "
-    "hmdb51:ROOT:SPLIT or kinetics:CSV:ROOT"
+    "hmdb51:ROOT:SPLIT, kinetics:CSV:ROOT, or what keras-stc pack wrote"
 )
 
 

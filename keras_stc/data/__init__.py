@@ -8,16 +8,18 @@ import importlib
 
 _HOME = {
     "ClipBatch": "timeline",
+    "FrameReader": "readers",
     "Geometry": "transforms",
     "HMDB51": "data_sets",
     "Kinetics": "data_sets",
+    "PackedVideos": "packed",
     "Quarantine": "quarantine",
     "UCF101": "data_sets",
     "Video": "sources",
     "VideoCSV": "sources",
     "VideoError": "errors",
     "VideoFolder": "sources",
-    "VideoInfo": "decode",
+    "VideoInfo": "readers",
     "VideoReader": "decode",
     "VideoSet": "sources",
     "VideoWarning": "errors",
@@ -28,8 +30,11 @@ _HOME = {
     "find_video_error": "quarantine",
     "open_data": "specs",
     "open_unlabelled": "unlabelled",
+    "open_video": "readers",
+    "pack": "shards",
     "probe": "decode",
     "training_geometry": "transforms",
+    "verify_shards": "packed",
     "video_clips": "timeline",
 }
 

@@ -1,4 +1,4 @@
-"""Videos to a `tf.data.Dataset` of clips; the only file here that needs TensorFlow."""
+"""Videos to a `tf.data.Dataset` of clips."""
 
 import itertools
 import os
@@ -6,10 +6,15 @@ import os
 import numpy as np
 
 from keras_stc.data import sampling, transforms
-from keras_stc.data.decode import VideoReader
 from keras_stc.data.errors import VideoError
+from keras_stc.data.isolation import open_isolated
 from keras_stc.data.quarantine import Quarantine
+from keras_stc.data.readers import SHARD_MARK, open_video
+from keras_stc.data.shard_reader import clip_of_jpegs, open_shard
 from keras_stc.video_config import VideoConfig
+
+#: Videos whose clips are mixed with one another where several are cut from one decoding.
+MIXED_VIDEOS = 16
 
 
 def clip_dataset(
@@ -33,6 +38,10 @@ def clip_dataset(
     quarantine=None,
     num_parallel_calls=None,
     prefetch=2,
+    fps=None,
+    clips_per_decode=1,
+    decoder="pyav",
+    isolate=True,
 ):
     """Clips of videos, with labels, ready for `model.fit`, `evaluate` and `predict`.
 
@@ -47,6 +56,9 @@ def clip_dataset(
     A video that cannot be used is replaced by the next one in the list that can, and put down in
     `dataset.quarantine`; with more than half of them bad, iterating fails with one sentence (see
     `find_video_error`).
+
+    Videos in packed shards are read several times as fast as video files, most of all where
+    `resize` is the short side they were packed at.
 
     Example:
 
@@ -78,6 +90,14 @@ def clip_dataset(
         quarantine: A `Quarantine` to share, or `None` for a new one.
         num_parallel_calls: Clips decoded at a time. Defaults to the number of processor cores.
         prefetch: Batches made in advance.
+        fps: Frames of a clip per second of video; replaces `stride`.
+        clips_per_decode: Clips that are cut out of a video each time it is decoded; divides
+            `clips_per_video`. Decoding costs less so, and clips of one video lie closer together:
+            in training they share crop and mirroring and are mixed with those of fifteen other
+            videos.
+        decoder: What decodes video files; see `open_video`.
+        isolate: Whether video files are decoded in helper processes, so that one that crashes or
+            hangs its decoder is put aside like others that cannot be used.
 
     Returns:
         A `tf.data.Dataset` of `(clips, labels)`: uint8 `(B, T, H, W, 3)`, RGB 0-255, and int32
@@ -90,10 +110,15 @@ def clip_dataset(
     """
     import tensorflow as tf
 
-    config = video_config or VideoConfig(frames, stride, size, resize)
+    config = video_config or VideoConfig(frames, stride, size, resize, fps=fps)
     for name, value in (("batch_size", batch_size), ("clips_per_video", clips_per_video)):
         if value < 1:
             raise ValueError(f"`{name}` must be at least 1. Received: {name}={value!r}")
+    if clips_per_decode < 1 or clips_per_video % clips_per_decode:
+        raise ValueError(
+            "`clips_per_decode` must divide `clips_per_video`. Received: "
+            f"clips_per_decode={clips_per_decode!r}, clips_per_video={clips_per_video!r}"
+        )
     if seed < 0 or first_epoch < 0:
         raise ValueError(
             "`seed` and `first_epoch` must not be negative. "
@@ -101,6 +126,7 @@ def clip_dataset(
         )
     videos = tuple(videos)
     _check_videos(videos, training)
+    shuffle = training if shuffle is None else shuffle
     quarantine = Quarantine() if quarantine is None else quarantine
     quarantine.watch(video.path for video in videos)
 
@@ -116,18 +142,31 @@ def clip_dataset(
             multiscale=multiscale,
         )
 
-    def read(video, number, rng):
-        with VideoReader(video.path, threads=1) as reader:
+    opened = open_isolated if isolate else open_video
+    as_jpeg = clips_per_decode == 1 and not multiscale and _are_cut_alone(videos, cut)
+
+    def read(video, numbers, rng):
+        """What `sample` returns of a video, but for the label."""
+        with opened(video.path, threads=1, decoder=decoder) as reader:
             first, count = video.frame_range(reader.info)
+            step = config.step(reader.info.fps)
             if training:
-                indices = sampling.training_clip(count, config.frames, config.stride, rng)
+                clips = [sampling.training_clip(count, config.frames, step, rng) for _ in numbers]
+                clips.sort(key=lambda clip: clip[0])
             else:
-                indices = sampling.uniform_clips(
-                    count, config.frames, config.stride, clips_per_video
-                )[number]
-            return reader.read(first + indices, cut(rng))
+                clips = sampling.uniform_clips(count, config.frames, step, clips_per_video)[numbers]
+            geometry = cut(rng)
+            if as_jpeg:
+                info = reader.info
+                window = np.int32([*geometry.window(info.height, info.width), *geometry.crop])
+                jpegs = np.array(reader.encoded(first + clips[0]), object)
+                return jpegs, window, np.bool_(geometry.flip)
+            pixels = list(reader.clips([first + clip for clip in clips], geometry))
+            return (pixels[0][None] if len(pixels) == 1 else np.stack(pixels),)
 
     def sample(epoch, position, chosen, number):
+        """One row of the plan: clips, or what the graph makes one of; and their label."""
+        numbers = np.arange(number, number + clips_per_decode)
         for index in itertools.islice(itertools.cycle(range(len(videos))), chosen, None):
             video = videos[index]
             quarantine.check()
@@ -136,37 +175,63 @@ def clip_dataset(
             try:
                 # A replacement draws the same random numbers, so that who comes first to a bad
                 # video makes no difference.
-                clip = read(video, number, transforms.generator(seed, epoch, 1 + position))
+                made = read(video, numbers, transforms.generator(seed, epoch, 1 + position))
             except VideoError as error:
                 quarantine.add(video.path, error)
                 continue
-            return clip, np.int32(-1 if video.label is None else video.label)
+            return *made, np.int32(-1 if video.label is None else video.label)
 
     def begin():
-        """The samples of the next epoch: int64 `(N, 4)`, the arguments of `sample`."""
+        """The next epoch: int64 `(N, 4)`, a row the arguments of `sample`."""
         epoch = next(epochs.numbers)
-        order = np.arange(samples)
-        if training if shuffle is None else shuffle:
-            order = transforms.generator(seed, epoch, 0).permutation(samples)
-        chosen, number = np.divmod(order, clips_per_video)
-        return np.stack([np.full(samples, epoch), np.arange(samples), chosen, number], axis=1)
+        order = np.arange(rows)
+        if shuffle:
+            order = transforms.generator(seed, epoch, 0).permutation(rows)
+        chosen, number = np.divmod(order * clips_per_decode, clips_per_video)
+        return np.stack([np.full(rows, epoch), np.arange(rows), chosen, number], axis=1)
 
-    def shaped(plan):
-        clip, label = tf.numpy_function(
-            lambda plan: sample(*map(int, plan)), [plan], (tf.uint8, tf.int32)
+    def decoded(plan):
+        """`(clips, labels)`, uint8 `(clips_per_decode, T, H, W, 3)` and int32."""
+        types = (tf.string, tf.int32, tf.bool, tf.int32) if as_jpeg else (tf.uint8, tf.int32)
+        *made, label = tf.numpy_function(lambda plan: sample(*map(int, plan)), [plan], types)
+        clips = clip_of_jpegs(*made, config.frames)[None] if as_jpeg else made[0]
+        clips = tf.ensure_shape(clips, (clips_per_decode, *config.clip_shape))
+        return clips, tf.fill([clips_per_decode], tf.ensure_shape(label, ()))
+
+    def shuffled(plan, count):
+        epoch, position = plan[:2]
+        return transforms.generator(seed, epoch, 1 + position, 0).permutation(count)
+
+    def mixed(plans, clips, labels):
+        """The clips of some videos, in an order that depends on seed and epoch alone."""
+        clips, labels = (tf.reshape(x, (-1, *x.shape[2:])) for x in (clips, labels))
+        order = tf.numpy_function(
+            lambda plans, count: transforms.generator(seed, *plans[0, :2] + 1, 1).permutation(
+                count
+            ),
+            [plans, tf.shape(labels)[0]],
+            tf.int64,
         )
-        return tf.ensure_shape(clip, config.clip_shape), tf.ensure_shape(label, ())
+        order = tf.ensure_shape(order, [None])
+        return tf.gather(clips, order), tf.gather(labels, order)
 
     samples = len(videos) * clips_per_video
+    rows = samples // clips_per_decode
     epochs = _Epochs(first_epoch)
     dataset = tf.data.Dataset.from_tensors(0)
     dataset = dataset.map(
-        lambda _: tf.ensure_shape(tf.numpy_function(begin, [], tf.int64), (samples, 4))
+        lambda _: tf.ensure_shape(tf.numpy_function(begin, [], tf.int64), (rows, 4))
     )
     dataset = dataset.flat_map(tf.data.Dataset.from_tensor_slices)
-    dataset = dataset.map(
-        shaped, num_parallel_calls=num_parallel_calls or _cores(), deterministic=True
-    )
+    options = {"num_parallel_calls": num_parallel_calls or _cores(), "deterministic": True}
+    if clips_per_decode == 1:
+        # Each clip by itself, without the axis of clips: one copy less.
+        dataset = dataset.map(lambda plan: tuple(x[0] for x in decoded(plan)), **options)
+    elif shuffle:
+        dataset = dataset.map(lambda plan: (plan, *decoded(plan)), **options)
+        dataset = dataset.batch(MIXED_VIDEOS).map(mixed).unbatch()
+    else:
+        dataset = dataset.map(decoded, **options).unbatch()
     dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
     batches = samples // batch_size if drop_remainder else -(-samples // batch_size)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
@@ -186,6 +251,16 @@ class _Epochs:
     def set(self, epoch):
         """Makes the next iteration over the dataset epoch `epoch`."""
         self.numbers = itertools.count(epoch)
+
+
+def _are_cut_alone(videos, cut):
+    """Whether videos are JPEG frames of which a geometry only cuts a part, without resizing."""
+    if not all(SHARD_MARK in video.path for video in videos):
+        return False
+    shards = {video.path.rpartition("#")[0] for video in videos}
+    sizes = {(v["height"], v["width"]) for shard in shards for v in open_shard(shard).videos}
+    geometry = cut(np.random.default_rng(0))
+    return all(geometry.frame_size(*size) == size for size in sizes)
 
 
 def _check_videos(videos, training):

@@ -6,44 +6,16 @@ FFmpeg decodes, through PyAV, which is imported when the first file is opened.
 import dataclasses
 import enum
 
-import numpy as np
-
 from keras_stc.data import frame_index, known, video_file
 from keras_stc.data.errors import VideoError
 from keras_stc.data.orientation import Orientation
-from keras_stc.data.transforms import Geometry
+from keras_stc.data.readers import FrameReader, VideoInfo
 
 #: Files read before, by this process.
 KNOWN_FILES = known.KnownFiles()
 
 #: A jump to a key frame empties the decoder; below this many frames, decoding on is as fast.
 SHORTEST_JUMP = 16
-
-
-@dataclasses.dataclass(frozen=True)
-class VideoInfo:
-    """What a video is, measured rather than read from its header.
-
-    Args:
-        path: The file.
-        num_frames: Frames in the file; of a variable rate, at its mean rate.
-        fps: Frames per second; of a variable rate, the mean.
-        duration: Seconds.
-        width: Pixels, as displayed: after rotation.
-        height: Pixels, as displayed.
-        rotation: Degrees by which stored frames are turned clockwise to stand upright: 0, 90,
-            180 or 270.
-        codec: FFmpeg's name of the codec, such as `"h264"`.
-    """
-
-    path: str
-    num_frames: int
-    fps: float
-    duration: float
-    width: int
-    height: int
-    rotation: int
-    codec: str
 
 
 def probe(path):
@@ -69,7 +41,7 @@ def probe(path):
         return reader.info
 
 
-class VideoReader:
+class VideoReader(FrameReader):
     """Reads frames of a video by number; a context manager.
 
     Frame 0 is the first one displayed. Frames of a variable rate are numbered at the mean rate,
@@ -101,14 +73,22 @@ class VideoReader:
     def __init__(self, path, threads=None):
         self._file = video_file.VideoFile(path, threads)
         self._key = known.file_key(self._file.path)
-        self._known = KNOWN_FILES.get(self._key)
-        if self._known is None:
+        self.known = KNOWN_FILES.get(self._key)
+        if self.known is None:
             try:
                 self._examine()
             except BaseException:
                 self._file.close()
                 raise
-        self.info = self._known.info
+        self.info = self.known.info
+
+    def close(self):
+        """Closes the file."""
+        self._file.close()
+
+    def _ordinals(self, indices):
+        display = self.known.index.display
+        return indices if display is None else display[indices]
 
     def _examine(self):
         first, index = self._file.scan()
@@ -125,86 +105,15 @@ class VideoReader:
             codec=self._file.codec,
         )
         trust = Trust.COUNTING if index.times is None else Trust.SKIPPING
-        self._remember(_Known(info, index, orientation, trust))
+        self._remember(Known(info, index, orientation, trust))
 
     def _remember(self, what):
-        self._known = what
+        self.known = what
         KNOWN_FILES.put(self._key, what, what.index.nbytes)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        self.close()
-
-    def close(self):
-        """Closes the file."""
-        self._file.close()
-
-    def read(self, indices, geometry=None):
-        """Frames by number.
-
-        Args:
-            indices: T frame numbers in `[0, num_frames)`, in any order, repeated or not.
-            geometry: A `Geometry` by which frames are resized, cropped and mirrored, or `None`
-                for whole frames.
-
-        Returns:
-            A uint8 array `(T, H, W, 3)`, always of as many frames as were asked for.
-        """
-        return next(self.clips([indices], geometry))
-
-    def clips(self, clips, geometry=None):
-        """Clips of a video, one after the other, decoding every frame once.
-
-        As long as clips begin in ascending order, only the frames that a later clip shares with
-        an earlier one are kept, whatever the length of the video.
-
-        Args:
-            clips: A list of arrays of frame numbers.
-            geometry: See `read`.
-
-        Yields:
-            uint8 arrays `(T, H, W, 3)`, in the order of `clips`.
-        """
-        clips = [self._ordinals(clip) for clip in clips]
-        if not clips:
-            return
-        geometry = geometry or Geometry()
-        # What clip k + 1 and all later ones need begins at needed_from[k + 1].
-        firsts = [clip.min() for clip in clips]
-        needed_from = np.minimum.accumulate(firsts[::-1])[::-1]
-        pictures = self._pictures(np.unique(np.concatenate(clips)), geometry)
-        held, newest = {}, -1
-        for k, clip in enumerate(clips):
-            last = clip.max()
-            while newest < last:
-                newest, picture = next(pictures)
-                held[newest] = picture
-            height, width = held[last][0].shape[:2]
-            pixels = np.empty((len(clip), height, width, 3), np.uint8)
-            for out, ordinal in zip(pixels, clip, strict=True):
-                _paste(held[ordinal], out)
-            yield pixels
-            if k + 1 < len(clips):
-                held = {o: picture for o, picture in held.items() if o >= needed_from[k + 1]}
-
-    def _ordinals(self, indices):
-        indices = np.asarray(list(indices) if not isinstance(indices, np.ndarray) else indices)
-        count = self.info.num_frames
-        if indices.ndim != 1 or not len(indices) or indices.dtype.kind not in "iu":
-            raise ValueError(f"`indices` must be a list of frame numbers. Received: {indices!r}")
-        if indices.min() < 0 or indices.max() >= count:
-            raise ValueError(
-                f"`indices` must be frame numbers of {self.info.path}, which has {count} frames, "
-                f"from 0 to {count - 1}. Received: {indices.min()} to {indices.max()}"
-            )
-        display = self._known.index.display
-        return indices if display is None else display[indices]
 
     def _pictures(self, wanted, geometry):
         """Yields `(ordinal, pixels)` for every ordinal of `wanted`, which ascends."""
-        orientation = self._known.orientation
+        orientation = self.known.orientation
         size = geometry.frame_size(self.info.height, self.info.width)
         height, width = orientation.upright_size(*size)
         for ordinal, frame in self._shown(wanted):
@@ -213,10 +122,10 @@ class VideoReader:
 
     def _shown(self, wanted):
         """Yields `(ordinal, frame displayed then)` for every ordinal of `wanted`."""
-        index, run = self._known.index, None
+        index, run = self.known.index, None
         for place, ordinal in enumerate(map(int, wanted)):
             while True:
-                jumps = self._known.trust >= Trust.JUMPING
+                jumps = self.known.trust >= Trust.JUMPING
                 key = index.key_frame_before(ordinal) if jumps else 0
                 if run is None or key > run.position + SHORTEST_JUMP:
                     run = self._run(key, wanted[place:])
@@ -233,7 +142,7 @@ class VideoReader:
                         trust = Trust.JUMPING
                     else:
                         break
-                self._remember(dataclasses.replace(self._known, trust=trust))
+                self._remember(dataclasses.replace(self.known, trust=trust))
                 run = None
             frame = frame or run.ahead
             if frame is None:
@@ -243,7 +152,7 @@ class VideoReader:
             yield ordinal, frame
 
     def _run(self, key, wanted):
-        index, trust = self._known.index, self._known.trust
+        index, trust = self.known.index, self.known.trust
         if key and not self._file.jump(int(index.times[key])):
             key = 0
         if not key:
@@ -265,23 +174,13 @@ class Trust(enum.IntEnum):
 
 
 @dataclasses.dataclass(frozen=True)
-class _Known:
+class Known:
+    """What is known of a video once it was read; of what is no file of packets, `info` alone."""
+
     info: VideoInfo
-    index: frame_index.FrameIndex
-    orientation: Orientation
-    trust: Trust
-
-
-def _paste(parts, out):
-    """Writes `(H, W, channels)` arrays one after the other into the channels of `out`."""
-    if len(parts) == 1 and parts[0].strides[1] != 3:
-        # Mirrored or turned: NumPy copies single channels four times as fast.
-        parts = [parts[0][..., channel : channel + 1] for channel in range(3)]
-    if len(parts) == 1:
-        out[...] = parts[0]
-        return
-    for channel, part in enumerate(parts):
-        out[..., channel] = part[..., 0]
+    index: frame_index.FrameIndex | None = None
+    orientation: Orientation | None = None
+    trust: Trust | None = None
 
 
 class _Run:

@@ -6,10 +6,7 @@ import os
 import warnings
 
 from keras_stc.data.errors import VideoError, VideoWarning
-from keras_stc.data.sources import EXTENSIONS, Video, VideoSet, some_of
-
-#: Endings of extracted frames.
-PICTURES = frozenset((".jpg", ".jpeg", ".png", ".webp"))
+from keras_stc.data.sources import EXTENSIONS, Video, VideoSet, is_frames, some_of
 
 
 class ListedVideos(VideoSet):
@@ -85,8 +82,10 @@ def find_videos(root, name, folders_too=()):
         while level:
             below = []
             for folder, (folders, files) in zip(level, pool.map(_list_one, level), strict=True):
-                if folder != os.fspath(root) and _is_frames(folder, files, folders_too):
-                    found[os.path.basename(folder)].append(folder)
+                name_of_it = os.path.basename(folder)
+                named = not folders_too or name_of_it in folders_too
+                if folder != os.fspath(root) and named and is_frames(files):
+                    found[name_of_it].append(folder)
                     continue
                 for file in files:
                     stem, ending = os.path.splitext(file)
@@ -104,10 +103,3 @@ def _list_one(folder):
             if not entry.name.startswith("."):
                 (folders if entry.is_dir() else files).append(entry.name)
     return folders, files
-
-
-def _is_frames(folder, files, names):
-    if not files or names and os.path.basename(folder) not in names:
-        return False
-    endings = {os.path.splitext(file)[1].lower() for file in files}
-    return bool(endings & PICTURES) and not endings & EXTENSIONS

@@ -3,14 +3,20 @@
 A clip of `frames` frames at `stride` *touches* `(frames - 1) * stride + 1` frames of the video,
 from its first to its last, and *spans* `frames * stride`: clips that follow one another without
 overlap start one span apart. Videos shorter than a clip loop, as in Hara et al. (CVPR 2018).
+
+A stride need not be whole, where clips have a frame rate of their own: a clip then shows, at every
+moment, the frame that the video shows.
 """
 
 import numpy as np
 
+#: Keeps a stride such as 29.97 / 9.99 from falling a frame short by rounding.
+EPSILON = 1e-6
+
 
 def touched(frames, stride):
     """Frames of the video from a clip's first to its last, both included."""
-    return (frames - 1) * stride + 1
+    return int((frames - 1) * stride + EPSILON) + 1
 
 
 def clip_at(start, num_frames, frames, stride):
@@ -19,7 +25,8 @@ def clip_at(start, num_frames, frames, stride):
     Returns:
         An int64 array of `frames` indices in `[0, num_frames)`.
     """
-    return (start + stride * np.arange(frames, dtype=np.int64)) % num_frames
+    steps = np.floor(stride * np.arange(frames) + EPSILON).astype(np.int64)
+    return (start + steps) % num_frames
 
 
 def training_clip(num_frames, frames, stride, rng):
@@ -74,10 +81,11 @@ def evaluation_clips(num_frames, frames, stride):
     """
     _check(num_frames, frames, stride)
     span = frames * stride
-    starts = [span * k for k in range(max(1, num_frames // span))]
+    starts = [int(span * k + EPSILON) for k in range(max(1, int(num_frames / span + EPSILON)))]
     rest = num_frames - span * len(starts)
     if rest > 0 and 2 * rest >= span:
-        starts.append(min(span * len(starts), num_frames - touched(frames, stride)))
+        last = num_frames - touched(frames, stride)
+        starts.append(min(int(span * len(starts) + EPSILON), last))
     return np.stack([clip_at(start, num_frames, frames, stride) for start in starts])
 
 
@@ -111,6 +119,8 @@ def spread(clips, count):
 
 
 def _check(num_frames, frames, stride):
-    for name, value in (("num_frames", num_frames), ("frames", frames), ("stride", stride)):
+    for name, value in (("num_frames", num_frames), ("frames", frames)):
         if value < 1:
             raise ValueError(f"`{name}` must be at least 1. Received: {name}={value!r}")
+    if stride <= 0:
+        raise ValueError(f"`stride` must be positive. Received: stride={stride!r}")

@@ -15,6 +15,9 @@ EXTENSIONS = frozenset(
     ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split()
 )
 
+#: Names that count as frames, where a video is a folder of them.
+PICTURES = frozenset((".jpg", ".jpeg", ".png", ".webp"))
+
 
 @dataclasses.dataclass(frozen=True)
 class Video:
@@ -126,6 +129,8 @@ class VideoSet(collections.abc.Sequence):
 
 class VideoFolder(VideoSet):
     """Videos in a folder with a subfolder for each class: `root/class/…/video.mp4`.
+
+    A folder of images below a class folder is a video too: `root/class/video/image_00001.jpg`.
 
     Args:
         root: The folder. Hidden files and files that are not videos by name are passed over.
@@ -271,7 +276,22 @@ def read_csv(path):
 
 
 def _videos_below(folder):
-    return sorted(p for p in folder.rglob("*") if p.is_file() and _is_video(p))
+    """Video files below a folder, and folders of frames instead of their images."""
+    found = []
+    for at, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        if is_frames(files) and pathlib.Path(at) != folder:
+            found.append(pathlib.Path(at))
+            folders.clear()
+        else:
+            found += [pathlib.Path(at, name) for name in files if _is_video(pathlib.Path(name))]
+    return sorted(found)
+
+
+def is_frames(files):
+    """Whether files of these names are the frames of a video."""
+    endings = {os.path.splitext(name)[1].lower() for name in files if not name.startswith(".")}
+    return bool(endings & PICTURES) and not endings & EXTENSIONS
 
 
 def _is_video(path):

@@ -4,7 +4,7 @@ import collections.abc
 import pathlib
 from typing import NamedTuple
 
-from keras_stc.data import data_sets
+from keras_stc.data import data_sets, packed
 from keras_stc.data.errors import VideoError
 from keras_stc.data.sources import VideoCSV, VideoFolder, VideoSet, class_folders, read_csv
 
@@ -78,11 +78,33 @@ def _kinetics():
     return DataSet(usage, open_it, subsets, lambda rest: (rest,))
 
 
+def _shards():
+    usage = "shards:FOLDER:SPLIT"
+
+    def parse(rest):
+        root, _, split = rest.rpartition(":")
+        if not root or not split:
+            raise VideoError(f"shards:{rest} must be {usage}, with a split or all.")
+        return root, split
+
+    def open_it(rest, subset, class_names):
+        root, split = parse(rest)
+        return packed.PackedVideos(root, subset, split, class_names)
+
+    def splits(rest):
+        root, split = parse(rest)
+        names = packed.packed_splits(root) if split == "all" else (split,)
+        return tuple(f"{root}:{name}" for name in names)
+
+    return DataSet(usage, open_it, lambda rest: packed.packed_subsets(*parse(rest)), splits)
+
+
 #: Data sets by the name before the first colon.
 DATA_SETS = {
     "ucf101": _with_three_splits("ucf101", data_sets.UCF101),
     "hmdb51": _with_three_splits("hmdb51", data_sets.HMDB51),
     "kinetics": _kinetics(),
+    "shards": _shards(),
 }
 
 
@@ -101,8 +123,9 @@ def open_data(spec, subset=None, class_names=None):
     Args:
         spec: A folder of class folders; a folder with `train` and `val` or `test` folders of
             class folders; a CSV file with the columns path, label and perhaps split;
-            `ucf101:ROOT:SPLIT`, `hmdb51:ROOT:SPLIT` with the split 1, 2, 3 or all, or
-            `kinetics:CSV:ROOT`.
+            `ucf101:ROOT:SPLIT`, `hmdb51:ROOT:SPLIT` with the split 1, 2, 3 or all;
+            `kinetics:CSV:ROOT`; a folder of packed shards, or `shards:FOLDER:SPLIT` where the
+            packed data has several splits.
         subset: `"train"`, `"val"`, `"test"`, or `None` for everything.
         class_names: Names of the classes by label. Defaults to those of the whole data, so that
             subsets agree.
@@ -121,6 +144,8 @@ def open_data(spec, subset=None, class_names=None):
     name, _, rest = spec.partition(":")
     if name in DATA_SETS:
         return DATA_SETS[name].open(rest, subset, class_names)
+    if packed.is_packed(spec):
+        return packed.PackedVideos(spec, subset, class_names=class_names)
     own = _own_names(spec)
     if subset is not None and subset not in own:
         there = f"it has {', '.join(own)}" if own else "it is not divided into subsets"
@@ -156,6 +181,8 @@ def data_subsets(spec):
     name, _, rest = str(spec).partition(":")
     if name in DATA_SETS:
         return tuple(DATA_SETS[name].subsets(rest))
+    if packed.is_packed(spec):
+        return packed.packed_subsets(spec)
     return tuple(_own_names(str(spec)))
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_stc.data import sampling, transforms
-from keras_stc.data.decode import VideoReader
+from keras_stc.data.isolation import open_isolated
 from keras_stc.data.sources import Video
 from keras_stc.video_config import VideoConfig
 
@@ -41,7 +41,7 @@ def video_clips(video, video_config=None, *, batch_size=8, max_clips=None, threa
     ```
 
     Args:
-        video: A file, an `fsspec` URL, or a `Video`, of which the piece from `start` to `end`
+        video: What `open_video` opens, or a `Video`, of which the piece from `start` to `end`
             is taken.
         video_config: A model's `VideoConfig`, or `None` for the default one.
         batch_size: Clips in a batch.
@@ -59,11 +59,12 @@ def video_clips(video, video_config=None, *, batch_size=8, max_clips=None, threa
         raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size!r}")
     video = video if isinstance(video, Video) else Video(os.fspath(video))
     geometry = transforms.evaluation_geometry(config.crop, config.resize)
-    with VideoReader(video.path, threads) as reader:
+    with open_isolated(video.path, threads) as reader:
         first, count = video.frame_range(reader.info)
-        clips = sampling.evaluation_clips(count, config.frames, config.stride)
+        step = config.step(reader.info.fps)
+        clips = sampling.evaluation_clips(count, config.frames, step)
         clips = sampling.spread(clips, max_clips) + first
-        last = clips[:, 0] + sampling.touched(config.frames, config.stride)
+        last = clips[:, 0] + sampling.touched(config.frames, step)
         last = np.minimum(last, first + count)
         pixels = reader.clips(list(clips), geometry)
         for k in range(0, len(clips), batch_size):

@@ -232,6 +232,14 @@ class VideoFile:
         return VideoError(f"{self.path} {what}.")
 
 
+def resize_rgb(pixels, height, width):
+    """Resizes `(H, W, 3)` pixels by the filter that resizes frames of videos."""
+    av = _import_av()
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
+    options = {"width": width, "height": height, "interpolation": "BILINEAR"}
+    return frame.reformat(**options).to_ndarray()
+
+
 def number(frames, index, first):
     """Pairs frames with their ordinals.
 

@@ -1,0 +1,67 @@
+"""A folder of frames as images, in the order of their names, as a video."""
+
+import os
+import re
+
+from keras_stc.data import frame_index
+from keras_stc.data.errors import VideoError
+from keras_stc.data.readers import FrameReader, VideoInfo
+from keras_stc.data.sources import PICTURES
+from keras_stc.data.video_file import VideoFile
+
+
+class FrameFolder(FrameReader):
+    """Reads images, such as `image_00001.jpg`, `image_00002.jpg`, … (Hara et al. extract them so).
+
+    Frame 0 is the first image; numbers in names count as numbers. A folder says nothing of the
+    frame rate: it is taken for 25 per second.
+
+    Args:
+        path: The folder.
+
+    Raises:
+        VideoError: If it holds no images, or the first of them cannot be read.
+    """
+
+    def __init__(self, path):
+        names = [n for n in os.listdir(path) if os.path.splitext(n)[1].lower() in PICTURES]
+        if not names:
+            raise VideoError(
+                f"{path} is a folder without images; expected a video file, or a folder of its "
+                "frames such as image_00001.jpg."
+            )
+        self._files = [os.path.join(path, name) for name in sorted(names, key=_by_number)]
+        with _Picture(self._files[0]) as first:
+            height, width, codec = first.frame.height, first.frame.width, first.file.codec
+        rate = frame_index.UNKNOWN_RATE
+        count = len(names)
+        self.info = VideoInfo(path, count, rate, count / rate, width, height, 0, codec)
+
+    def _pictures(self, wanted, geometry):
+        height, width = geometry.frame_size(self.info.height, self.info.width)
+        for number in map(int, wanted):
+            with _Picture(self._files[number]) as picture:
+                parts = picture.file.to_rgb(picture.frame, height, width)
+                yield number, [geometry.cut(part) for part in parts]
+
+
+class _Picture:
+    """An image file, which to FFmpeg is a video of one frame."""
+
+    def __init__(self, path):
+        self.file = VideoFile(path, threads=1)
+
+    def __enter__(self):
+        try:
+            self.frame, _ = self.file.scan()
+        except BaseException:
+            self.file.close()
+            raise
+        return self
+
+    def __exit__(self, *exception):
+        self.file.close()
+
+
+def _by_number(name):
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)]

@@ -1,0 +1,192 @@
+"""Decoding in helper processes: a file that crashes a decoder, or hangs it, costs that file alone.
+
+FFmpeg is C, and a damaged file can make it read where it must not, or never come back; nothing in
+the same process survives that. A helper is started once and used for one file after the other;
+handing a clip over takes some tenths of a millisecond (benchmarks/clip_pipeline.py). Helpers also
+keep decoding out of reach of Python's global lock.
+"""
+
+import atexit
+import multiprocessing.connection
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+
+import numpy as np
+
+from keras_stc.data import known
+from keras_stc.data.decode import KNOWN_FILES
+from keras_stc.data.errors import VideoError
+from keras_stc.data.readers import SHARD_MARK, FrameReader, open_video
+
+#: Seconds without an answer after which a decoder counts as hanging: some hundred times what a
+#: clip takes. Our choice.
+PATIENCE = 120.0
+
+#: Protocols that mean the same in another process; others, such as memory://, do not.
+PROTOCOLS = ("http", "https", "s3", "gs", "hf")
+
+
+def open_isolated(path, threads=None, decoder="pyav"):
+    """`open_video`, decoding in a helper process where the file is one that FFmpeg decodes."""
+    path = os.fspath(path)
+    protocol, mark, _ = path.partition("://")
+    if SHARD_MARK in path or (mark and protocol not in PROTOCOLS):
+        return open_video(path, threads, decoder)
+    return IsolatedReader(path, threads, decoder)
+
+
+class IsolatedReader(FrameReader):
+    """Reads frames of a video by number, in a helper process.
+
+    Args:
+        path: See `open_video`.
+        threads: See `open_video`.
+        decoder: See `open_video`.
+
+    Raises:
+        VideoError: If the video cannot be used, or its decoder crashed or hung.
+    """
+
+    def __init__(self, path, threads=None, decoder="pyav"):
+        self._path, self._options = path, (threads, decoder)
+        self._key = known.file_key(path)
+        self.known = KNOWN_FILES.get(self._key)
+        if self.known is None:
+            for _ in self._ask([], None):
+                pass
+        self.info = self.known.info
+
+    def clips(self, clips, geometry=None):
+        """See `FrameReader.clips`."""
+        clips = [self._checked(clip) for clip in clips]
+        yield from self._ask(clips, geometry)
+
+    def _ask(self, clips, geometry):
+        """Yields what a helper reads; it is free again when the last clip has come."""
+        helper, finished, left = _take(), False, len(clips)
+        last = []
+        try:
+            helper.send((self._path, self._options, self.known, clips, geometry))
+            while (answer := helper.receive(self._path)) is not None:
+                if isinstance(answer, VideoError):
+                    finished = True
+                    raise answer
+                if isinstance(answer, np.ndarray):
+                    left -= 1
+                    if left:
+                        yield answer
+                    else:
+                        last = [answer]
+                else:
+                    self.known = answer
+                    if answer.index is not None:
+                        KNOWN_FILES.put(self._key, answer, answer.index.nbytes)
+            finished = True
+        finally:
+            if finished:
+                _give_back(helper)
+            else:  # one that was left in the middle of an answer is of no further use
+                helper.close()
+        yield from last
+
+
+class Helper:
+    """A process that decodes; see `keras_stc.data.decode_worker`."""
+
+    def __init__(self):
+        ours, theirs = socket.socketpair()
+        with theirs:
+            for end in (ours, theirs):  # room for a whole clip: fewer switches to and fro
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**20)
+            command = [sys.executable, "-m", "keras_stc.data.decode_worker", str(theirs.fileno())]
+            # The child has to find the package where this process found it.
+            path = os.pathsep.join([_package_root(), os.environ.get("PYTHONPATH", "")])
+            self._process = subprocess.Popen(
+                command,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": path.rstrip(os.pathsep)},
+            )
+        self._pipe = multiprocessing.connection.Connection(ours.detach())
+
+    def send(self, request):
+        self._pipe.send(request)
+
+    def receive(self, path):
+        """The next part of an answer: an array, what is known of the file, an error, or `None`."""
+        try:
+            if not self._pipe.poll(PATIENCE):
+                return self._lost(
+                    f"{path} hangs its decoder: nothing came of it in {PATIENCE:.0f} s"
+                )
+            answer = self._pipe.recv()
+            if isinstance(answer, tuple):  # the shape of pixels that follow
+                pixels = np.empty(answer, np.uint8)
+                self._pipe.recv_bytes_into(pixels.reshape(-1))
+                return pixels
+        except (EOFError, OSError):
+            return self._lost(f"{path} crashes its decoder ({self._ending()})")
+        return answer
+
+    def _lost(self, what):
+        self.close()
+        return VideoError(f"{what}; it is damaged: copy or download it again.")
+
+    def _ending(self):
+        try:
+            status = self._process.wait(5)
+        except subprocess.TimeoutExpired:
+            return "no answer"
+        return signal.Signals(-status).name if status < 0 else f"exit status {status}"
+
+    @property
+    def alive(self):
+        return not self._pipe.closed and self._process.poll() is None
+
+    def close(self):
+        """Ends the process, whatever it is doing."""
+        self._pipe.close()
+        self._process.kill()
+        self._process.wait()
+
+
+_idle = []
+_lock = threading.Lock()
+
+
+def _take():
+    with _lock:
+        while _idle:
+            helper = _idle.pop()
+            if helper.alive:
+                return helper
+            helper.close()
+    return Helper()
+
+
+def _give_back(helper):
+    if helper.alive:
+        with _lock:
+            _idle.append(helper)
+
+
+@atexit.register
+def close_helpers():
+    """Ends helpers that wait for work; new ones start when there is some."""
+    with _lock:
+        while _idle:
+            _idle.pop().close()
+
+
+def _package_root():
+    return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+
+
+# A child made by fork must not share its parent's helpers.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_idle.clear)

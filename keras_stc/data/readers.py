@@ -1,0 +1,185 @@
+"""What every decoder offers: frames of a video by number; and which decoder reads what."""
+
+import dataclasses
+import os
+
+import numpy as np
+
+from keras_stc.data.transforms import Geometry
+
+#: In the path of a packed video, between the shard and the number of the video in it.
+SHARD_MARK = ".tfrecord#"
+
+#: Decoders of video files, by name.
+DECODERS = ("pyav", "tfio")
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoInfo:
+    """What a video is, measured rather than read from its header.
+
+    Args:
+        path: The file.
+        num_frames: Frames in the file; of a variable rate, at its mean rate.
+        fps: Frames per second; of a variable rate, the mean.
+        duration: Seconds.
+        width: Pixels, as displayed: after rotation.
+        height: Pixels, as displayed.
+        rotation: Degrees by which stored frames are turned clockwise to stand upright: 0, 90,
+            180 or 270.
+        codec: FFmpeg's name of the codec, such as `"h264"`.
+    """
+
+    path: str
+    num_frames: int
+    fps: float
+    duration: float
+    width: int
+    height: int
+    rotation: int
+    codec: str
+
+
+def open_video(path, threads=None, decoder="pyav"):
+    """Opens a video for reading frames by number, with the decoder that can read it.
+
+    Example:
+
+    ```python
+    with keras_stc.data.open_video("frames/v_Diving_g01_c01") as reader:     # a folder of images
+        clip = reader.read(range(0, 32, 2))
+    ```
+
+    Args:
+        path: A video file, an `fsspec` URL, a folder of frames as images, or a video in packed
+            shards as a packed set names it.
+        threads: Threads to decode with, or `None` for FFmpeg's choice.
+        decoder: What decodes video files: `"pyav"`, or `"tfio"`, tensorflow-io, which decodes
+            whole files.
+
+    Returns:
+        A `FrameReader`.
+
+    Raises:
+        ValueError: If there is no such decoder.
+        VideoError: If the video cannot be used.
+    """
+    if decoder not in DECODERS:
+        raise ValueError(f"`decoder` must be one of {DECODERS}. Received: decoder={decoder!r}")
+    path = os.fspath(path)
+    # Imported here: each decoder is loaded when the first video needs it.
+    if SHARD_MARK in path:
+        from keras_stc.data.shard_reader import ShardReader
+
+        return ShardReader(path)
+    if os.path.isdir(path):
+        from keras_stc.data.frame_folder import FrameFolder
+
+        return FrameFolder(path)
+    if decoder == "tfio":
+        from keras_stc.data.tfio_decode import TfioReader
+
+        return TfioReader(path)
+    from keras_stc.data.decode import VideoReader
+
+    return VideoReader(path, threads)
+
+
+class FrameReader:
+    """Reads frames of a video by number; a context manager.
+
+    Attributes:
+        info: A `VideoInfo`.
+    """
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def close(self):
+        """Closes what is open."""
+
+    def read(self, indices, geometry=None):
+        """Frames by number.
+
+        Args:
+            indices: T frame numbers in `[0, num_frames)`, in any order, repeated or not.
+            geometry: A `Geometry` by which frames are resized, cropped and mirrored, or `None`
+                for whole frames.
+
+        Returns:
+            A uint8 array `(T, H, W, 3)`, always of as many frames as were asked for.
+        """
+        return next(self.clips([indices], geometry))
+
+    def clips(self, clips, geometry=None):
+        """Clips of a video, one after the other, decoding every frame once.
+
+        As long as clips begin in ascending order, only the frames that a later clip shares with
+        an earlier one are kept, whatever the length of the video.
+
+        Args:
+            clips: A list of arrays of frame numbers.
+            geometry: See `read`.
+
+        Yields:
+            uint8 arrays `(T, H, W, 3)`, in the order of `clips`.
+        """
+        clips = [self._ordinals(self._checked(clip)) for clip in clips]
+        if not clips:
+            return
+        geometry = geometry or Geometry()
+        # What clip k + 1 and all later ones need begins at needed_from[k + 1].
+        firsts = [clip.min() for clip in clips]
+        needed_from = np.minimum.accumulate(firsts[::-1])[::-1]
+        pictures = self._pictures(np.unique(np.concatenate(clips)), geometry)
+        held, newest = {}, -1
+        for k, clip in enumerate(clips):
+            last = clip.max()
+            while newest < last:
+                newest, picture = next(pictures)
+                held[newest] = picture
+            height, width = held[last][0].shape[:2]
+            pixels = np.empty((len(clip), height, width, 3), np.uint8)
+            for out, ordinal in zip(pixels, clip, strict=True):
+                _paste(held[ordinal], out)
+            yield pixels
+            if k + 1 < len(clips):
+                held = {o: picture for o, picture in held.items() if o >= needed_from[k + 1]}
+
+    def _checked(self, indices):
+        indices = np.asarray(list(indices) if not isinstance(indices, np.ndarray) else indices)
+        count = self.info.num_frames
+        if indices.ndim != 1 or not len(indices) or indices.dtype.kind not in "iu":
+            raise ValueError(f"`indices` must be a list of frame numbers. Received: {indices!r}")
+        if indices.min() < 0 or indices.max() >= count:
+            raise ValueError(
+                f"`indices` must be frame numbers of {self.info.path}, which has {count} frames, "
+                f"from 0 to {count - 1}. Received: {indices.min()} to {indices.max()}"
+            )
+        return indices
+
+    def _ordinals(self, indices):
+        """Frame numbers to what `_pictures` counts by."""
+        return indices
+
+    def _pictures(self, wanted, geometry):
+        """Yields `(ordinal, pixels)` for every ordinal of `wanted`, which ascends.
+
+        Pixels are a list of uint8 arrays `(H, W, channels)`, one with R, G and B or one for each.
+        """
+        raise NotImplementedError
+
+
+def _paste(parts, out):
+    """Writes `(H, W, channels)` arrays one after the other into the channels of `out`."""
+    if len(parts) == 1 and parts[0].strides[1] != 3:
+        # Mirrored or turned: NumPy copies single channels four times as fast.
+        parts = [parts[0][..., channel : channel + 1] for channel in range(3)]
+    if len(parts) == 1:
+        out[...] = parts[0]
+        return
+    for channel, part in enumerate(parts):
+        out[..., channel] = part[..., 0]

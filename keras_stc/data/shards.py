@@ -1,0 +1,334 @@
+"""Packed shards: videos as TFRecords of JPEG frames, which many clips a second can be read from.
+
+A packed folder holds, for every shard, `videos-00000.tfrecord`, one `tf.train.SequenceExample` a
+video under MediaPipe's keys, which TensorFlow's Model Garden reads as well; `videos-00000.json`,
+what each video is; and `videos-00000.npy`, where each frame lies, so that a clip can be read
+without the rest of its video. `index.json` is written last and holds the classes, the videos,
+their subsets and the SHA-256 of every file.
+"""
+
+import collections
+import concurrent.futures
+import contextlib
+import hashlib
+import json
+import os
+import pathlib
+import zlib
+
+import filelock
+import numpy as np
+
+from keras_stc.data import known, specs
+from keras_stc.data.errors import VideoError
+from keras_stc.data.isolation import open_isolated
+from keras_stc.data.packed import LAYOUT, sha256
+from keras_stc.data.quarantine import Quarantine
+from keras_stc.data.shard_reader import FRAME_TABLE
+from keras_stc.data.transforms import Geometry
+
+#: Pixels of the short side: what training at 112 resizes to (paper, section 4.2), so that reading
+#: needs no resizing.
+SHORT_SIDE = 122
+
+#: JPEG quality; our choice, between loss (docs/data.md) and what reading costs.
+QUALITY = 90
+
+#: Videos in a shard; some 100 MB of UCF101, the field's usual size of a shard.
+VIDEOS_PER_SHARD = 100
+
+#: Frames held in memory while a video is packed.
+CHUNK = 64
+
+
+def pack(
+    data,
+    out,
+    short_side=SHORT_SIDE,
+    quality=QUALITY,
+    videos_per_shard=VIDEOS_PER_SHARD,
+    workers=None,
+    progress=None,
+    quarantine=None,
+):
+    """Packs videos into shards; run again, it goes on with the shards that are not there yet.
+
+    Example:
+
+    ```python
+    keras_stc.data.pack("ucf101:UCF-101:all", "packed/ucf101")
+    train = keras_stc.data.open_data("shards:packed/ucf101:1", "train")
+    ```
+
+    Args:
+        data: What `open_data` takes. All splits and subsets are packed, every video once.
+        out: Folder of the shards.
+        short_side: Pixels of the frames' short side; smaller frames keep their size.
+        quality: Of the JPEG frames, 1 to 100.
+        videos_per_shard: Videos in a shard.
+        workers: Videos packed at a time. Defaults to the number of processor cores.
+        progress: Called with the number of videos done, `done`, and of all, `total`.
+        quarantine: A `Quarantine` for videos that cannot be packed, or `None` for a new one.
+
+    Returns:
+        The index, a dict.
+
+    Raises:
+        ValueError: If an argument is out of range.
+        VideoError: If there is no such data, if the folder holds something else, or if more than
+            half of the videos cannot be used.
+    """
+    limits = {"short_side": (short_side, 8), "videos_per_shard": (videos_per_shard, 1)}
+    for name, (value, least) in limits.items():
+        if value < least:
+            raise ValueError(f"`{name}` must be at least {least}. Received: {name}={value!r}")
+    if not 1 <= quality <= 100:
+        raise ValueError(f"`quality` must be from 1 to 100. Received: quality={quality!r}")
+    videos, class_names, splits, subsets = _everything(data)
+    out = pathlib.Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    settings = {"short_side": short_side, "quality": quality, "videos_per_shard": videos_per_shard}
+    quarantine = Quarantine() if quarantine is None else quarantine
+    quarantine.watch(video.path for video in videos)
+    report = _Progress(progress, len(videos))
+    with _alone(out), concurrent.futures.ThreadPoolExecutor(workers or _cores()) as pool:
+        _claim(out, {"layout": LAYOUT, "data": str(data), **settings})
+        shards = []
+        for number, first in enumerate(range(0, len(videos), videos_per_shard)):
+            part = videos[first : first + videos_per_shard]
+            path = out / f"videos-{number:05d}.tfrecord"
+            key = _key(part, settings)
+            shard = _finished(path, key)
+            if shard is None:
+                names = [None if v.label is None else class_names[v.label] for v in part]
+                jobs = [(v, n, short_side, quality) for v, n in zip(part, names, strict=True)]
+                futures = _in_order(pool, _pack_video, jobs)
+                shard = _write_shard(path, key, _results(part, futures, quarantine, report))
+            for failed, reason in shard["failures"].items():
+                quarantine.add(failed, reason)
+            report(first + len(part))
+            shards.append((path.name, shard))
+        index = {
+            "layout": LAYOUT,
+            "data": str(data),
+            **settings,
+            "class_names": list(class_names),
+            "splits": list(splits),
+            "shards": [{"file": name, "sha256": shard["sha256"]} for name, shard in shards],
+            "videos": [
+                {"shard": name, "row": row, **video, "subsets": subsets[_identity(video)]}
+                for name, shard in shards
+                for row, video in enumerate(shard["videos"])
+            ],
+            "failures": quarantine.reasons,
+        }
+        _write(out / "index.json", json.dumps(index))
+    if len(quarantine):
+        quarantine.save(out / "quarantine.csv")
+    return index
+
+
+class _Progress:
+    def __init__(self, call, total):
+        self.call, self.total, self.done = call, total, 0
+
+    def __call__(self, done=None):
+        self.done = self.done + 1 if done is None else done
+        if self.call:
+            self.call(self.done, self.total)
+
+
+@contextlib.contextmanager
+def _alone(out):
+    """Keeps a second packer from the folder; clears what a killed one left."""
+    lock = filelock.FileLock(out / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout as error:
+        raise VideoError(
+            f"{out} is being written by another process; wait until it is done."
+        ) from (error)
+    with lock:
+        for left in out.glob(".videos-*"):
+            left.unlink()
+        yield
+
+
+def _everything(data):
+    """All videos of all splits, each once, and the subset that each split has it in."""
+    subsets, videos, class_names = collections.defaultdict(dict), {}, ()
+    splits = specs.data_splits(data)
+    for k, split in enumerate(splits):
+        whole = specs.open_data(split)
+        class_names = whole.class_names
+        for video in whole:
+            videos.setdefault(_identity(_place(video)), video)
+        for subset in specs.data_subsets(split):
+            for video in specs.open_data(split, subset):
+                subsets[_identity(_place(video))][k] = subset
+    lists = {i: [subsets[i].get(k) for k in range(len(splits))] for i in videos}
+    names = [split.rpartition(":")[2] for split in splits] if len(splits) > 1 else [""]
+    return list(videos.values()), class_names, names, lists
+
+
+def _place(video):
+    return {"path": video.path, "start": video.start, "end": video.end}
+
+
+def _identity(video):
+    return video["path"], video["start"], video["end"]
+
+
+def _claim(out, settings):
+    """Says whose folder it is, or refuses somebody else's."""
+    path = out / "pack.json"
+    if path.exists():
+        there = json.loads(path.read_text())
+        if different := [name for name in settings if there.get(name) != settings[name]]:
+            name = different[0]
+            raise VideoError(
+                f"{out} holds shards with {name}={there.get(name)!r}, not {settings[name]!r}; "
+                "choose another folder, or delete this one."
+            )
+    elif any(path.name != ".lock" for path in out.iterdir()):
+        raise VideoError(f"{out} holds other files; choose another folder for the shards.")
+    _write(path, json.dumps(settings, indent=1))
+
+
+def _key(videos, settings):
+    """A hash of what a shard is made of: files that have changed are packed again."""
+    parts = [[*map(str, (v, known.file_key(v.path)))] for v in videos]
+    return hashlib.sha256(json.dumps([LAYOUT, settings, parts]).encode()).hexdigest()
+
+
+def _finished(path, key):
+    try:
+        shard = json.loads(path.with_suffix(".json").read_text())
+    except (OSError, ValueError):
+        return None
+    there = path.exists() and path.with_suffix(".npy").exists()
+    return shard if there and shard.get("key") == key else None
+
+
+def _in_order(pool, function, jobs):
+    """Results in the order of the jobs, with only a few of them waiting in memory."""
+    waiting = collections.deque()
+    for job in jobs:
+        waiting.append(pool.submit(function, *job))
+        if len(waiting) >= 2 * pool._max_workers:
+            yield waiting.popleft()
+    yield from waiting
+
+
+def _results(videos, futures, quarantine, report):
+    """`(video, what _pack_video made of it or None, why not)` for every video."""
+    for video, future in zip(videos, futures, strict=True):
+        try:
+            result, reason = future.result(), None
+        except VideoError as error:
+            quarantine.add(video.path, error)
+            result, reason = None, str(error)
+        report()
+        yield video, result, reason
+
+
+def _pack_video(video, label_text, short_side, quality):
+    """Runs in a thread: `(serialised SequenceExample, what the video is, frames)`."""
+    import tensorflow as tf
+
+    jpegs = []
+    with open_isolated(video.path, threads=1) as reader:
+        first, count = video.frame_range(reader.info)
+        info = reader.info
+        # Never enlarged: that would cost room and show nothing.
+        geometry = Geometry(short_side=min(short_side, info.height, info.width))
+        numbers = np.arange(first, first + count)
+        chunks = np.split(numbers, range(CHUNK, count, CHUNK))
+        for pixels in reader.clips(chunks, geometry):
+            height, width = pixels.shape[1:3]
+            jpegs += [tf.io.encode_jpeg(frame, quality=quality).numpy() for frame in pixels]
+    times = [round(1e6 * k / info.fps) for k in range(count)]
+    example = tf.train.SequenceExample()
+    context, lists = example.context.feature, example.feature_lists.feature_list
+    context["image/format"].bytes_list.value.append(b"JPEG")
+    context["image/channels"].int64_list.value.append(3)
+    context["image/height"].int64_list.value.append(height)
+    context["image/width"].int64_list.value.append(width)
+    context["image/frame_rate"].float_list.value.append(info.fps)
+    context["clip/data_path"].bytes_list.value.append(os.fsencode(video.path))
+    if video.label is not None:
+        context["clip/label/index"].int64_list.value.append(video.label)
+        context["clip/label/text"].bytes_list.value.append(label_text.encode())
+    for jpeg, moment in zip(jpegs, times, strict=True):
+        lists["image/encoded"].feature.add().bytes_list.value.append(jpeg)
+        lists["image/timestamp"].feature.add().int64_list.value.append(moment)
+    what = {
+        **_place(video),
+        "label": video.label,
+        "frames": count,
+        "fps": info.fps,
+        "height": height,
+        "width": width,
+    }
+    return example.SerializeToString(), what, jpegs
+
+
+def _write_shard(path, key, packed):
+    """Writes a shard; its .json last, which says that it is whole."""
+    import tensorflow as tf
+
+    videos, failures, tables, position, rows = [], {}, [np.empty(0, FRAME_TABLE)], 0, 0
+    with _replaced(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
+        for video, result, reason in packed:
+            if result is None:
+                failures[video.path] = reason
+                continue
+            record, what, jpegs = result
+            writer.write(record)
+            # A record is 8 bytes of length, 4 of their checksum, the data, and 4 of checksum.
+            tables.append(_frame_table(record, jpegs, position + 12))
+            position += len(record) + 16
+            videos.append({**what, "first": rows})
+            rows += len(jpegs)
+    with _replaced(path.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
+        np.save(file, np.concatenate(tables))
+    files = (path, path.with_suffix(".npy"))
+    shard = {
+        "key": key,
+        "videos": videos,
+        "failures": failures,
+        "sha256": {file.name: sha256(file) for file in files},
+    }
+    _write(path.with_suffix(".json"), json.dumps(shard))
+    return shard
+
+
+def _frame_table(record, jpegs, start):
+    table, found = np.empty(len(jpegs), FRAME_TABLE), 0
+    for row, jpeg in zip(table, jpegs, strict=True):
+        found = record.index(jpeg, found)
+        row["offset"], row["bytes"], row["crc"] = start + found, len(jpeg), zlib.crc32(jpeg)
+        found += len(jpeg)
+    return table
+
+
+def _write(path, text):
+    with _replaced(path) as temporary:
+        temporary.write_text(text)
+
+
+@contextlib.contextmanager
+def _replaced(path):
+    """A path beside `path` to write to, which takes its place if all goes well."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _cores():
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1

@@ -1,0 +1,154 @@
+import os
+import signal
+import textwrap
+import time
+
+import numpy as np
+import pytest
+import video_files
+
+from keras_stc.data import (
+    Geometry,
+    Video,
+    VideoError,
+    VideoReader,
+    VideoSet,
+    clip_dataset,
+    decode,
+    isolation,
+    video_clips,
+)
+from keras_stc.video_config import VideoConfig
+
+CONFIG = VideoConfig(frames=4, stride=2, size=32, resize=32)
+
+#: A helper's start that makes it crash or hang in C when it opens files of a certain name.
+FAULTS = """
+import ctypes, time
+from keras_stc.data import video_file
+
+scan = video_file.VideoFile.scan
+
+def faulty(self):
+    if "crash" in self.path:
+        ctypes.string_at(0)
+    if "hang" in self.path:
+        ctypes.PyDLL(None).sleep(1000)
+    return scan(self)
+
+video_file.VideoFile.scan = faulty
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("videos")
+
+
+@pytest.fixture(scope="module")
+def path(folder):
+    return str(video_files.write_video(folder / "good.mp4", size=(48, 48)))
+
+
+@pytest.fixture()
+def faulty_helpers(tmp_path, monkeypatch):
+    """Real helper processes, in which real crashes and hangs happen at the right moment."""
+    (tmp_path / "sitecustomize.py").write_text(textwrap.dedent(FAULTS))
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    isolation.close_helpers()
+    yield
+    isolation.close_helpers()
+
+
+def test_a_helper_reads_the_same_frames(path):
+    clips, geometry = [np.arange(0, 8, 2), np.arange(20, 28)], Geometry((20, 24), 30, flip=True)
+    with VideoReader(path) as here, isolation.open_isolated(path) as there:
+        assert there.info == here.info
+        for a, b in zip(here.clips(clips, geometry), there.clips(clips, geometry), strict=True):
+            np.testing.assert_array_equal(a, b)
+        np.testing.assert_array_equal(there.read([5]), here.read([5]))
+        with pytest.raises(ValueError, match="`indices` must be frame numbers"):
+            there.read([40])
+
+
+def test_helpers_are_used_again_and_given_up_when_left(path):
+    isolation.close_helpers()
+    for _ in range(3):
+        with isolation.open_isolated(path) as reader:
+            reader.read([0])
+    assert len(isolation._idle) == 1
+    (helper,) = isolation._idle
+    clips = reader.clips([np.arange(4)] * 3)
+    next(clips)
+    clips.close()
+    assert not helper.alive and not isolation._idle
+    assert reader.read([0]).shape == (1, 48, 48, 3)
+
+
+def test_what_a_file_is_is_asked_once(folder, path, monkeypatch):
+    monkeypatch.setattr(decode, "KNOWN_FILES", decode.known.KnownFiles())
+    monkeypatch.setattr(isolation, "KNOWN_FILES", decode.KNOWN_FILES)
+    with isolation.open_isolated(path) as reader:
+        first = reader.known
+    with isolation.open_isolated(path) as reader:
+        assert reader.known is first and first.index.num_frames == 40
+
+
+def test_errors_come_through(tmp_path):
+    with pytest.raises(VideoError, match="none.mp4 does not exist; check the path"):
+        isolation.open_isolated(str(tmp_path / "none.mp4"))
+
+
+def test_a_killed_helper_costs_one_file(path, monkeypatch):
+    with isolation.open_isolated(path) as reader:
+        clips = reader.clips([np.arange(30)] * 50)
+        next(clips)
+        (child,) = {h._process.pid for h in all_helpers()}
+        os.kill(child, signal.SIGKILL)
+        with pytest.raises(VideoError, match="good.mp4 crashes its decoder .SIGKILL."):
+            list(clips)
+        assert reader.read([1]).shape == (1, 48, 48, 3)
+
+
+def all_helpers():
+    import gc
+
+    return [x for x in gc.get_objects() if isinstance(x, isolation.Helper) and x.alive]
+
+
+def test_crashes_and_hangs_are_put_aside(path, folder, faulty_helpers, monkeypatch):
+    monkeypatch.setattr(isolation, "PATIENCE", 2.0)
+    names = ["crash.mp4", "hang.mp4"]
+    for name in names:
+        (folder / name).write_bytes(open(path, "rb").read())
+    videos = VideoSet(
+        [Video(str(folder / names[0]), 0), *[Video(path, 0)] * 2, Video(str(folder / names[1]), 0)]
+        + [Video(path, 0, start=k / 10) for k in range(4)],
+        ["x"],
+    )
+    paths = len({video.path for video in videos})
+    clips = clip_dataset(videos, video_config=CONFIG, batch_size=4, training=True)
+    clips.quarantine.limit = 2 / paths
+    start = time.monotonic()
+    assert sum(len(x) for x, _ in clips) == 8
+    assert time.monotonic() - start < 30
+    reasons = clips.quarantine.reasons
+    assert "crashes its decoder (SIGSEGV)" in reasons[videos[0].path]
+    assert "hangs its decoder: no answer in 2 s" in reasons[videos[3].path]
+    with pytest.raises(VideoError, match="crashes its decoder"):
+        list(video_clips(videos[0].path, CONFIG))
+
+
+def test_with_and_without_helpers_clips_are_the_same(path):
+    videos = VideoSet([Video(path, 0)] * 3, ["x"])
+    options = {"video_config": CONFIG, "training": True, "batch_size": 3}
+    a, b = (clip_dataset(videos, isolate=isolate, **options) for isolate in (True, False))
+    for (x, _), (y, _) in zip(a, b, strict=True):
+        np.testing.assert_array_equal(x, y)
+
+
+def test_remote_files_of_this_process_stay_in_it(path):
+    fsspec = pytest.importorskip("fsspec")
+    fsspec.filesystem("memory").pipe("/isolation/x.mp4", open(path, "rb").read())
+    with isolation.open_isolated("memory://isolation/x.mp4") as reader:
+        assert isinstance(reader, VideoReader) and reader.info.num_frames == 40
