@@ -4,15 +4,18 @@ from keras_stc.distribute.batch_norm import synchronized
 from keras_stc.distribute.fit import fit
 from keras_stc.distribute.strategy import (
     DistributionError,
+    connected,
     devices,
     from_chief,
     is_chief,
     share,
     strategy,
+    worker_count,
 )
 
 __all__ = [
     "DistributionError",
+    "connected",
     "devices",
     "fit",
     "from_chief",
@@ -20,4 +23,5 @@ __all__ = [
     "share",
     "strategy",
     "synchronized",
+    "worker_count",
 ]

@@ -4,7 +4,7 @@ import contextlib
 
 import keras
 
-from keras_stc.distribute.strategy import DistributionError, devices, share, strategy
+from keras_stc.distribute.strategy import connected, devices, share, strategy
 
 
 def fit(
@@ -51,8 +51,6 @@ def fit(
                 verbose=verbose,
             )
         return
-    import tensorflow as tf
-
     steps = int(data.cardinality())
     callbacks = keras.callbacks.CallbackList(
         list(callbacks),
@@ -63,18 +61,8 @@ def fit(
         steps=steps if steps > 0 else None,
         model=model,
     )
-    try:
-        with model.distribute_strategy.scope():
-            _fit(model, data, validation_data, range(initial_epoch, epochs), callbacks)
-    except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
-        index, count = share(model)
-        if count == 1:
-            raise
-        raise DistributionError(
-            f"Worker {index} of {count} lost the connection to another one: see what that "
-            "one says, then start all of them again with the same lines; they go on from the last "
-            "checkpoint."
-        ) from error
+    with connected(model), model.distribute_strategy.scope():
+        _fit(model, data, validation_data, range(initial_epoch, epochs), callbacks)
 
 
 def _fit(model, data, validation_data, epochs, callbacks):

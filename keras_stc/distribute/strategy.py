@@ -77,10 +77,34 @@ def share(model):
     return names.index(own), len(names)
 
 
+def worker_count():
+    """How many workers TF_CONFIG names; 1 without it."""
+    return max(1, len(_cluster()[0]))
+
+
 def is_chief():
     """Whether this process is the only one, or the first worker of TF_CONFIG."""
     names, own = _cluster()
     return len(names) < 2 or own == names[0]
+
+
+@contextlib.contextmanager
+def connected(model):
+    """Turns the loss of another worker into a `DistributionError` of one sentence."""
+    index, count = share(model)
+    if count == 1:
+        yield
+        return
+    import tensorflow as tf
+
+    try:
+        yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+        raise DistributionError(
+            f"Worker {index} of {count} lost the connection to another one: see what that one "
+            "says, then start all of them again with the same lines; they go on from the last "
+            "checkpoint."
+        ) from error
 
 
 def from_chief(model, value):

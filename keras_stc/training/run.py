@@ -1,8 +1,9 @@
 """A run folder: what a training leaves behind, and what a killed one goes on from.
 
     runs/a/config.json               architecture, video_config, recipe, seed, data
-    runs/a/state.json                epochs done, history, and which state file belongs to them
-    runs/a/state-0007.weights.h5     weights and optimizer after epoch 7
+    runs/a/state.json                epochs and steps done, history, random state, the state file
+    runs/a/state-0007.weights.h5     weights and optimizer after epoch 7; after 120 steps of the
+                                     eighth, state-0007-000120.weights.h5
     runs/a/history.csv               one row an epoch
     runs/a/best.weights.h5           the state file of the epoch with the best validation accuracy
     runs/a/model.keras               weights of the last epoch, once training is over
@@ -20,6 +21,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import shutil
 
 import keras
@@ -77,16 +79,25 @@ class Run:
         write_atomically(self.config_path, json.dumps(config, indent=1) + "\n")
 
     def state(self):
-        """`{"epoch": epochs done, "history": [...], ...}`; `{}` before the first epoch ended."""
+        """`{"epoch": epochs done, "step": steps done of the next, "history": [...], ...}`.
+
+        Empty before the first checkpoint.
+        """
         return _read_json(self.state_path) if self.state_path.exists() else {}
 
     def save(self, model, state):
         """Keeps the weights, the optimizer and `state`; the previous ones until these are safe."""
-        name = f"state-{state['epoch']:04d}.weights.h5"
-        with atomic_path(self.folder / name) as path:
-            model.save_weights(path)
-        write_atomically(self.state_path, json.dumps({**state, "file": name}, indent=1) + "\n")
-        write_atomically(self.history_path, _csv(state["history"]))
+        name = _state_name(state)
+        try:
+            with atomic_path(self.folder / name) as path:
+                model.save_weights(path)
+            write_atomically(self.state_path, json.dumps({**state, "file": name}, indent=1) + "\n")
+            write_atomically(self.history_path, _csv(state["history"]))
+        except OSError as error:
+            raise RunError(
+                f"A checkpoint could not be written into {self.folder}: {_reason(error)}. The last "
+                "one is kept: make room and repeat the command line to go on from it."
+            ) from error
         for old in self.folder.glob("state-*.weights.h5"):
             if old.name != name:
                 old.unlink()
@@ -94,11 +105,16 @@ class Run:
     def mark_best(self, state):
         """Keeps the state file of this epoch as the best one; it is linked, not written again."""
         with atomic_path(self.best_path) as path:
-            source = self.folder / f"state-{state['epoch']:04d}.weights.h5"
+            source = self.folder / _state_name(state)
             try:
                 os.link(source, path)
             except OSError:  # A file system without links.
                 shutil.copyfile(source, path)
+
+    def save_best(self, model):
+        """Writes the weights as the best ones, where they are not those of a state file."""
+        with atomic_path(self.best_path) as path:
+            model.save_weights(path)
 
     def restore(self, model, state):
         """Loads weights and optimizer into a compiled model with a built optimizer."""
@@ -202,6 +218,17 @@ def _best_model(run):
         weights=run.best_path,
         video_config=VideoConfig.from_dict(config["video_config"]),
     )
+
+
+def _state_name(state):
+    step = f"-{state['step']:06d}" if state["step"] else ""
+    return f"state-{state['epoch']:04d}{step}.weights.h5"
+
+
+def _reason(error):
+    """Why the operating system refused, in its words; HDF5 wraps them in its own."""
+    found = re.search(r"error message = '([^']+)'", str(error))
+    return found[1] if found else error.strerror or _first_line(error)
 
 
 @contextlib.contextmanager

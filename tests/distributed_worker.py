@@ -1,0 +1,107 @@
+"""A small training in a process of its own, on the devices that its arguments name.
+
+    python distributed_worker.py DEVICES VIDEOS OUT RECIPE... [--slow SECONDS]
+
+Trains once for each RECIPE and leaves OUT/RECIPE/ (the run folder) and OUT/RECIPE.npz.
+"""
+
+import argparse
+import dataclasses
+import json
+import pathlib
+import sys
+import time
+
+import keras
+
+from keras_stc import distribute
+from keras_stc.data import VideoFolder
+from keras_stc.models import VideoModel
+from keras_stc.training import RECIPES, train
+from keras_stc.video_config import VideoConfig
+
+#: Twelve steps.
+PLAIN = dataclasses.replace(
+    RECIPES["default"],
+    epochs=2,
+    batch_size=12,
+    learning_rate=0.05,
+    weight_decay=1e-2,
+    flip=False,
+)
+RECIPES_BY_NAME = {
+    "plain": PLAIN,
+    "rich": dataclasses.replace(
+        PLAIN,
+        accumulation=2,
+        ema=0.9,
+        label_smoothing=0.1,
+        class_weights="balanced",
+        schedule="step",
+        step_epochs=1,
+    ),
+    "half": dataclasses.replace(PLAIN, precision="mixed_bfloat16"),
+}
+
+
+def small_model(classes=2):
+    """Convolutions, batch normalisation and a classifier; clips of 4 frames of 16x16 pixels."""
+    keras.utils.set_random_seed(0)
+    clip = x = keras.Input((4, 16, 16, 3), name="clip")
+    x = keras.layers.Rescaling(1 / 64, offset=-2.0)(x)
+    for stage in (1, 2):
+        x = keras.layers.Conv3D(8, 3, padding="same", use_bias=False, name=f"layer{stage}_conv")(x)
+        x = keras.layers.BatchNormalization(momentum=0.9, name=f"layer{stage}_bn")(x)
+        x = keras.layers.ReLU(name=f"layer{stage}_relu")(x)
+    x = keras.layers.GlobalAveragePooling3D()(x)
+    x = keras.layers.Dense(classes, activation="softmax", dtype="float32", name="predictions")(x)
+    return VideoModel(clip, x, video_config=VideoConfig(4, 2, 16))
+
+
+def run(videos, out, recipe, callbacks=(), **options):
+    """Trains the small model; returns its history and weights."""
+    keras.config.set_dtype_policy(recipe.precision)
+    try:
+        with distribute.strategy().scope():
+            model = small_model()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    sets = [VideoFolder(pathlib.Path(videos) / subset) for subset in ("train", "test")]
+    history = train(model, sets[0], recipe, out, sets[1], verbose=0, **options)
+    return history, model
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("devices", type=int)
+    parser.add_argument("videos", type=pathlib.Path)
+    parser.add_argument("out", type=pathlib.Path)
+    parser.add_argument("recipes", nargs="+")
+    parser.add_argument("--slow", type=float, default=0.0, help="seconds a step takes at least")
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--save-steps", type=int)
+    arguments = parser.parse_args()
+    if arguments.devices > 1 and keras.backend.backend() == "tensorflow":
+        import tensorflow as tf
+
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        parts = [tf.config.LogicalDeviceConfiguration()] * arguments.devices
+        tf.config.set_logical_device_configuration(cpu, parts)
+    if arguments.slow:
+        keras.callbacks.CallbackList.on_train_batch_begin = lambda *_: time.sleep(arguments.slow)
+    for name in arguments.recipes:
+        recipe = RECIPES_BY_NAME[name].replace(epochs=arguments.epochs)
+        out = arguments.out / name
+        history, model = run(arguments.videos, out, recipe, save_steps=arguments.save_steps)
+        if distribute.is_chief():
+            assert distribute.devices(model) == max(arguments.devices, distribute.share(model)[1])
+            (arguments.out / f"{name}.json").write_text(json.dumps(history))
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except Exception as error:
+        from keras_stc.cli.main import sentence
+
+        sys.exit(f"keras-stc: error: {sentence(error)}")
