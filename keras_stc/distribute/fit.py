@@ -1,10 +1,8 @@
 """`model.fit` where it works, and the same loop in public calls where it does not."""
 
-import contextlib
-
 import keras
 
-from keras_stc.distribute.strategy import connected, devices, share, strategy
+from keras_stc.distribute.strategy import connected, devices, scope, share
 
 
 def fit(
@@ -39,8 +37,7 @@ def fit(
         DistributionError: If another worker is lost.
     """
     if keras.backend.backend() != "tensorflow" or devices(model) == 1:
-        on_one_device = keras.backend.backend() == "tensorflow"
-        with contextlib.nullcontext() if on_one_device else strategy().scope():
+        with scope(model):
             model.fit(
                 data,
                 validation_data=validation_data,
@@ -61,7 +58,7 @@ def fit(
         steps=steps if steps > 0 else None,
         model=model,
     )
-    with connected(model), model.distribute_strategy.scope():
+    with connected(model):
         _fit(model, data, validation_data, range(initial_epoch, epochs), callbacks)
 
 
@@ -69,8 +66,11 @@ def _fit(model, data, validation_data, epochs, callbacks):
     train_data, train_step = _distributed(model, data), _step(model, model.train_step)
     valid_data = None if validation_data is None else _distributed(model, validation_data)
     test_step = _step(model, model.test_step)
-    # Makes the metrics' variables, which callbacks may want to restore, and runs nothing.
-    train_step.get_concrete_function(train_data.element_spec)
+    with scope(model):
+        # Makes the metrics' variables, which callbacks may want to restore, and runs nothing.
+        train_step.get_concrete_function(train_data.element_spec)
+    # Callbacks run outside of the scope: when one worker saves, Keras makes variables of its own,
+    # and in the scope every worker would have to make them.
     model.stop_training = False
     callbacks.on_train_begin()
     logs = None
@@ -95,7 +95,8 @@ def _fit(model, data, validation_data, epochs, callbacks):
         callbacks.on_epoch_end(epoch, logs)
         if model.stop_training:
             break
-    model.optimizer.finalize_variable_values(model.trainable_variables)
+    with scope(model):
+        model.optimizer.finalize_variable_values(model.trainable_variables)
     callbacks.on_train_end(logs)
 
 

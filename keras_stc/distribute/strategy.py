@@ -77,6 +77,13 @@ def share(model):
     return names.index(own), len(names)
 
 
+def scope(model):
+    """Where a model's optimizer and metrics are made, and where it trains."""
+    if keras.backend.backend() == "tensorflow":
+        return model.distribute_strategy.scope()
+    return strategy().scope()
+
+
 def worker_count():
     """How many workers TF_CONFIG names; 1 without it."""
     return max(1, len(_cluster()[0]))

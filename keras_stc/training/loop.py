@@ -1,6 +1,5 @@
 """A training run: data, model, recipe and a folder that survives a kill."""
 
-import contextlib
 import math
 
 import keras
@@ -127,15 +126,15 @@ def _train(model, videos, validation, recipe, run, seed, chief, options):
     valid_clips = _validation_clips(model, validation, batch // recipe.accumulation, settings)
     monitor = "val_loss" if valid_clips else "loss"
 
-    with _scope(model):
+    with distribute.scope(model):
         model.compile(
             optimizer=recipe.optimizer(train_clips.batches, batch),
             loss=recipe.loss(videos.labels, len(videos.class_names)),
             metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         )
         model.optimizer.build(model.trainable_variables)
-        if state["epoch"] or state["step"]:
-            _restore(model, run, state, chief)
+    if state["epoch"] or state["step"]:
+        _restore(model, run, state, chief)
     if state["epoch"] >= recipe.epochs or is_over(state["history"], recipe.early_stop, monitor):
         model.optimizer.finalize_variable_values(model.trainable_variables)
         return state, quarantine
@@ -180,13 +179,6 @@ def _train(model, videos, validation, recipe, run, seed, chief, options):
             raise
         raise video_error from error
     return state, quarantine
-
-
-def _scope(model):
-    """Where a model's optimizer and metrics have to be made."""
-    if keras.backend.backend() == "tensorflow":
-        return model.distribute_strategy.scope()
-    return contextlib.nullcontext()
 
 
 def _restore(model, run, state, chief):
