@@ -115,9 +115,12 @@ def main():
 
 
 if __name__ == "__main__":
+    # As the command line: one sentence, and nothing of the error left when Python ends.
+    MESSAGE = None
     try:
         main()
     except Exception as error:
         from keras_stc.cli.main import sentence
 
-        sys.exit(f"keras-stc: error: {sentence(error)}")
+        MESSAGE = f"keras-stc: error: {sentence(error)}"
+    sys.exit(MESSAGE)

@@ -142,6 +142,7 @@ def test_a_lost_worker_ends_in_a_sentence_and_the_same_lines_go_on(
 
 
 @multi_device
+@pytest.mark.slow
 @pytest.mark.jax
 def test_two_jax_devices_compute_what_one_does(videos, tmp_path):
     pytest.importorskip("jax")

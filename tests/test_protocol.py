@@ -42,15 +42,10 @@ def model():
 
 
 def named(model, seed=0):
-    """Weights under which the classes of videos differ."""
+    """Weights under which the classes of videos differ, and none is ruled out."""
     rng = np.random.default_rng(seed)
-    model.set_weights(
-        [w + 0.3 * rng.normal(size=w.shape) for w in model.get_weights()[:1]]
-        + [
-            np.abs(rng.normal(size=w.shape)) if w.ndim == 1 else 3 * rng.normal(size=w.shape)
-            for w in model.get_weights()[1:]
-        ]
-    )
+    weights = [rng.normal(size=w.shape) for w in model.get_weights()]
+    model.set_weights([abs(w) if w.ndim == 1 else 0.5 * w for w in weights])
     model.video_config = model.video_config.replace(class_names=CLASSES)
     return model
 

@@ -1,6 +1,7 @@
 """What recipes are made of, each against arithmetic by hand."""
 
 import dataclasses
+import importlib.util
 import json
 
 import distributed_worker
@@ -9,7 +10,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_stc.training import RECIPES, SGD
+from keras_stc.data import VideoFolder
+from keras_stc.training import RECIPES, SGD, train
 from keras_stc.training.callbacks import is_over
 from keras_stc.training.freeze import frozen
 from keras_stc.training.run import Run, load_model
@@ -131,7 +133,7 @@ def test_bad_recipes_get_a_sentence(change, words):
 def test_frozen_stages_stay_bit_identical(videos, tmp_path):
     """Kernels and the statistics of batch normalisation; what follows them learns."""
     recipe = dataclasses.replace(distributed_worker.PLAIN, epochs=1, freeze="layer1")
-    _, model = distributed_worker.run(videos, tmp_path / "run", recipe, tensorboard=True)
+    _, model = distributed_worker.run(videos, tmp_path / "run", recipe)
     fresh = distributed_worker.small_model()
     for layer, before in zip(model.layers, fresh.layers, strict=True):
         for got, want in zip(layer.get_weights(), before.get_weights(), strict=True):
@@ -139,6 +141,16 @@ def test_frozen_stages_stay_bit_identical(videos, tmp_path):
             assert moved == (not layer.name.startswith("layer1")), layer.name
     assert all(layer.trainable for layer in model.layers)
     assert all(layer.trainable for layer in load_model(tmp_path / "run").layers)
+
+
+def test_tensorboard_logs_or_the_line_that_installs_it(videos, tmp_path):
+    recipe = dataclasses.replace(distributed_worker.PLAIN, epochs=1)
+    if importlib.util.find_spec("tensorboard") is None:
+        with pytest.raises(ImportError, match="pip install tensorboard"):
+            distributed_worker.run(videos, tmp_path / "run", recipe, tensorboard=True)
+        assert not (tmp_path / "run").exists()
+        return
+    distributed_worker.run(videos, tmp_path / "run", recipe, tensorboard=True)
     assert list((tmp_path / "run" / "tensorboard").rglob("events.out.*"))
 
 
@@ -155,11 +167,12 @@ def test_a_model_of_another_precision_is_refused(videos, tmp_path):
     recipe = dataclasses.replace(distributed_worker.PLAIN, precision="mixed_bfloat16")
     model = distributed_worker.small_model()
     with pytest.raises(ValueError, match="set_dtype_policy before"):
-        helpers.train(model, None, recipe, tmp_path / "run")
+        train(model, VideoFolder(videos / "train"), recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_early_stop_ends_a_run_for_good(videos, tmp_path):
-    """A rate of nearly zero: the loss of validation soon stops falling."""
+    """A rate so high that the loss of validation soon stops falling."""
     recipe = dataclasses.replace(
         distributed_worker.PLAIN, epochs=9, learning_rate=5.0, early_stop=1, warmup_epochs=0
     )

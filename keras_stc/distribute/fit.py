@@ -122,6 +122,8 @@ def _distributed(model, data):
     local = devices(model) // share(model)[1]
 
     def cut(*batch):
+        if not isinstance(data.element_spec, tuple):
+            (batch,) = batch
         size = tf.shape(tf.nest.flatten(batch)[0], tf.int64)[0]
         return tf.data.Dataset.range(local).map(
             lambda i: tf.nest.map_structure(

@@ -64,7 +64,7 @@ class Checkpoint(keras.callbacks.Callback):
             return
         if not all(np.isfinite(weights).all() for weights in self.model.get_weights()):
             # A step can spoil the weights before a loss shows it.
-            raise TrainingError(_not_a_number("The weights are", self.run, state))
+            raise TrainingError(_not_a_number("The weights are no numbers", self.run, state))
         self.run.save(self.model, {**state, "random": random_state(self.model)})
 
     def _save_best(self):

@@ -1,5 +1,6 @@
 """A training run: data, model, recipe and a folder that survives a kill."""
 
+import importlib.util
 import math
 
 import keras
@@ -68,7 +69,8 @@ def train(
         save_every: Epochs from one checkpoint to the next. The last epoch always ends in one.
         save_steps: Steps from one checkpoint to the next within an epoch, or `None` for none: what
             a kill costs at most.
-        tensorboard: Whether to write logs for TensorBoard into the folder.
+        tensorboard: Whether to write logs for TensorBoard, which has to be installed, into the
+            folder.
 
     Returns:
         The history: a list with a dictionary of figures for each epoch.
@@ -106,6 +108,8 @@ def train(
         distribute.synchronized(model),
     ):
         _check_batches(model, recipe, videos, validation)
+        if tensorboard and importlib.util.find_spec("tensorboard") is None:
+            raise ImportError("Logs for TensorBoard need it installed: pip install tensorboard")
         if chief:
             run.open(config)
         state, quarantine = _train(model, videos, validation, recipe, run, seed, chief, options)
@@ -136,7 +140,8 @@ def _train(model, videos, validation, recipe, run, seed, chief, options):
     if state["epoch"] or state["step"]:
         _restore(model, run, state, chief)
     if state["epoch"] >= recipe.epochs or is_over(state["history"], recipe.early_stop, monitor):
-        model.optimizer.finalize_variable_values(model.trainable_variables)
+        with distribute.scope(model):
+            model.optimizer.finalize_variable_values(model.trainable_variables)
         return state, quarantine
 
     average = Average() if recipe.ema else None
@@ -206,6 +211,11 @@ def _check_batches(model, recipe, videos, validation):
                 f"`{name}` must be at least {least} videos, one for each part of a batch. "
                 f"Received: {len(found)}"
             )
+    if keras.backend.backend() == "jax" and validation is not None and len(validation) % devices:
+        raise ValueError(
+            f"`validation` must divide evenly among {devices} devices with JAX: hold out another "
+            f"number of videos, or set KERAS_BACKEND=tensorflow. Received: {len(validation)}"
+        )
 
 
 def _batch_size(model, recipe, videos):

@@ -19,12 +19,13 @@ import contextlib
 import csv
 import io
 import json
+import math
 import os
 import pathlib
-import re
 import shutil
 
 import keras
+import numpy as np
 
 from keras_stc.models import VideoModel, create_model
 from keras_stc.video_config import VideoConfig
@@ -88,16 +89,12 @@ class Run:
     def save(self, model, state):
         """Keeps the weights, the optimizer and `state`; the previous ones until these are safe."""
         name = _state_name(state)
-        try:
+        with self._writing():
             with atomic_path(self.folder / name) as path:
+                _reserve(path, model)
                 model.save_weights(path)
             write_atomically(self.state_path, json.dumps({**state, "file": name}, indent=1) + "\n")
             write_atomically(self.history_path, _csv(state["history"]))
-        except OSError as error:
-            raise RunError(
-                f"A checkpoint could not be written into {self.folder}: {_reason(error)}. The last "
-                "one is kept: make room and repeat the command line to go on from it."
-            ) from error
         for old in self.folder.glob("state-*.weights.h5"):
             if old.name != name:
                 old.unlink()
@@ -113,7 +110,8 @@ class Run:
 
     def save_best(self, model):
         """Writes the weights as the best ones, where they are not those of a state file."""
-        with atomic_path(self.best_path) as path:
+        with self._writing(), atomic_path(self.best_path) as path:
+            _reserve(path, model)
             model.save_weights(path)
 
     def restore(self, model, state):
@@ -124,8 +122,19 @@ class Run:
         """Writes a `.keras` file without the optimizer."""
         clean = VideoModel.from_config(model.get_config())
         clean.set_weights(model.get_weights())
-        with atomic_path(path) as temporary:
+        with self._writing(), atomic_path(path) as temporary:
+            _reserve(temporary, model)
             clean.save(temporary)
+
+    @contextlib.contextmanager
+    def _writing(self):
+        try:
+            yield
+        except OSError as error:
+            raise RunError(
+                f"{self.folder} could not be written: {_reason(error)}. The last checkpoint is "
+                "kept: make room and repeat the command line to go on from it."
+            ) from error
 
 
 def load_model(source, checkpoint="last"):
@@ -225,10 +234,26 @@ def _state_name(state):
     return f"state-{state['epoch']:04d}{step}.weights.h5"
 
 
+def _reserve(path, model):
+    """Takes the room that a model's file will need, or raises `OSError`.
+
+    HDF5 ends the whole process when a disk is full; whoever writes next overwrites this.
+    """
+    variables = list(model.variables)
+    if getattr(model, "optimizer", None) is not None:
+        variables += model.optimizer.variables
+    # A variable has up to a few kilobytes of names and headers around it.
+    size = sum(4096 + math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in variables)
+    with open(path, "wb", buffering=0) as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:
+            for start in range(0, size, 1 << 20):
+                file.write(bytes(min(1 << 20, size - start)))
+
+
 def _reason(error):
-    """Why the operating system refused, in its words; HDF5 wraps them in its own."""
-    found = re.search(r"error message = '([^']+)'", str(error))
-    return found[1] if found else error.strerror or _first_line(error)
+    return error.strerror or _first_line(error)
 
 
 @contextlib.contextmanager
