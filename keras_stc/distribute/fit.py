@@ -63,11 +63,16 @@ def fit(
 
 
 def _fit(model, data, validation_data, epochs, callbacks):
+    import tensorflow as tf
+
     train_data, train_step = _distributed(model, data), _step(model, model.train_step)
     valid_data = None if validation_data is None else _distributed(model, validation_data)
     test_step = _step(model, model.test_step)
     with scope(model):
-        # Makes the metrics' variables, which callbacks may want to restore, and runs nothing.
+        # Makes the variables of metrics, which must not be made on every device by itself, and
+        # which callbacks may want to restore; traced and not run.
+        with keras.StatelessScope():
+            tf.function(model.test_step).get_concrete_function(data.element_spec)
         train_step.get_concrete_function(train_data.element_spec)
     # Callbacks run outside of the scope: when one worker saves, Keras makes variables of its own,
     # and in the scope every worker would have to make them.

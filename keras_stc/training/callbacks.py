@@ -148,7 +148,7 @@ def _random_variables(model):
 
 def _not_a_number(what, run, state):
     kept = run.state()
-    where = f"{what} in step {state['step'] + 1} of epoch {state['epoch'] + 1}"
+    where = f"{what} at step {state['step'] + 1} of epoch {state['epoch'] + 1}"
     if not kept:
         return f"{where}: try a lower learning rate."
     place = f"epoch {kept['epoch']}"

@@ -11,7 +11,7 @@ from keras_stc.training.schedule import schedule
 #: What a field may be.
 CHOICES = {
     "schedule": ("constant", "cosine", "step", "plateau"),
-    "precision": ("float32", "mixed_bfloat16", "mixed_float16"),
+    "precision": ("float32", "mixed_bfloat16", "mixed_float16", "float64"),
     "class_weights": ("none", "balanced"),
 }
 
@@ -43,8 +43,8 @@ class Recipe:
         class_weights: `"balanced"` weighs a clip's loss with the inverse frequency of its class.
         ema: Momentum, per update, of the moving average of the weights that is validated and
             kept; 0 for none.
-        precision: `"float32"`, `"mixed_bfloat16"` or `"mixed_float16"`: the policy under which
-            the model has to be built.
+        precision: `"float32"`, `"mixed_bfloat16"`, `"mixed_float16"` or `"float64"`: the policy
+            under which the model has to be built.
         freeze: Name of the last stage or layer that is not trained, such as `"layer3"` ([4]
             fine-tunes the last stage and the classifier), or `None`.
         frames: Frames in a clip, where the command line does not say.
