@@ -73,9 +73,8 @@ def small_model(classes=2):
         x = keras.layers.BatchNormalization(momentum=0.9, name=f"layer{stage}_bn")(x)
         x = keras.layers.ReLU(name=f"layer{stage}_relu")(x)
     x = keras.layers.GlobalAveragePooling3D()(x)
-    x = keras.layers.Dense(
-        classes, activation="softmax", dtype=keras.config.floatx(), name="predictions"
-    )(x)
+    floatx = keras.config.floatx()
+    x = keras.layers.Dense(classes, activation="softmax", dtype=floatx, name="predictions")(x)
     return VideoModel(clip, x, video_config=VideoConfig(4, 2, 16))
 
 
