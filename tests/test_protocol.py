@@ -81,7 +81,7 @@ def test_thirty_views_by_hand(model, tmp_path):
     )
     np.testing.assert_allclose(got.probabilities[0], want, atol=1e-6)
     assert got.clips == 30 and got.protocol["clips_per_video"] == "10, spread evenly"
-    assert got.protocol["crop_position"] == "three along the longer side"
+    assert got.protocol["crop_position"] == "start, centre and end of the longer side"
     assert (got.protocol["frames"], got.protocol["stride"], got.protocol["resize"]) == (4, 2, 16)
     for batch in video_clips(path, model.video_config, uniform=10, crops=3, batch_size=4):
         assert len(batch.clips) == len(batch.start) and len(batch.clips) % 3 == 0

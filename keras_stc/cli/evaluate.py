@@ -6,7 +6,10 @@ import sys
 
 from keras_stc.cli.console import print_json, print_table, progress_bar, say
 
-DATA_HELP = "a folder of class folders, or a CSV file with path,label[,split]"
+DATA_HELP = (
+    "a folder of class folders, a CSV file with path,label[,split], ucf101:ROOT:SPLIT, "
+    "hmdb51:ROOT:SPLIT, kinetics:CSV:ROOT, or what keras-stc pack wrote"
+)
 
 #: What is kept of an evaluation that is not done yet, in the run folder.
 PARTIAL_NAME = "evaluation.partial.jsonl"
@@ -51,7 +54,7 @@ def run_evaluate(arguments):
             f"{arguments.data} has {len(splits)} splits and there are {len(arguments.models)} "
             "runs: give one for each split, trained on it, in their order."
         )
-    evaluations = []
+    results, evaluations = [], []
     for path, split in zip(arguments.models, splits, strict=True):
         model = load_model(path, arguments.checkpoint)
         there = data_subsets(split)
@@ -59,22 +62,22 @@ def run_evaluate(arguments):
         videos = open_data(split, subset, class_names=model.video_config.class_names)
         say(arguments, f"{len(videos)} videos" + (f" of subset {subset!r}" if subset else ""))
         partial = pathlib.Path(path) / PARTIAL_NAME if pathlib.Path(path).is_dir() else None
-        evaluations.append(
-            evaluate(
-                model,
-                videos,
-                arguments,
-                batch_size=arguments.batch_size,
-                protocol=arguments.protocol,
-                max_clips=arguments.max_clips,
-                partial=partial,
-            )
+        evaluation = evaluate(
+            model,
+            videos,
+            arguments,
+            batch_size=arguments.batch_size,
+            protocol=arguments.protocol,
+            max_clips=arguments.max_clips,
+            partial=partial,
         )
-    if len(splits) == 1:
-        result = evaluations[0].to_dict()
-    else:
-        result = mean_over_splits(evaluations)
-        _print_splits(arguments, splits, result)
+        name = {"data": data_name(split), "subset": subset, "checkpoint": arguments.checkpoint}
+        evaluations.append(evaluation)
+        results.append({**name, **evaluation.to_dict()})
+    result = results[0]
+    if len(splits) > 1:
+        result = {**mean_over_splits(evaluations), "splits": results}
+        _print_splits(arguments, result)
     if arguments.out:
         write_atomically(pathlib.Path(arguments.out), json.dumps(result, indent=1) + "\n")
     if arguments.json:
@@ -82,7 +85,7 @@ def run_evaluate(arguments):
 
 
 def evaluate(model, videos, arguments, **options):
-    """An `Evaluation`, with a progress bar before and tables after; options as `evaluate_videos`."""
+    """An `Evaluation`, with a progress bar and tables; options as `evaluate_videos`."""
     from keras_stc.evaluation import evaluate_videos
 
     with progress_bar(len(videos), "video", arguments) as bar:
@@ -100,13 +103,18 @@ def evaluate(model, videos, arguments, **options):
     return evaluation
 
 
-def _print_splits(arguments, splits, result):
+def data_name(spec):
+    """What data is called where its accuracy is shown: `DATA` without the folders above it."""
+    return ":".join(pathlib.PurePath(part).name or part for part in str(spec).split(":"))
+
+
+def _print_splits(arguments, result):
     if arguments.json:
         return
     figures = tuple(result["mean"])
     rows = [
-        (name, str(split["videos"]), *(f"{split[figure]:.1%}" for figure in figures))
-        for name, split in zip(splits, result["splits"], strict=True)
+        (split["data"], str(split["videos"]), *(f"{split[figure]:.1%}" for figure in figures))
+        for split in result["splits"]
     ]
     spread = result["standard_deviation"]
     means = (f"{result['mean'][name]:.1%} ± {spread[name]:.1%}" for name in figures)

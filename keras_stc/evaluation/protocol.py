@@ -2,6 +2,8 @@
 
 import dataclasses
 
+CROP_POSITIONS = {1: "centre", 3: "start, centre and end of the longer side"}
+
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
@@ -32,9 +34,10 @@ class Protocol:
             "source": self.source,
             "frames": config.frames,
             "stride": config.stride,
+            **({} if config.fps is None else {"fps": config.fps}),
             "resize": config.resize if self.crops == 1 else min(config.crop),
             "crop": list(config.crop),
-            "crop_position": "centre" if self.crops == 1 else "three along the longer side",
+            "crop_position": CROP_POSITIONS[self.crops],
             "clips_per_video": clips if self.clips is None else f"{self.clips}, spread evenly",
             "averaging": "softmax probabilities over clips"
             + (" and crops" if self.crops > 1 else ""),

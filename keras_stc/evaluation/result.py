@@ -90,13 +90,11 @@ def mean_over_splits(evaluations):
         evaluations: An `Evaluation` for each split, of a model trained on that split.
 
     Returns:
-        A dictionary of plain JSON types: the mean and the standard deviation of every figure, and
-        the splits.
+        A dictionary of plain JSON types: `mean` and `standard_deviation` of every figure.
     """
     splits = [evaluation.to_dict() for evaluation in evaluations]
     figures = {name: [split[name] for split in splits] for name in FIGURES}
     return {
         "mean": {name: float(np.mean(values)) for name, values in figures.items()},
         "standard_deviation": {name: float(np.std(values)) for name, values in figures.items()},
-        "splits": splits,
     }
