@@ -122,6 +122,33 @@ def test_training_is_random_by_epoch_and_the_same_by_seed(videos):
     assert other[1].tolist() != orders[0]
 
 
+@pytest.mark.parametrize("training", [True, False])
+def test_shards_are_parts_of_every_batch(videos, training):
+    """20 clips in batches of 6: three full ones and one of two, dropped in training."""
+    options = {"batch_size": 6, "clips_per_video": 4, "training": training, "seed": 3}
+    options["drop_remainder"] = training
+    whole = [(x.numpy(), y.numpy()) for x, y in dataset(videos, **options)]
+    parts = [dataset(videos, **options, shard=(i, 2)) for i in range(2)]
+    assert [part.batches for part in parts] == [len(whole)] * 2 == [3 if training else 4] * 2
+    assert [int(part.cardinality()) for part in parts] == [len(whole)] * 2
+    for want, *got in zip(whole, *parts, strict=True):
+        assert len({len(labels) for _, labels in got}) == 1
+        for a, b in zip(want, zip(*got, strict=True), strict=True):
+            np.testing.assert_array_equal(a, np.concatenate(b))
+
+
+def test_an_epoch_can_begin_with_a_later_batch(videos):
+    options = {"training": True, "clips_per_video": 2, "seed": 3}
+    whole = dataset(videos, **options, first_epoch=4)
+    want = [[labels.numpy().tolist() for _, labels in whole] for _ in range(2)]
+    late = dataset(videos, **options, first_epoch=4, first_batch=3)
+    got = [[labels.numpy().tolist() for _, labels in late] for _ in range(2)]
+    assert got == [want[0][3:], want[1]] and late.batches == 5
+    next(iter(late))  # somebody looks at one batch
+    late.set_epoch(4)
+    assert [labels.numpy().tolist() for _, labels in late] == want[0][3:]
+
+
 def test_training_mirrors_whole_clips(videos):
     x, y = collected(dataset(videos, training=True, clips_per_video=20, batch_size=10))
     # Red grows to the right in the lower half, unless mirrored.
@@ -255,7 +282,13 @@ def test_quarantine_is_shared():
         ({"batch_size": 0}, "`batch_size` must be at least 1"),
         ({"clips_per_video": 0}, "`clips_per_video` must be at least 1"),
         ({"clips_per_video": 4, "clips_per_decode": 3}, "`clips_per_decode` must divide"),
-        ({"seed": -1}, "`seed` and `first_epoch` must not be negative"),
+        (
+            {"clips_per_video": 2, "clips_per_decode": 2, "first_batch": 1},
+            "`clips_per_decode` must be 1 where only a part",
+        ),
+        ({"seed": -1}, "`seed` must not be negative"),
+        ({"shard": (2, 2)}, "`shard` must be .index, count."),
+        ({"batch_size": 3, "shard": (0, 2)}, "count must divide `batch_size`"),
     ],
 )
 def test_impossible_arguments_are_refused(videos, options, message):

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import sys
 import tempfile
 
@@ -33,6 +34,14 @@ def quiet_start():
             os.close(saved)
 
 
+def say(arguments, text):
+    """Prints for people; nothing for machines, and one worker of several speaks."""
+    from keras_stc.distribute import is_chief
+
+    if not arguments.json and is_chief():
+        print(text, flush=True)
+
+
 def print_json(value):
     print(json.dumps(value, indent=1))
 
@@ -44,7 +53,7 @@ def print_table(columns, rows):
 
     table = Table(box=None, pad_edge=False)
     for i, column in enumerate(columns):
-        numeric = all(row[i].replace(".", "").isdigit() for row in rows if row[i])
+        numeric = all(re.fullmatch(r"[\d. ±%]+", row[i]) for row in rows if row[i])
         table.add_column(column, justify="right" if numeric else "left", no_wrap=True)
     for row in rows:
         table.add_row(*row)

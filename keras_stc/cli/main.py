@@ -6,10 +6,21 @@ import sys
 import warnings
 
 from keras_stc._version import __version__
-from keras_stc.cli import convert, demo, doctor, models, pack, predict, publish, train, transfer
+from keras_stc.cli import (
+    convert,
+    demo,
+    doctor,
+    evaluate,
+    models,
+    pack,
+    predict,
+    publish,
+    train,
+    transfer,
+)
 from keras_stc.cli.console import quiet_start
 
-COMMANDS = (models, predict, train, transfer, pack, convert, publish, doctor, demo)
+COMMANDS = (models, predict, train, evaluate, transfer, pack, convert, publish, doctor, demo)
 
 
 def main(argv=None):

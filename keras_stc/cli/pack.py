@@ -4,7 +4,7 @@ import pathlib
 import sys
 
 from keras_stc.cli.console import print_json, progress_bar
-from keras_stc.cli.train import DATA_HELP
+from keras_stc.cli.evaluate import DATA_HELP
 
 
 def register(commands, common):

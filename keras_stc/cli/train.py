@@ -1,15 +1,25 @@
-"""`keras-stc train` and `keras-stc evaluate`."""
+"""`keras-stc train`."""
 
 import csv
 import json
 import pathlib
 import sys
 
-from keras_stc.cli.console import print_json, progress_bar
+from keras_stc.cli.console import print_json, say
+from keras_stc.cli.evaluate import DATA_HELP, data_name, evaluate
 
-DATA_HELP = (
-    "a folder of class folders, a CSV file with path,label[,split], ucf101:ROOT:SPLIT, "
-    "hmdb51:ROOT:SPLIT, kinetics:CSV:ROOT, or what keras-stc pack wrote"
+#: Fields of the recipe that can be set one by one: name, type, what it does.
+RECIPE_OPTIONS = (
+    ("epochs", int, None),
+    ("batch_size", int, "clips in an update, those of all devices together"),
+    ("accumulation", int, "parts of a batch that go through the network one by one"),
+    ("warmup_epochs", int, "epochs in which the learning rate rises from zero"),
+    ("label_smoothing", float, "probability spread over all classes"),
+    ("class_weights", str, "none, or balanced: rare classes count as much as frequent ones"),
+    ("ema", float, "momentum of the moving average of the weights (0.999); 0 for none"),
+    ("precision", str, "float32, mixed_bfloat16 or mixed_float16"),
+    ("early_stop", int, "epochs without a better loss after which to stop"),
+    ("freeze", str, "last stage not to be trained, such as layer3"),
 )
 
 
@@ -29,13 +39,15 @@ def register(commands, common):
         "file, or a tag of keras-stc models",
     )
     command.add_argument("--out", required=True, help="run folder")
-    command.add_argument("--recipe", default="default", help="default or paper")
-    command.add_argument("--epochs", type=int)
-    command.add_argument("--batch-size", type=int)
-    command.add_argument("--lr", type=float, help="highest learning rate")
-    command.add_argument("--frames", type=int, default=16, help="frames in a clip (16)")
     command.add_argument(
-        "--stride", type=int, default=2, help="frames of video from one to the next (2)"
+        "--recipe", default="default", help="default, paper, modern or finetune; see docs/training"
+    )
+    for name, kind, text in RECIPE_OPTIONS:
+        command.add_argument(f"--{name.replace('_', '-')}", type=kind, help=text)
+    command.add_argument("--lr", type=float, help="highest learning rate, whatever the batch")
+    command.add_argument("--frames", type=int, help="frames in a clip (by the recipe, 16)")
+    command.add_argument(
+        "--stride", type=int, help="frames of video from one to the next (by the recipe, 2)"
     )
     command.add_argument("--size", type=int, default=112, help="pixels of the square crop (112)")
     command.add_argument(
@@ -52,64 +64,62 @@ def register(commands, common):
         help="part of each class to validate on where the data has no split (0.2); 0 for none",
     )
     command.add_argument("--seed", type=int, default=0)
-    command.set_defaults(run=run_train)
-
-    command = commands.add_parser(
-        "evaluate",
-        parents=[common],
-        help="accuracy of a trained network on videos",
-        description="Evaluates a run on labelled videos: clip@1, video@1, video@5, each class.",
-    )
-    command.add_argument("model", metavar="RUN", help="a run folder or a .keras file")
-    command.add_argument("data", metavar="DATA", help=DATA_HELP)
     command.add_argument(
-        "--subset", choices=("train", "val", "test"), help="test, else val, else all"
+        "--checkpoint-steps",
+        type=int,
+        metavar="STEPS",
+        help="steps that a kill costs at most (one epoch)",
     )
-    command.add_argument("--checkpoint", choices=("last", "best"), default="last")
-    command.add_argument("--batch-size", type=int, default=8)
-    command.add_argument("--max-clips", type=int, help="most clips of a video (all)")
-    command.set_defaults(run=run_evaluate)
+    command.add_argument(
+        "--tensorboard", action="store_true", help="write logs for TensorBoard into the run folder"
+    )
+    command.set_defaults(run=run_train)
 
 
 def run_train(arguments):
     import keras
 
+    from keras_stc import distribute
     from keras_stc.models import create_model
-    from keras_stc.training import RECIPES, train
-    from keras_stc.training.run import Run, weights_file, write_atomically
+    from keras_stc.training import train
+    from keras_stc.training.run import Run, load_model, weights_file, write_atomically
 
-    if arguments.recipe not in RECIPES:
-        raise ValueError(
-            f"--recipe must be one of {', '.join(RECIPES)}. Received: {arguments.recipe}"
-        )
-    recipe = RECIPES[arguments.recipe].replace(
-        epochs=arguments.epochs,
-        batch_size=arguments.batch_size,
-        learning_rate=arguments.lr,
-        flip=False if arguments.no_flip else None,
-    )
+    recipe = _recipe(arguments)
+    if distribute.worker_count() > 1:
+        say(arguments, f"Waiting for {distribute.worker_count()} workers")
+    # Before all else: workers have to find one another before TensorFlow does anything.
+    strategy = distribute.strategy()
     videos, validation, origin, held = _data(arguments)
-    _say(
+    say(
         arguments,
         f"{len(videos)} videos to train on, {len(validation or ())} to validate on, "
-        f"{len(videos.class_names)} classes; clips of {arguments.frames} frames, "
+        f"{len(videos.class_names)} classes; clips of {recipe.frames} frames, "
         f"{arguments.size}x{arguments.size}",
     )
 
     run = Run(arguments.out)
-    if done := run.state().get("epoch"):
-        _say(arguments, f"Going on after epoch {done} of the run in {arguments.out}")
+    if state := run.state():
+        step = f", step {state['step']} of the next" if state["step"] else ""
+        say(arguments, f"Going on after epoch {state['epoch']}{step} of the run in {arguments.out}")
 
     keras.utils.set_random_seed(arguments.seed)
-    model = create_model(
-        arguments.model,
-        weights=arguments.weights and weights_file(arguments.weights),
-        classes=len(videos.class_names),
-        input_shape=(arguments.frames, arguments.size, arguments.size, 3),
-        **({"stc_placement": arguments.placement} if arguments.placement else {}),
-    )
-    model.video_config = model.video_config.replace(stride=arguments.stride)
-    data = {"origin": origin, "weights": arguments.weights}
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(recipe.precision)
+    try:
+        with strategy.scope():
+            model = create_model(
+                arguments.model,
+                weights=arguments.weights and weights_file(arguments.weights),
+                classes=len(videos.class_names),
+                input_shape=(recipe.frames, arguments.size, arguments.size, 3),
+                **({"stc_placement": arguments.placement} if arguments.placement else {}),
+            )
+    finally:
+        keras.config.set_dtype_policy(policy)
+    model.video_config = model.video_config.replace(stride=recipe.stride)
+    devices = distribute.devices(model)
+    if devices > 1:
+        say(arguments, f"{devices} devices, {recipe.batch_size // devices} clips a step on each")
     history = train(
         model,
         videos,
@@ -117,9 +127,13 @@ def run_train(arguments):
         arguments.out,
         validation,
         arguments.seed,
-        data,
+        {"origin": origin, "weights": arguments.weights},
         verbose=0 if arguments.json else "auto",
+        save_steps=arguments.checkpoint_steps,
+        tensorboard=arguments.tensorboard,
     )
+    if not distribute.is_chief():
+        return
     write_atomically(run.command_path, arguments.line + "\n")
     result = {"run": arguments.out, "epochs": len(history), "last": history[-1]}
     if run.quarantine_path.exists():
@@ -130,8 +144,11 @@ def run_train(arguments):
             *(f"  {reason}" for reason in result["quarantine"].values()), sep="\n", file=sys.stderr
         )
     if validation:
-        evaluation = _evaluate(model, validation, arguments, 8, None)
-        result["evaluation"] = {**held, "checkpoint": "last", **evaluation}
+        if devices > 1:
+            # The one that was trained needs all devices for a single clip.
+            model = load_model(arguments.out)
+        evaluation = evaluate(model, validation, arguments)
+        result["evaluation"] = {**held, "checkpoint": "last", **evaluation.to_dict()}
         text = json.dumps(result["evaluation"], indent=1) + "\n"
         write_atomically(run.evaluation_path, text)
     if arguments.json:
@@ -140,19 +157,22 @@ def run_train(arguments):
     print(f"  keras-stc predict x.mp4 --model {arguments.out}")
 
 
-def run_evaluate(arguments):
-    from keras_stc.data import data_subsets, open_data
-    from keras_stc.training.run import load_model
+def _recipe(arguments):
+    from keras_stc.training import RECIPES
 
-    model = load_model(arguments.model, arguments.checkpoint)
-    there = data_subsets(arguments.data)
-    subset = arguments.subset or next((name for name in ("test", "val") if name in there), None)
-    videos = open_data(arguments.data, subset, class_names=model.video_config.class_names)
-    _say(arguments, f"{len(videos)} videos" + (f" of subset {subset!r}" if subset else ""))
-    result = _evaluate(model, videos, arguments, arguments.batch_size, arguments.max_clips)
-    if arguments.json:
-        name = {"data": _data_name(arguments.data), "subset": subset}
-        print_json({**name, "checkpoint": arguments.checkpoint, **result})
+    if arguments.recipe not in RECIPES:
+        raise ValueError(
+            f"--recipe must be one of {', '.join(RECIPES)}. Received: {arguments.recipe}"
+        )
+    changes = {name: getattr(arguments, name) for name, *_ in RECIPE_OPTIONS}
+    if arguments.lr is not None:
+        changes.update(learning_rate=arguments.lr, reference_batch=0)
+    return RECIPES[arguments.recipe].replace(
+        **changes,
+        frames=arguments.frames,
+        stride=arguments.stride,
+        flip=False if arguments.no_flip else None,
+    )
 
 
 def _data(arguments):
@@ -165,11 +185,11 @@ def _data(arguments):
     subset = "train" if "train" in there else None
     videos = open_data(spec, subset)
     origin = {"data": str(pathlib.Path(spec).absolute()), "subset": subset}
-    held = {"data": _data_name(spec), "subset": None}
+    held = {"data": data_name(spec), "subset": None}
     if arguments.validation:
         origin["validation"] = arguments.validation
         validation = open_data(arguments.validation, class_names=videos.class_names)
-        return videos, validation, origin, {**held, "data": _data_name(arguments.validation)}
+        return videos, validation, origin, {**held, "data": data_name(arguments.validation)}
     name = next((name for name in ("val", "test") if name in there), None)
     if subset and name:
         origin["validation"] = name
@@ -181,29 +201,3 @@ def _data(arguments):
     videos, validation = videos.split(arguments.hold_out, seed=arguments.seed)
     held["subset"] = f"{arguments.hold_out:.0%} of each class, held out"
     return videos, (validation if len(validation) else None), origin, held
-
-
-def _data_name(spec):
-    """What data is called where its accuracy is shown: `DATA` without the folders above it."""
-    return ":".join(pathlib.PurePath(part).name or part for part in str(spec).split(":"))
-
-
-def _evaluate(model, videos, arguments, batch_size, max_clips):
-    from keras_stc.evaluation import evaluate_videos
-
-    with progress_bar(len(videos), "video", arguments) as bar:
-        evaluation = evaluate_videos(
-            model, videos, batch_size, max_clips, progress=lambda _: bar.update()
-        )
-    _say(arguments, str(evaluation))
-    width = max(map(len, evaluation.class_names))
-    for name, accuracy in evaluation.per_class.items():
-        _say(arguments, f"  {name:{width}s}  {accuracy:6.1%}")
-    for reason in evaluation.failures.values():
-        print(f"keras-stc: not counted: {reason}", file=sys.stderr)
-    return evaluation.to_dict()
-
-
-def _say(arguments, text):
-    if not arguments.json:
-        print(text, flush=True)

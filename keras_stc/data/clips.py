@@ -34,6 +34,8 @@ def clip_dataset(
     shuffle=None,
     seed=0,
     first_epoch=0,
+    first_batch=0,
+    shard=(0, 1),
     drop_remainder=False,
     quarantine=None,
     num_parallel_calls=None,
@@ -73,7 +75,7 @@ def clip_dataset(
         frames: Frames in a clip.
         stride: Distance between two frames of a clip, in frames of the video.
         size: Side of the square crop in pixels, or `(height, width)`.
-        batch_size: Clips in a batch.
+        batch_size: Clips in a batch, those of all shards together.
         training: Whether clips and crops are random; needs labels.
         video_config: A model's `VideoConfig`; replaces `frames`, `stride`, `size`, `resize`.
         resize: Pixels on the frame's short side before the crop. Defaults to 122/112 of the
@@ -86,6 +88,11 @@ def clip_dataset(
         shuffle: Whether every epoch has a random order. Defaults to `training`.
         seed: A non-negative integer; chooses all that is random.
         first_epoch: Number of the first iteration, for a training that goes on.
+        first_batch: Number of the batch with which that iteration begins; nothing before it is
+            decoded. The dataset's cardinality is unknown then.
+        shard: `(index, count)`: of every batch, only part number `index` of `count` equal ones.
+            Together the `count` datasets have the clips of the one with `(0, 1)`. A last batch that
+            is not full is divided as evenly as it can be.
         drop_remainder: Whether a last batch that is not full is left out.
         quarantine: A `Quarantine` to share, or `None` for a new one.
         num_parallel_calls: Clips decoded at a time. Defaults to the number of processor cores.
@@ -101,8 +108,8 @@ def clip_dataset(
 
     Returns:
         A `tf.data.Dataset` of `(clips, labels)`: uint8 `(B, T, H, W, 3)`, RGB 0-255, and int32
-        `(B,)`, -1 where a video has no label; with a known number of batches, and the attributes
-        `quarantine`, `set_epoch` and `video_config`.
+        `(B,)`, -1 where a video has no label; with the attributes `batches`, their number in an
+        epoch, `quarantine`, `set_epoch` and `video_config`.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -119,10 +126,19 @@ def clip_dataset(
             "`clips_per_decode` must divide `clips_per_video`. Received: "
             f"clips_per_decode={clips_per_decode!r}, clips_per_video={clips_per_video!r}"
         )
-    if seed < 0 or first_epoch < 0:
+    for name, value in (("seed", seed), ("first_epoch", first_epoch), ("first_batch", first_batch)):
+        if value < 0:
+            raise ValueError(f"`{name}` must not be negative. Received: {name}={value!r}")
+    index, count = shard
+    if clips_per_decode > 1 and (count > 1 or first_batch):
         raise ValueError(
-            "`seed` and `first_epoch` must not be negative. "
-            f"Received: seed={seed!r}, first_epoch={first_epoch!r}"
+            "`clips_per_decode` must be 1 where only a part of an epoch is decoded, by `shard` or "
+            f"`first_batch`. Received: clips_per_decode={clips_per_decode!r}"
+        )
+    if not 0 <= index < count or batch_size % count:
+        raise ValueError(
+            "`shard` must be (index, count) with index below count, and count must divide "
+            f"`batch_size`. Received: shard={shard!r}, batch_size={batch_size!r}"
         )
     videos = tuple(videos)
     _check_videos(videos, training)
@@ -183,12 +199,15 @@ def clip_dataset(
 
     def begin():
         """The next epoch: int64 `(N, 4)`, a row the arguments of `sample`."""
-        epoch = next(epochs.numbers)
+        epoch, first = epochs.take()
         order = np.arange(rows)
         if shuffle:
             order = transforms.generator(seed, epoch, 0).permutation(rows)
         chosen, number = np.divmod(order * clips_per_decode, clips_per_video)
-        return np.stack([np.full(rows, epoch), np.arange(rows), chosen, number], axis=1)
+        plan = np.stack([np.full(rows, epoch), np.arange(rows), chosen, number], axis=1)
+        if clips_per_decode > 1:
+            return plan
+        return plan[positions[positions >= first * batch_size]]
 
     def decoded(plan):
         """`(clips, labels)`, uint8 `(clips_per_decode, T, H, W, 3)` and int32."""
@@ -217,10 +236,11 @@ def clip_dataset(
 
     samples = len(videos) * clips_per_video
     rows = samples // clips_per_decode
-    epochs = _Epochs(first_epoch)
+    positions = _shard_positions(samples, batch_size, shard, drop_remainder)
+    epochs = _Epochs(first_epoch, first_batch)
     dataset = tf.data.Dataset.from_tensors(0)
     dataset = dataset.map(
-        lambda _: tf.ensure_shape(tf.numpy_function(begin, [], tf.int64), (rows, 4))
+        lambda _: tf.ensure_shape(tf.numpy_function(begin, [], tf.int64), (None, 4))
     )
     dataset = dataset.flat_map(tf.data.Dataset.from_tensor_slices)
     options = {"num_parallel_calls": num_parallel_calls or _cores(), "deterministic": True}
@@ -232,10 +252,12 @@ def clip_dataset(
         dataset = dataset.batch(MIXED_VIDEOS).map(mixed).unbatch()
     else:
         dataset = dataset.map(decoded, **options).unbatch()
-    dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
-    batches = samples // batch_size if drop_remainder else -(-samples // batch_size)
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
+    dataset = dataset.batch(batch_size // count, drop_remainder=drop_remainder)
+    batches = len(np.unique(positions // batch_size))
+    if not first_batch:
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
     dataset = dataset.prefetch(prefetch)
+    dataset.batches = batches
     dataset.quarantine = quarantine
     dataset.set_epoch = epochs.set
     dataset.video_config = config
@@ -245,12 +267,26 @@ def clip_dataset(
 class _Epochs:
     """Counts iterations over a dataset."""
 
-    def __init__(self, first):
-        self.set(first)
+    def __init__(self, epoch, batch):
+        self._next, self._first = epoch, (epoch, batch)
 
     def set(self, epoch):
         """Makes the next iteration over the dataset epoch `epoch`."""
-        self.numbers = itertools.count(epoch)
+        self._next = epoch
+
+    def take(self):
+        """`(epoch, first batch)` of the iteration that begins now."""
+        epoch, self._next = self._next, self._next + 1
+        return epoch, (self._first[1] if epoch == self._first[0] else 0)
+
+
+def _shard_positions(samples, batch_size, shard, drop_remainder):
+    """Which places of an epoch's order belong to a part of every batch."""
+    index, count = shard
+    positions = np.arange(samples - samples % batch_size if drop_remainder else samples)
+    batch, place = np.divmod(positions, batch_size)
+    size = np.minimum(batch_size, samples - batch * batch_size)
+    return positions[(place >= index * size // count) & (place < (index + 1) * size // count)]
 
 
 def _are_cut_alone(videos, cut):

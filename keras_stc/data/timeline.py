@@ -28,7 +28,16 @@ class ClipBatch(NamedTuple):
     end: np.ndarray
 
 
-def video_clips(video, video_config=None, *, batch_size=8, max_clips=None, threads=None):
+def video_clips(
+    video,
+    video_config=None,
+    *,
+    batch_size=8,
+    max_clips=None,
+    uniform=None,
+    crops=1,
+    threads=None,
+):
     """The evaluation clips of a video: non-overlapping, centre crop (paper, section 4.2).
 
     The video is decoded once, and memory holds one batch of clips however long it is.
@@ -46,6 +55,11 @@ def video_clips(video, video_config=None, *, batch_size=8, max_clips=None, threa
         video_config: A model's `VideoConfig`, or `None` for the default one.
         batch_size: Clips in a batch.
         max_clips: Most clips to read, spread evenly over the video, or `None` for all.
+        uniform: So many clips spread evenly over the video, overlapping or not, instead of the
+            non-overlapping ones.
+        crops: 1 for the centre crop; 3 for every clip three times, with crops at the start, the
+            centre and the end of the frame's longer side, whose shorter side is resized to that of
+            the crop.
         threads: Threads to decode with, or `None` for FFmpeg's choice.
 
     Yields:
@@ -58,20 +72,27 @@ def video_clips(video, video_config=None, *, batch_size=8, max_clips=None, threa
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size!r}")
     video = video if isinstance(video, Video) else Video(os.fspath(video))
-    geometry = transforms.evaluation_geometry(config.crop, config.resize)
+    frame, views = transforms.evaluation_views(config.crop, config.resize, crops)
     with open_isolated(video.path, threads) as reader:
         first, count = video.frame_range(reader.info)
         step = config.step(reader.info.fps)
-        clips = sampling.evaluation_clips(count, config.frames, step)
-        clips = sampling.spread(clips, max_clips) + first
+        if uniform is None:
+            clips = sampling.evaluation_clips(count, config.frames, step)
+            clips = sampling.spread(clips, max_clips) + first
+        else:
+            clips = sampling.uniform_clips(count, config.frames, step, uniform) + first
         last = clips[:, 0] + sampling.touched(config.frames, step)
         last = np.minimum(last, first + count)
-        pixels = reader.clips(list(clips), geometry)
+        pixels = reader.clips(list(clips), frame)
         for k in range(0, len(clips), batch_size):
             part = slice(k, k + batch_size)
             yield ClipBatch(
-                np.stack([next(pixels) for _ in clips[part]]),
-                clips[part, 0],
-                clips[part, 0] / reader.info.fps,
-                last[part] / reader.info.fps,
+                np.stack([view.cut(clip) for clip in _take(pixels, clips[part]) for view in views]),
+                np.repeat(clips[part, 0], crops),
+                np.repeat(clips[part, 0] / reader.info.fps, crops),
+                np.repeat(last[part] / reader.info.fps, crops),
             )
+
+
+def _take(iterator, like):
+    return (next(iterator) for _ in like)

@@ -141,6 +141,33 @@ def evaluation_geometry(crop, short_side):
     return Geometry(crop=crop, short_side=short_side)
 
 
+def evaluation_views(crop, short_side, crops):
+    """How frames are decoded for one or three crops of a clip, and how the crops are cut from them.
+
+    Args:
+        crop: `(height, width)` of the crop in pixels; square where there are three.
+        short_side: Pixels on the frame's short side before the centre crop.
+        crops: 1 for the centre crop, or 3 along the frame's longer side, as SlowFast networks are
+            tested (arXiv 1812.03982): its shorter side is resized to the crop's.
+
+    Returns:
+        `(geometry to decode with, tuple of geometries to cut with)`.
+    """
+    if crops == 1:
+        return evaluation_geometry(crop, short_side), (Geometry(),)
+    if crops != 3 or crop[0] != crop[1]:
+        raise ValueError(
+            "`crops` must be 1, or 3 of a square crop. "
+            f"Received: crops={crops!r}, crop={tuple(crop)}"
+        )
+    # Where nothing is free on the shorter side, corners are ends of the longer one.
+    positions = ("top_left", "centre", "bottom_right")
+    return (
+        Geometry(short_side=crop[0]),
+        tuple(Geometry(crop=crop, position=position) for position in positions),
+    )
+
+
 def generator(*key):
     """The random numbers that belong to a key, such as (seed, epoch, position) of a sample.
 

@@ -1,33 +1,59 @@
 """A training run: data, model, recipe and a folder that survives a kill."""
 
+import importlib.util
 import math
 
 import keras
+import numpy as np
 
+from keras_stc import distribute
 from keras_stc.data import Quarantine, clip_dataset, find_video_error
+from keras_stc.training.callbacks import (
+    Average,
+    Checkpoint,
+    EarlyStop,
+    Plateau,
+    StopOnNaN,
+    is_over,
+    random_state,
+    restore_random_state,
+)
+from keras_stc.training.freeze import frozen
 from keras_stc.training.run import Run
 
 #: An epoch has at least this many clips: small sets are gone through several times in one.
 MIN_EPOCH_CLIPS = 64
 
 
-class TrainingError(RuntimeError):
-    """One sentence about a training that cannot go on."""
-
-
 def train(
-    model, videos, recipe, out, validation=None, seed=0, data=None, verbose="auto", save_every=1
+    model,
+    videos,
+    recipe,
+    out,
+    validation=None,
+    seed=0,
+    data=None,
+    verbose="auto",
+    save_every=1,
+    save_steps=None,
+    tensorboard=False,
 ):
     """Trains a model on videos; run again with the same arguments, it goes on where it was.
 
-    Epochs end in a checkpoint of weights, optimizer and history. The clips of an epoch
-    depend on the seed and the epoch alone, so a resumed run sees what an uninterrupted one sees.
+    A checkpoint holds weights, optimizer, history, random state and the place in the data. The
+    clips of a step depend on the seed, the epoch and the step alone, so a resumed run sees what an
+    uninterrupted one sees.
+
+    A model that was built in the scope of `keras_stc.distribute.strategy()` trains on all devices
+    and workers: the recipe's batch is divided among them, batch normalisation sees all of it, and
+    only the first worker writes. The run is the same as on one device.
 
     Example:
 
     ```python
     videos = keras_stc.data.VideoFolder("videos")
-    model = keras_stc.STCResNet18(classes=len(videos.class_names))
+    with keras_stc.distribute.strategy().scope():
+        model = keras_stc.STCResNet18(classes=len(videos.class_names))
     keras_stc.training.train(model, videos, keras_stc.training.RECIPES["default"], out="runs/a")
     ```
 
@@ -40,158 +66,188 @@ def train(
         seed: Of the order, the clips and the crops.
         data: What the run's `config.json` is to say of the data's origin.
         verbose: As `keras.Model.fit`.
-        save_every: Epochs from one checkpoint to the next; what a kill costs at most. The last
-            epoch always ends in one.
+        save_every: Epochs from one checkpoint to the next. The last epoch always ends in one.
+        save_steps: Steps from one checkpoint to the next within an epoch, or `None` for none: what
+            a kill costs at most.
+        tensorboard: Whether to write logs for TensorBoard, which has to be installed, into the
+            folder.
 
     Returns:
         The history: a list with a dictionary of figures for each epoch.
 
     Raises:
-        RunError: If the folder holds another run.
+        ValueError: If the recipe does not fit the model or the devices.
+        RunError: If the folder holds another run, or cannot be written any more.
         TrainingError: If the loss is no longer a number.
+        DistributionError: If another worker is lost.
         VideoError: If more than half of the videos cannot be read.
     """
     model.video_config = model.video_config.replace(class_names=videos.class_names)
+    if model.dtype_policy.name != recipe.precision:
+        raise ValueError(
+            f"`model` must be built with the recipe's precision, {recipe.precision}: call "
+            "keras.config.set_dtype_policy before. Received: a model of precision "
+            f"{model.dtype_policy.name}"
+        )
     run = Run(out)
-    run.open(
-        {
-            "architecture": model.architecture,
-            "video_config": model.video_config.to_dict(),
-            "recipe": recipe.to_dict(),
-            "seed": seed,
-            "data": data,
-            "videos": len(videos),
-            "validation_videos": None if validation is None else len(validation),
-        }
-    )
-    state = run.state() or {"epoch": 0, "history": []}
-    batch_size = min(recipe.batch_size, len(videos))
-    quarantine = Quarantine()
-    settings = {"batch_size": batch_size, "seed": seed, "quarantine": quarantine}
-    train_clips = _training_clips(model, videos, recipe, state["epoch"], settings)
-    valid_clips = None
-    if validation is not None:
-        valid_clips = clip_dataset(validation, video_config=model.video_config, **settings)
+    chief = distribute.share(model)[0] == 0
+    config = {
+        "architecture": model.architecture,
+        "video_config": model.video_config.to_dict(),
+        "recipe": recipe.to_dict(),
+        "seed": seed,
+        "data": data,
+        "videos": len(videos),
+        "validation_videos": None if validation is None else len(validation),
+    }
+    options = {"verbose": verbose if chief else 0, "tensorboard": tensorboard and chief}
+    options.update(save_every=save_every, save_steps=save_steps)
+    with (
+        distribute.connected(model),
+        frozen(model, recipe.freeze),
+        distribute.synchronized(model),
+    ):
+        _check_batches(model, recipe, videos, validation)
+        if tensorboard and importlib.util.find_spec("tensorboard") is None:
+            raise ImportError("Logs for TensorBoard need it installed: pip install tensorboard")
+        if chief:
+            run.open(config)
+        state, quarantine = _train(model, videos, validation, recipe, run, seed, chief, options)
+    if chief and not run.model_path.exists():
+        run.save_model(model, run.model_path)
+    if chief and len(quarantine):
+        quarantine.save(run.quarantine_path)
+    return state["history"]
 
-    steps = int(train_clips.cardinality())
-    model.compile(
-        optimizer=recipe.optimizer(steps),
-        loss=recipe.loss(len(videos.class_names)),
-        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+
+def _train(model, videos, validation, recipe, run, seed, chief, options):
+    state = distribute.from_chief(model, run.state() if chief else None)
+    state = {"epoch": 0, "step": 0, "history": [], **(state or {})}
+    quarantine = Quarantine()
+    settings = {"seed": seed, "quarantine": quarantine, "shard": distribute.share(model)}
+    batch = _batch_size(model, recipe, len(videos))
+    train_clips = _training_clips(model, videos, recipe, state, batch, settings)
+    valid_clips = _validation_clips(model, validation, batch // recipe.accumulation, settings)
+    monitor = "val_loss" if valid_clips else "loss"
+
+    with distribute.scope(model):
+        model.compile(
+            optimizer=recipe.optimizer(train_clips.batches, batch),
+            loss=recipe.loss(videos.labels, len(videos.class_names)),
+            metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+        )
+        model.optimizer.build(model.trainable_variables)
+    if state["epoch"] or state["step"]:
+        _restore(model, run, state, chief)
+    if state["epoch"] >= recipe.epochs or is_over(state["history"], recipe.early_stop, monitor):
+        with distribute.scope(model):
+            model.optimizer.finalize_variable_values(model.trainable_variables)
+        return state, quarantine
+
+    average = Average() if recipe.ema else None
+    checkpoint = Checkpoint(
+        run if chief else None,
+        state,
+        options["save_every"],
+        options["save_steps"],
+        recipe.epochs,
+        train_clips.batches,
+        average,
     )
-    model.optimizer.build(model.trainable_variables)
-    if state["epoch"]:
-        run.restore(model, state)
     callbacks = [
         # `fit` looks at one batch before its first epoch, which would count as one.
         keras.callbacks.LambdaCallback(
             on_epoch_begin=lambda epoch, _: train_clips.set_epoch(epoch)
         ),
-        StopOnNaN(run),
-        Checkpoint(run, state, save_every, recipe.epochs),
+        StopOnNaN(run, state),
+        *([average] if average else []),
+        *([Plateau(recipe, state, monitor)] if recipe.schedule == "plateau" else []),
+        EarlyStop(state, recipe.early_stop, monitor),
+        checkpoint,
     ]
-    if recipe.schedule == "plateau":
-        callbacks.insert(2, Plateau(recipe, state, monitor="val_loss" if valid_clips else "loss"))
-    if state["epoch"] < recipe.epochs:
-        try:
-            model.fit(
-                train_clips,
-                validation_data=valid_clips,
-                epochs=recipe.epochs,
-                initial_epoch=state["epoch"],
-                callbacks=callbacks,
-                shuffle=False,
-                verbose=verbose,
+    if options["tensorboard"]:
+        callbacks.append(keras.callbacks.TensorBoard(run.folder / "tensorboard", write_graph=False))
+    try:
+        distribute.fit(
+            model,
+            train_clips,
+            valid_clips,
+            epochs=recipe.epochs,
+            initial_epoch=state["epoch"],
+            callbacks=callbacks,
+            verbose=options["verbose"],
+        )
+    except Exception as error:
+        # TensorFlow wraps what the pipeline raised into an error of its own.
+        video_error = find_video_error(error)
+        if video_error is None:
+            raise
+        raise video_error from error
+    return state, quarantine
+
+
+def _restore(model, run, state, chief):
+    """Weights, optimizer and random state of the checkpoint, the first worker's on every worker."""
+    if chief:
+        run.restore(model, state)
+    if distribute.share(model)[1] > 1:
+        for variable in (*model.weights, *model.optimizer.variables):
+            variable.assign(distribute.from_chief(model, np.asarray(variable)))
+    restore_random_state(model, state.get("random", random_state(model)))
+
+
+def _check_batches(model, recipe, videos, validation):
+    devices = distribute.devices(model)
+    parts = devices * recipe.accumulation
+    if recipe.batch_size % parts:
+        raise ValueError(
+            f"`batch_size` must divide evenly into {parts} parts, one for each of {devices} "
+            f"devices and {recipe.accumulation} steps of accumulation. "
+            f"Received: batch_size={recipe.batch_size}"
+        )
+    for name, found, least in (("videos", videos, parts), ("validation", validation, devices)):
+        if found is not None and len(found) < least:
+            raise ValueError(
+                f"`{name}` must be at least {least} videos, one for each part of a batch. "
+                f"Received: {len(found)}"
             )
-        except Exception as error:
-            # TensorFlow wraps what the pipeline raised into an error of its own.
-            video_error = find_video_error(error)
-            if video_error is None:
-                raise
-            raise video_error from error
-    if not run.model_path.exists():
-        run.save_model(model, run.model_path)
-    if len(quarantine):
-        quarantine.save(run.quarantine_path)
-    return state["history"]
+    if keras.backend.backend() == "jax" and validation is not None and len(validation) % devices:
+        raise ValueError(
+            f"`validation` must divide evenly among {devices} devices with JAX: hold out another "
+            f"number of videos, or set KERAS_BACKEND=tensorflow. Received: {len(validation)}"
+        )
 
 
-class Checkpoint(keras.callbacks.Callback):
-    """Keeps the run's state every so many epochs, and the best of those kept."""
-
-    def __init__(self, run, state, every, last):
-        super().__init__()
-        self.run, self.state = run, state
-        self.every, self.last = every, last
-        self.best = max(state["history"], key=_quality, default=None)
-
-    def on_epoch_end(self, epoch, logs=None):
-        row = {"epoch": epoch + 1, "learning_rate": float(self.model.optimizer.learning_rate)}
-        row.update({name: float(value) for name, value in (logs or {}).items()})
-        self.state.update(epoch=epoch + 1, history=[*self.state["history"], row])
-        if (epoch + 1) % self.every and epoch + 1 != self.last:
-            return
-        self.run.save(self.model, self.state)
-        if "val_accuracy" in row and (self.best is None or _quality(row) > _quality(self.best)):
-            self.best = row
-            self.run.mark_best(self.state)
+def _batch_size(model, recipe, videos):
+    """Clips in an update: the recipe's, or about as many as there are videos."""
+    return min(
+        recipe.batch_size, videos - videos % (distribute.devices(model) * recipe.accumulation)
+    )
 
 
-class Plateau(keras.callbacks.ReduceLROnPlateau):
-    """Divides the learning rate by ten on a plateau; its count is part of the run's state."""
-
-    def __init__(self, recipe, state, monitor):
-        super().__init__(monitor=monitor, factor=0.1, patience=recipe.patience, verbose=0)
-        self.state = state
-
-    def on_train_begin(self, logs=None):
-        super().on_train_begin(logs)
-        self.best, self.wait = self.state.get("plateau", (self.best, self.wait))
-
-    def on_epoch_end(self, epoch, logs=None):
-        super().on_epoch_end(epoch, logs)
-        self.state["plateau"] = (float(self.best), int(self.wait))
-
-
-class StopOnNaN(keras.callbacks.Callback):
-    """Ends the training in a sentence as soon as the loss is not a number."""
-
-    def __init__(self, run):
-        super().__init__()
-        self.run = run
-        self.epoch = 0
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch + 1
-
-    def on_train_batch_end(self, batch, logs=None):
-        loss = (logs or {}).get("loss", 0.0)
-        if not math.isfinite(loss):
-            kept = self.epoch - 1
-            raise TrainingError(
-                f"The loss became {loss} in step {batch + 1} of epoch {self.epoch}: try a lower "
-                f"learning rate. The last good checkpoint, of epoch {kept}, is kept in "
-                f"{self.run.folder}."
-                if kept
-                else f"The loss became {loss} in step {batch + 1} of the first epoch: try a lower "
-                "learning rate."
-            )
-
-
-def _training_clips(model, videos, recipe, first_epoch, settings):
+def _training_clips(model, videos, recipe, state, batch, settings):
     return clip_dataset(
         videos,
         training=True,
         video_config=model.video_config,
+        batch_size=batch // recipe.accumulation,
         flip=recipe.flip,
         multiscale=recipe.multiscale,
         clips_per_video=max(1, math.ceil(MIN_EPOCH_CLIPS / len(videos))),
-        first_epoch=first_epoch,
+        first_epoch=state["epoch"],
+        first_batch=state["step"],
         # A last batch of one or two clips has BN statistics of no use.
         drop_remainder=True,
         **settings,
     )
 
 
-def _quality(row):
-    return (row.get("val_accuracy", -1.0), -row.get("val_loss", math.inf))
+def _validation_clips(model, validation, batch, settings):
+    if validation is None:
+        return None
+    devices = distribute.devices(model)
+    size = batch
+    # A last batch that every device has a part of.
+    while 0 < len(validation) % size < devices:
+        size += devices
+    return clip_dataset(validation, video_config=model.video_config, batch_size=size, **settings)

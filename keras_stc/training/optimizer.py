@@ -1,4 +1,4 @@
-"""SGD with the weight decay of the paper's time."""
+"""SGD with the weight decay of the paper's time, and batches larger than memory."""
 
 import keras
 from keras import ops
@@ -13,6 +13,9 @@ class SGD(keras.optimizers.SGD):
     gradient, with a tenth of the effect under a momentum of 0.9. Biases and BN's scale and offset
     are left alone (our choice; the paper is silent).
 
+    With `accumulation` it updates once in so many steps, with the mean of their gradients. Keras'
+    own `gradient_accumulation_steps` does the same on one device and fails on several.
+
     Example:
 
     ```python
@@ -20,22 +23,44 @@ class SGD(keras.optimizers.SGD):
     ```
 
     Args:
-        learning_rate: As `keras.optimizers.SGD`.
+        learning_rate: As `keras.optimizers.SGD`; a schedule counts steps, not updates.
         l2: Factor of the kernels in their gradient.
+        accumulation: Steps to one update.
         **kwargs: As `keras.optimizers.SGD`.
     """
 
-    def __init__(self, learning_rate=0.01, l2=0.0, **kwargs):
+    def __init__(self, learning_rate=0.01, l2=0.0, accumulation=1, **kwargs):
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.l2 = l2
+        self.accumulation = accumulation
+
+    def build(self, variables):
+        super().build(variables)
+        self.sums = []
+        if self.accumulation > 1:
+            self.sums = self.add_optimizer_variables(variables, "gradient_sum")
 
     def update_step(self, gradient, variable, learning_rate):
+        index = self._get_variable_index(variable)
+        if self.accumulation > 1:
+            total = ops.add(self.sums[index], gradient)
+            is_last = ops.equal((self.iterations + 1) % self.accumulation, 0)
+            held = [variable] + ([self.momentums[index]] if self.momentum else [])
+            before = [ops.convert_to_tensor(each) + 0 for each in held]
+            self._update(total / self.accumulation, variable, learning_rate, index)
+            # Chosen and not branched on: devices may not exchange anything inside a branch.
+            for each, old in zip(held, before, strict=True):
+                self.assign(each, ops.where(is_last, each, old))
+            self.assign(self.sums[index], ops.where(is_last, ops.zeros_like(total), total))
+        else:
+            self._update(gradient, variable, learning_rate, index)
+
+    def _update(self, gradient, variable, learning_rate, index):
         # TensorFlow hands over its own variable, which has no path. The penalty belongs here and
         # not before, where each replica would add it to a gradient that is then summed.
-        path = self._trainable_variables[self._get_variable_index(variable)].path
-        if self.l2 and path.endswith("kernel"):
+        if self.l2 and self._trainable_variables[index].path.endswith("kernel"):
             gradient = gradient + ops.cast(variable, gradient.dtype) * self.l2
         super().update_step(gradient, variable, learning_rate)
 
     def get_config(self):
-        return {**super().get_config(), "l2": self.l2}
+        return {**super().get_config(), "l2": self.l2, "accumulation": self.accumulation}

@@ -4,9 +4,16 @@ import dataclasses
 
 import keras
 
+from keras_stc.training.loss import SparseCrossentropy
 from keras_stc.training.optimizer import SGD
+from keras_stc.training.schedule import schedule
 
-SCHEDULES = ("constant", "cosine", "plateau")
+#: What a field may be.
+CHOICES = {
+    "schedule": ("constant", "cosine", "step", "plateau"),
+    "precision": ("float32", "mixed_bfloat16", "mixed_float16", "float64"),
+    "class_weights": ("none", "balanced"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,15 +24,31 @@ class Recipe:
         name: What `keras-stc train --recipe` calls it.
         source: Where the numbers come from.
         epochs: Passes over the training clips.
-        batch_size: Clips in a step.
+        batch_size: Clips in an update, those of all devices together.
         learning_rate: The highest one.
+        reference_batch: The batch that `learning_rate` is meant for; with another one it is
+            scaled linearly (Goyal et al. 2017, arXiv 1706.02677). 0 leaves it as it is.
         momentum: Of SGD; Nesterov's.
         weight_decay: L2 factor on kernels.
-        schedule: `"constant"`, `"cosine"` to zero, or `"plateau"` (a tenth whenever the
-            validation loss has not fallen for `patience` epochs).
+        schedule: `"constant"`, `"cosine"` to zero, `"step"` (a tenth every `step_epochs` epochs),
+            or `"plateau"` (a tenth whenever the validation loss has not fallen for `patience`
+            epochs).
         warmup_epochs: Epochs in which the learning rate rises linearly from zero.
+        step_epochs: Of the step schedule.
         patience: Of the plateau schedule, in epochs.
+        early_stop: Epochs without a lower validation loss after which training ends; 0 for never.
+        accumulation: Into how many parts a batch is divided that go through the network one after
+            the other, where memory is short. Batch normalisation sees one part at a time.
         label_smoothing: Probability spread evenly over the classes.
+        class_weights: `"balanced"` weighs a clip's loss with the inverse frequency of its class.
+        ema: Momentum, per update, of the moving average of the weights that is validated and
+            kept; 0 for none.
+        precision: `"float32"`, `"mixed_bfloat16"`, `"mixed_float16"` or `"float64"`: the policy
+            under which the model has to be built.
+        freeze: Name of the last stage or layer that is not trained, such as `"layer3"` ([4]
+            fine-tunes the last stage and the classifier), or `None`.
+        frames: Frames in a clip, where the command line does not say.
+        stride: Distance of two frames, where the command line does not say.
         flip: Whether clips are mirrored at random; not for classes such as left and right.
         multiscale: Whether crops come at [4]'s five scales.
     """
@@ -35,17 +58,27 @@ class Recipe:
     epochs: int
     batch_size: int
     learning_rate: float
+    reference_batch: int = 0
     momentum: float = 0.9
     weight_decay: float = 1e-4
     schedule: str = "cosine"
     warmup_epochs: int = 0
+    step_epochs: int = 30
     patience: int = 10
+    early_stop: int = 0
+    accumulation: int = 1
     label_smoothing: float = 0.0
+    class_weights: str = "none"
+    ema: float = 0.0
+    precision: str = "float32"
+    freeze: str | None = None
+    frames: int = 16
+    stride: int = 2
     flip: bool = True
     multiscale: bool = False
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size"):
+        for name in ("epochs", "batch_size", "accumulation", "step_epochs", "frames", "stride"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
@@ -53,14 +86,26 @@ class Recipe:
             raise ValueError(
                 f"`learning_rate` must be positive. Received: learning_rate={self.learning_rate!r}"
             )
-        if self.schedule not in SCHEDULES:
-            raise ValueError(
-                f"`schedule` must be one of {SCHEDULES}. Received: schedule={self.schedule!r}"
-            )
+        for name, choices in CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ValueError(
+                    f"`{name}` must be one of {choices}. Received: {name}={getattr(self, name)!r}"
+                )
+        for name in ("ema", "label_smoothing", "momentum"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(
+                    f"`{name}` must be at least 0 and below 1. "
+                    f"Received: {name}={getattr(self, name)!r}"
+                )
         if self.schedule == "plateau" and self.warmup_epochs:
             raise ValueError(
                 "`warmup_epochs` must be 0 with the plateau schedule, which sets the rate itself. "
                 f"Received: warmup_epochs={self.warmup_epochs!r}"
+            )
+        if self.batch_size % self.accumulation:
+            raise ValueError(
+                f"`accumulation` must divide the batch of {self.batch_size} clips. "
+                f"Received: accumulation={self.accumulation!r}"
             )
 
     def replace(self, **changes):
@@ -70,56 +115,48 @@ class Recipe:
     def to_dict(self):
         return dataclasses.asdict(self)
 
-    def optimizer(self, steps_per_epoch):
-        """The optimizer, its schedule counted in steps so that a resumed run goes on with it."""
-        rate = self.learning_rate
-        if self.schedule != "plateau":
-            warmup = round(self.warmup_epochs * steps_per_epoch)
-            rate = keras.optimizers.schedules.CosineDecay(
-                initial_learning_rate=0.0 if warmup else rate,
-                decay_steps=max(1, self.epochs * steps_per_epoch - warmup),
-                # The fraction of the rate that is left at the end: 1 makes it constant.
-                alpha=0.0 if self.schedule == "cosine" else 1.0,
-                warmup_target=rate if warmup else None,
-                warmup_steps=warmup,
-            )
-        return SGD(rate, l2=self.weight_decay, momentum=self.momentum, nesterov=True)
+    def peak_rate(self, batch_size):
+        """The highest learning rate with so many clips in an update."""
+        return self.learning_rate * batch_size / (self.reference_batch or batch_size)
 
-    def loss(self, classes):
-        """Cross-entropy of integer labels against probabilities."""
-        if not self.label_smoothing:
-            return keras.losses.SparseCategoricalCrossentropy()
-        return SmoothedCrossentropy(classes, self.label_smoothing)
+    def optimizer(self, steps_per_epoch, batch_size=None):
+        """The optimizer, its schedule counted in steps so that a resumed run goes on with it.
 
-
-@keras.saving.register_keras_serializable("keras_stc")
-class SmoothedCrossentropy(keras.losses.Loss):
-    """Cross-entropy of integer labels with label smoothing, which Keras has for one-hot ones.
-
-    Args:
-        classes: Number of classes.
-        label_smoothing: Probability spread evenly over the classes.
-    """
-
-    def __init__(self, classes, label_smoothing, name="smoothed_crossentropy", **kwargs):
-        super().__init__(name=name, **kwargs)
-        self.classes = classes
-        self.label_smoothing = label_smoothing
-
-    def call(self, y_true, y_pred):
-        labels = keras.ops.cast(keras.ops.reshape(y_true, (-1,)), "int32")
-        return keras.losses.categorical_crossentropy(
-            keras.ops.one_hot(labels, self.classes, dtype=y_pred.dtype),
-            y_pred,
-            label_smoothing=self.label_smoothing,
+        Args:
+            steps_per_epoch: Passes through the network in an epoch.
+            batch_size: Clips in an update, where they are fewer than the recipe's.
+        """
+        return SGD(
+            schedule(
+                self.schedule,
+                self.peak_rate(batch_size or self.batch_size),
+                warmup_steps=round(self.warmup_epochs * steps_per_epoch),
+                total_steps=self.epochs * steps_per_epoch,
+                step_steps=self.step_epochs * steps_per_epoch,
+            ),
+            l2=self.weight_decay,
+            momentum=self.momentum,
+            nesterov=self.momentum > 0,
+            accumulation=self.accumulation,
+            use_ema=self.ema > 0,
+            # Keras averages at every step, whether it updates or not.
+            ema_momentum=self.ema ** (1 / self.accumulation),
         )
 
-    def get_config(self):
-        return {
-            **super().get_config(),
-            "classes": self.classes,
-            "label_smoothing": self.label_smoothing,
-        }
+    def loss(self, labels, classes):
+        """Cross-entropy of integer labels against probabilities.
+
+        Args:
+            labels: Integer array: the label of each training video.
+            classes: Number of classes.
+        """
+        weights = None
+        if self.class_weights == "balanced":
+            counts = [max(1, int((labels == label).sum())) for label in range(classes)]
+            weights = [len(labels) / (classes * count) for count in counts]
+        if not self.label_smoothing and weights is None:
+            return keras.losses.SparseCategoricalCrossentropy()
+        return SparseCrossentropy(classes, self.label_smoothing, weights)
 
 
 RECIPES = {
@@ -136,11 +173,43 @@ RECIPES = {
         ),
         Recipe(
             name="paper",
-            source="paper, section 4.2; weight decay and patience are our choice",
+            source="paper, section 4.2; weight decay and patience are our choice, as is scaling "
+            "the rate with the batch",
             epochs=200,
             batch_size=128,
             learning_rate=0.1,
+            reference_batch=128,
             schedule="plateau",
+        ),
+        Recipe(
+            name="modern",
+            source="our choice, after what residual video networks are trained with today: cosine "
+            "and warm-up (SlowFast, arXiv 1812.03982), label smoothing (arXiv 1512.00567), a "
+            "moving average of the weights, clips of 32 frames, half precision",
+            epochs=100,
+            batch_size=64,
+            learning_rate=0.1,
+            reference_batch=64,
+            schedule="cosine",
+            warmup_epochs=5,
+            label_smoothing=0.1,
+            ema=0.999,
+            precision="mixed_bfloat16",
+            frames=32,
+            multiscale=True,
+        ),
+        Recipe(
+            name="finetune",
+            source="[4]'s fine-tuning: the last stage and the classifier, rate 0.001, weight decay "
+            "1e-5; epochs, batch and patience are our choice",
+            epochs=30,
+            batch_size=8,
+            learning_rate=0.001,
+            weight_decay=1e-5,
+            schedule="plateau",
+            patience=5,
+            early_stop=10,
+            freeze="layer3",
         ),
     )
 }

@@ -1,8 +1,9 @@
 """A run folder: what a training leaves behind, and what a killed one goes on from.
 
     runs/a/config.json               architecture, video_config, recipe, seed, data
-    runs/a/state.json                epochs done, history, and which state file belongs to them
-    runs/a/state-0007.weights.h5     weights and optimizer after epoch 7
+    runs/a/state.json                epochs and steps done, history, random state, the state file
+    runs/a/state-0007.weights.h5     weights and optimizer after epoch 7; after 120 steps of the
+                                     eighth, state-0007-000120.weights.h5
     runs/a/history.csv               one row an epoch
     runs/a/best.weights.h5           the state file of the epoch with the best validation accuracy
     runs/a/model.keras               weights of the last epoch, once training is over
@@ -18,11 +19,13 @@ import contextlib
 import csv
 import io
 import json
+import math
 import os
 import pathlib
 import shutil
 
 import keras
+import numpy as np
 
 from keras_stc.models import VideoModel, create_model
 from keras_stc.video_config import VideoConfig
@@ -77,16 +80,21 @@ class Run:
         write_atomically(self.config_path, json.dumps(config, indent=1) + "\n")
 
     def state(self):
-        """`{"epoch": epochs done, "history": [...], ...}`; `{}` before the first epoch ended."""
+        """`{"epoch": epochs done, "step": steps done of the next, "history": [...], ...}`.
+
+        Empty before the first checkpoint.
+        """
         return _read_json(self.state_path) if self.state_path.exists() else {}
 
     def save(self, model, state):
         """Keeps the weights, the optimizer and `state`; the previous ones until these are safe."""
-        name = f"state-{state['epoch']:04d}.weights.h5"
-        with atomic_path(self.folder / name) as path:
-            model.save_weights(path)
-        write_atomically(self.state_path, json.dumps({**state, "file": name}, indent=1) + "\n")
-        write_atomically(self.history_path, _csv(state["history"]))
+        name = _state_name(state)
+        with self._writing():
+            with atomic_path(self.folder / name) as path:
+                _reserve(path, model)
+                model.save_weights(path)
+            write_atomically(self.state_path, json.dumps({**state, "file": name}, indent=1) + "\n")
+            write_atomically(self.history_path, _csv(state["history"]))
         for old in self.folder.glob("state-*.weights.h5"):
             if old.name != name:
                 old.unlink()
@@ -94,11 +102,17 @@ class Run:
     def mark_best(self, state):
         """Keeps the state file of this epoch as the best one; it is linked, not written again."""
         with atomic_path(self.best_path) as path:
-            source = self.folder / f"state-{state['epoch']:04d}.weights.h5"
+            source = self.folder / _state_name(state)
             try:
                 os.link(source, path)
             except OSError:  # A file system without links.
                 shutil.copyfile(source, path)
+
+    def save_best(self, model):
+        """Writes the weights as the best ones, where they are not those of a state file."""
+        with self._writing(), atomic_path(self.best_path) as path:
+            _reserve(path, model)
+            model.save_weights(path)
 
     def restore(self, model, state):
         """Loads weights and optimizer into a compiled model with a built optimizer."""
@@ -108,8 +122,19 @@ class Run:
         """Writes a `.keras` file without the optimizer."""
         clean = VideoModel.from_config(model.get_config())
         clean.set_weights(model.get_weights())
-        with atomic_path(path) as temporary:
+        with self._writing(), atomic_path(path) as temporary:
+            _reserve(temporary, model)
             clean.save(temporary)
+
+    @contextlib.contextmanager
+    def _writing(self):
+        try:
+            yield
+        except OSError as error:
+            raise RunError(
+                f"{self.folder} could not be written: {_reason(error)}. The last checkpoint is "
+                "kept: make room and repeat the command line to go on from it."
+            ) from error
 
 
 def load_model(source, checkpoint="last"):
@@ -202,6 +227,33 @@ def _best_model(run):
         weights=run.best_path,
         video_config=VideoConfig.from_dict(config["video_config"]),
     )
+
+
+def _state_name(state):
+    step = f"-{state['step']:06d}" if state["step"] else ""
+    return f"state-{state['epoch']:04d}{step}.weights.h5"
+
+
+def _reserve(path, model):
+    """Takes the room that a model's file will need, or raises `OSError`.
+
+    HDF5 ends the whole process when a disk is full; whoever writes next overwrites this.
+    """
+    variables = list(model.variables)
+    if getattr(model, "optimizer", None) is not None:
+        variables += model.optimizer.variables
+    # A variable has up to a few kilobytes of names and headers around it.
+    size = sum(4096 + math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in variables)
+    with open(path, "wb", buffering=0) as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:
+            for start in range(0, size, 1 << 20):
+                file.write(bytes(min(1 << 20, size - start)))
+
+
+def _reason(error):
+    return error.strerror or _first_line(error)
 
 
 @contextlib.contextmanager

@@ -5,7 +5,8 @@ import math
 import keras
 
 from keras_stc.data import Quarantine, find_video_error
-from keras_stc.training.loop import MIN_EPOCH_CLIPS, Checkpoint, StopOnNaN
+from keras_stc.training.callbacks import Checkpoint, StopOnNaN
+from keras_stc.training.loop import MIN_EPOCH_CLIPS
 from keras_stc.training.run import Run
 from keras_stc.transfer.dataset import pair_dataset
 
@@ -74,7 +75,7 @@ def train_transfer(
             "validation_videos": None if validation is None else len(validation),
         }
     )
-    state = run.state() or {"epoch": 0, "history": []}
+    state = {"epoch": 0, "step": 0, "history": [], **run.state()}
     quarantine = Quarantine()
     settings = {
         "video_config": student.video_config,
@@ -103,8 +104,8 @@ def train_transfer(
         callbacks = [
             # `fit` looks at one batch before its first epoch, which would count as one.
             keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: pairs.set_epoch(epoch)),
-            StopOnNaN(run),
-            Checkpoint(run, state, save_every, recipe.epochs),
+            StopOnNaN(run, state),
+            Checkpoint(run, state, save_every, None, recipe.epochs, int(pairs.cardinality())),
         ]
         try:
             transfer.fit(

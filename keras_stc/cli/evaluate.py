@@ -1,0 +1,121 @@
+"""`keras-stc evaluate`."""
+
+import json
+import pathlib
+import sys
+
+from keras_stc.cli.console import print_json, print_table, progress_bar, say
+
+DATA_HELP = (
+    "a folder of class folders, a CSV file with path,label[,split], ucf101:ROOT:SPLIT, "
+    "hmdb51:ROOT:SPLIT, kinetics:CSV:ROOT, or what keras-stc pack wrote"
+)
+
+#: What is kept of an evaluation that is not done yet, in the run folder.
+PARTIAL_NAME = "evaluation.partial.jsonl"
+
+
+def register(commands, common):
+    command = commands.add_parser(
+        "evaluate",
+        parents=[common],
+        help="accuracy of trained networks on videos",
+        description="Evaluates a run on labelled videos: clip@1, video@1, video@5, each class. "
+        "Killed and run again with the same line, it goes on. With data of several splits, such "
+        "as ucf101:ROOT:all, give a run for each; the result is their mean.",
+    )
+    command.add_argument(
+        "models", metavar="RUN", nargs="+", help="a run folder or a .keras file, for each split"
+    )
+    command.add_argument("data", metavar="DATA", help=DATA_HELP)
+    command.add_argument(
+        "--subset", choices=("train", "val", "test"), help="test, else val, else all"
+    )
+    command.add_argument("--checkpoint", choices=("last", "best"), default="last")
+    command.add_argument("--batch-size", type=int, default=8)
+    command.add_argument(
+        "--protocol",
+        default="paper",
+        help="paper: all clips that do not overlap, centre crop; 30-views: 10 clips, 3 crops",
+    )
+    command.add_argument("--max-clips", type=int, help="most clips of a video (all)")
+    command.add_argument("--out", metavar="FILE", help="write the result there too, as JSON")
+    command.set_defaults(run=run_evaluate)
+
+
+def run_evaluate(arguments):
+    from keras_stc.data import data_splits, data_subsets, open_data
+    from keras_stc.evaluation import mean_over_splits
+    from keras_stc.training.run import load_model, write_atomically
+
+    splits = data_splits(arguments.data)
+    if len(splits) != len(arguments.models):
+        raise ValueError(
+            f"{arguments.data} has {len(splits)} splits and there are {len(arguments.models)} "
+            "runs: give one for each split, trained on it, in their order."
+        )
+    results, evaluations = [], []
+    for path, split in zip(arguments.models, splits, strict=True):
+        model = load_model(path, arguments.checkpoint)
+        there = data_subsets(split)
+        subset = arguments.subset or next((name for name in ("test", "val") if name in there), None)
+        videos = open_data(split, subset, class_names=model.video_config.class_names)
+        say(arguments, f"{len(videos)} videos" + (f" of subset {subset!r}" if subset else ""))
+        partial = pathlib.Path(path) / PARTIAL_NAME if pathlib.Path(path).is_dir() else None
+        evaluation = evaluate(
+            model,
+            videos,
+            arguments,
+            batch_size=arguments.batch_size,
+            protocol=arguments.protocol,
+            max_clips=arguments.max_clips,
+            partial=partial,
+        )
+        name = {"data": data_name(split), "subset": subset, "checkpoint": arguments.checkpoint}
+        evaluations.append(evaluation)
+        results.append({**name, **evaluation.to_dict()})
+    result = results[0]
+    if len(splits) > 1:
+        result = {**mean_over_splits(evaluations), "splits": results}
+        _print_splits(arguments, result)
+    if arguments.out:
+        write_atomically(pathlib.Path(arguments.out), json.dumps(result, indent=1) + "\n")
+    if arguments.json:
+        print_json(result)
+
+
+def evaluate(model, videos, arguments, **options):
+    """An `Evaluation`, with a progress bar and tables; options as `evaluate_videos`."""
+    from keras_stc.evaluation import evaluate_videos
+
+    with progress_bar(len(videos), "video", arguments) as bar:
+        evaluation = evaluate_videos(model, videos, progress=lambda _: bar.update(), **options)
+    say(arguments, str(evaluation))
+    if not arguments.json:
+        counts = evaluation.confusion.sum(axis=1)
+        rows = [
+            (name, str(count), "" if accuracy != accuracy else f"{accuracy:.1%}")
+            for (name, accuracy), count in zip(evaluation.per_class.items(), counts, strict=True)
+        ]
+        print_table(("class", "videos", "video@1"), rows)
+    for reason in evaluation.failures.values():
+        print(f"keras-stc: not counted: {reason}", file=sys.stderr)
+    return evaluation
+
+
+def data_name(spec):
+    """What data is called where its accuracy is shown: `DATA` without the folders above it."""
+    return ":".join(pathlib.PurePath(part).name or part for part in str(spec).split(":"))
+
+
+def _print_splits(arguments, result):
+    if arguments.json:
+        return
+    figures = tuple(result["mean"])
+    rows = [
+        (split["data"], str(split["videos"]), *(f"{split[figure]:.1%}" for figure in figures))
+        for split in result["splits"]
+    ]
+    spread = result["standard_deviation"]
+    means = (f"{result['mean'][name]:.1%} ± {spread[name]:.1%}" for name in figures)
+    print_table(("split", "videos", *figures), [*rows, ("mean", "", *means)])

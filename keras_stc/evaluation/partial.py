@@ -1,0 +1,85 @@
+"""A file of what an evaluation has measured so far, from which a killed one goes on."""
+
+import hashlib
+import json
+import pathlib
+
+import numpy as np
+
+
+class Partial:
+    """One line for each video that is done; deleted when all are.
+
+    The first line says what is evaluated. A file of another evaluation is begun anew.
+
+    Args:
+        path: The file, or `None` to keep nothing.
+        fingerprint: Text that names model, videos and protocol.
+    """
+
+    def __init__(self, path, fingerprint):
+        self.path = None if path is None else pathlib.Path(path)
+        #: `{number of the video: (clips, right clips, sum of probabilities)}`.
+        self.done = {}
+        self._file = None
+        if self.path is None:
+            return
+        good = self._read(fingerprint)
+        self._file = self.path.open("a" if good else "w", encoding="utf-8")
+        self._file.truncate(good)
+        if not good:
+            self._write({"evaluation": fingerprint})
+
+    def add(self, video, clips, right, probabilities):
+        """Keeps what a video gave."""
+        if self._file is not None:
+            self._write(
+                {
+                    "video": video,
+                    "clips": int(clips),
+                    "right": int(right),
+                    "sum": probabilities.tolist(),
+                }
+            )
+
+    def finish(self):
+        """Everything is done: the file goes."""
+        self.close()
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+    def close(self):
+        if self._file is not None:
+            self._file.close()
+
+    def _write(self, row):
+        self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
+
+    def _read(self, fingerprint):
+        """Takes over the rows of an earlier attempt; returns how many bytes of them are good."""
+        if not self.path.exists():
+            return 0
+        good = 0
+        with self.path.open("rb") as file:
+            for line in file:
+                try:
+                    row = json.loads(line) if line.endswith(b"\n") else None
+                except ValueError:
+                    row = None
+                if row is None or (not good and row != {"evaluation": fingerprint}):
+                    break
+                if good:
+                    self.done[row["video"]] = (row["clips"], row["right"], np.array(row["sum"]))
+                good += len(line)
+        return good
+
+
+def fingerprint(model, videos, protocol):
+    """A name for an evaluation that changes with anything that its figures depend on."""
+    digest = hashlib.sha256(json.dumps(protocol, sort_keys=True).encode())
+    for video in videos:
+        digest.update(repr(video).encode())
+    for weights in model.get_weights():
+        digest.update(np.ascontiguousarray(weights).tobytes())
+    return digest.hexdigest()

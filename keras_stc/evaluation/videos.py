@@ -1,0 +1,191 @@
+"""A model on whole videos: clips streamed through it, what they give gathered by video."""
+
+import queue
+import threading
+
+import numpy as np
+
+from keras_stc.evaluation.partial import Partial, fingerprint
+from keras_stc.evaluation.protocol import PROTOCOLS
+from keras_stc.evaluation.result import Evaluation
+from keras_stc.predict import class_names, classify, model_config
+
+
+def evaluate_videos(
+    model,
+    videos,
+    batch_size=8,
+    max_clips=None,
+    progress=None,
+    *,
+    protocol="paper",
+    partial=None,
+):
+    """Evaluates a model on whole videos.
+
+    By default each video is covered by non-overlapping clips, cropped at the centre; the softmax
+    probabilities of its clips are averaged (paper, section 4.2). Videos that cannot be read do
+    not count and are listed in the result. Memory holds some batches of clips, however many
+    videos there are.
+
+    Example:
+
+    ```python
+    test = keras_stc.data.VideoFolder("videos/test")
+    print(keras_stc.evaluate_videos(model, test))
+    ```
+
+    Args:
+        model: A `keras_stc.VideoModel` with a classifier.
+        videos: A `keras_stc.data.VideoSet` with labels, its classes in the model's order.
+        batch_size: Clips in a batch.
+        max_clips: Most clips of one video, spread evenly; `None` for all.
+        protocol: `"paper"`, or `"30-views"`: ten clips spread evenly over the video and three
+            crops of each, as SlowFast and its successors test.
+        partial: Path of a file that keeps what has been measured until all is; with the same
+            file, an evaluation that was killed goes on. `None` keeps nothing.
+        progress: Called with the number of videos done, after each; `None` for silence.
+
+    Returns:
+        An `Evaluation`.
+
+    Raises:
+        ValueError: If the classes differ from the model's, a video has no label, or there is no
+            such protocol.
+        VideoError: If more than half of the videos cannot be read.
+    """
+    from keras_stc.data import Quarantine
+
+    config = model_config(model)
+    names = class_names(model)
+    _check_classes(config.class_names, videos, len(names))
+    views = _check_protocol(protocol, max_clips, config)
+    described = views.describe(config, max_clips)
+    quarantine = Quarantine()
+    quarantine.watch(video.path for video in videos)
+
+    sums = np.zeros((len(videos), len(names)))
+    counts, right = np.zeros((2, len(videos)), dtype="int64")
+    labels = np.array([video.label for video in videos])
+    kept = Partial(partial, fingerprint(model, videos, described) if partial else None)
+    for i, figures in kept.done.items():
+        counts[i], right[i], sums[i] = figures
+    # How many clips a video has is known when its last one is decoded.
+    totals, begun = {}, set()
+    options = {"max_clips": max_clips, "uniform": views.clips, "crops": views.crops}
+    try:
+        for owners, clips in _clip_batches(
+            videos, config, batch_size, options, quarantine, progress, kept.done, totals
+        ):
+            probabilities = classify(model, clips)
+            np.add.at(sums, owners, probabilities)
+            np.add.at(counts, owners, 1)
+            np.add.at(right, owners, probabilities.argmax(axis=1) == labels[owners])
+            begun.update(owners.tolist())
+            for i in [i for i in begun if counts[i] == totals.get(i)]:
+                begun.remove(i)
+                kept.add(i, counts[i], right[i], sums[i])
+    finally:
+        kept.close()
+    kept.finish()
+
+    # A video that broke off in the middle is bad, not short.
+    good = [i for i, video in enumerate(videos) if counts[i] and video.path not in quarantine]
+    clips = int(counts[good].sum())
+    return Evaluation(
+        class_names=names,
+        labels=labels[good],
+        probabilities=sums[good] / counts[good, None],
+        clip1=int(right[good].sum()) / max(1, clips),
+        clips=clips,
+        protocol=described,
+        paths=tuple(videos[i].path for i in good),
+        failures=quarantine.reasons,
+    )
+
+
+def _check_protocol(name, max_clips, config):
+    if name not in PROTOCOLS:
+        raise ValueError(f"`protocol` must be one of {tuple(PROTOCOLS)}. Received: {name!r}")
+    protocol = PROTOCOLS[name]
+    if protocol.clips and max_clips is not None:
+        raise ValueError(
+            f"`max_clips` must be None with the protocol {name!r}, which has {protocol.clips} "
+            f"clips. Received: max_clips={max_clips!r}"
+        )
+    if protocol.crops > 1 and config.crop[0] != config.crop[1]:
+        raise ValueError(
+            f"`protocol` {name!r} must be used with square crops. Received: crop={config.crop}"
+        )
+    return protocol
+
+
+def _clip_batches(videos, config, batch_size, options, quarantine, progress, done, totals):
+    """Full batches `(owners, clips)` across videos, decoded while the model works."""
+    from keras_stc.data import VideoError, video_clips
+
+    ready = queue.Queue(maxsize=4)
+    stop = threading.Event()
+
+    def put(item):
+        while not stop.is_set():
+            try:
+                return ready.put(item, timeout=0.1)
+            except queue.Full:
+                continue
+
+    def decode():
+        owners, clips = [], []
+        try:
+            for i, video in enumerate(videos):
+                count = 0
+                try:
+                    batches = video_clips(video, config, batch_size=batch_size, **options)
+                    for batch in () if i in done else batches:
+                        count += len(batch.clips)
+                        owners += [i] * len(batch.clips)
+                        clips += list(batch.clips)
+                        while len(clips) >= batch_size:
+                            put((np.array(owners[:batch_size]), np.stack(clips[:batch_size])))
+                            del owners[:batch_size], clips[:batch_size]
+                        if stop.is_set():
+                            return
+                    totals[i] = count
+                except VideoError as error:
+                    quarantine.add(video.path, error)
+                if progress is not None:
+                    progress(i + 1)
+            if clips:
+                put((np.array(owners), np.stack(clips)))
+            put(None)
+        except BaseException as error:  # Handed over to whoever consumes.
+            put(error)
+
+    thread = threading.Thread(target=decode, daemon=True)
+    thread.start()
+    try:
+        while (item := ready.get()) is not None:
+            if isinstance(item, BaseException):
+                raise item
+            yield item
+    finally:
+        stop.set()
+        thread.join()
+
+
+def _check_classes(names, videos, classes):
+    if names is not None and videos.class_names and tuple(videos.class_names) != tuple(names):
+        unknown = [name for name in videos.class_names if name not in names]
+        what = f"the model does not know {unknown[0]!r}" if unknown else "they are in another order"
+        raise ValueError(
+            f"`videos` must have the model's {len(names)} classes in its order, but {what}: read "
+            "them with class_names=model.video_config.class_names."
+        )
+    if not len(videos):
+        raise ValueError("`videos` must hold at least one video. Received: none")
+    for video in videos:
+        if video.label is None or not 0 <= video.label < classes:
+            raise ValueError(
+                f"`videos` must have a label between 0 and {classes - 1} each. "
+                f"Received: label {video.label} of {video.path}"
+            )

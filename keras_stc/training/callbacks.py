@@ -1,0 +1,164 @@
+"""What happens between the steps: checkpoints, plateaus, early stop, a loss that is no number."""
+
+import math
+
+import keras
+import numpy as np
+
+
+class TrainingError(RuntimeError):
+    """One sentence about a training that cannot go on."""
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Keeps the run's state every so many epochs or steps, and the best epoch of those kept.
+
+    Args:
+        run: A `Run`, or `None` on a worker that writes nothing.
+        state: The run's state; kept up to date here.
+        save_every: Epochs from one checkpoint to the next.
+        save_steps: Steps from one to the next within an epoch, or `None`.
+        epochs: Of the whole training; the last always ends in a checkpoint.
+        steps: Of an epoch.
+        average: The `Average` callback, or `None`.
+    """
+
+    def __init__(self, run, state, save_every, save_steps, epochs, steps, average=None):
+        super().__init__()
+        self.run, self.state, self.average = run, state, average
+        self.save_every, self.save_steps = save_every, save_steps
+        self.epochs, self.steps = epochs, steps
+        self.best = max(state["history"], key=_quality, default=None)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        # What an epoch that was broken off had measured so far.
+        for variable, value in zip(
+            self.model.metrics_variables, self.state.pop("metrics", ()), strict=False
+        ):
+            variable.assign(np.array(value, variable.dtype))
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.state["step"] += 1
+        step = self.state["step"]
+        # The last step's checkpoint is that of the epoch, with its validation.
+        if not self.save_steps or step % self.save_steps or step == self.steps:
+            return
+        # Reading a metric takes part of every worker; writing is the first one's.
+        metrics = [np.asarray(variable).tolist() for variable in self.model.metrics_variables]
+        self._save({**self.state, "metrics": metrics})
+
+    def on_epoch_end(self, epoch, logs=None):
+        row = {"epoch": epoch + 1, "learning_rate": float(self.model.optimizer.learning_rate)}
+        row.update({name: float(value) for name, value in (logs or {}).items()})
+        self.state.update(epoch=epoch + 1, step=0, history=[*self.state["history"], row])
+        last = epoch + 1 == self.epochs or self.model.stop_training
+        if (epoch + 1) % self.save_every and not last and not self.save_steps:
+            return
+        self._save(self.state)
+        if "val_accuracy" in row and (self.best is None or _quality(row) > _quality(self.best)):
+            self.best = row
+            self._save_best()
+
+    def _save(self, state):
+        if self.run is None:
+            return
+        if not all(np.isfinite(weights).all() for weights in self.model.get_weights()):
+            # A step can spoil the weights before a loss shows it.
+            raise TrainingError(_not_a_number("The weights are no numbers", self.run, state))
+        self.run.save(self.model, {**state, "random": random_state(self.model)})
+
+    def _save_best(self):
+        if self.average is None:
+            return None if self.run is None else self.run.mark_best(self.state)
+        # What was validated are the averages, and the state file has them beside the weights.
+        self.average.on_test_begin()
+        if self.run is not None:
+            self.run.save_best(self.model)
+        return self.average.on_test_end()
+
+
+class Average(keras.callbacks.SwapEMAWeights):
+    """Validates the moving average of the weights and trains on with the weights."""
+
+    def __init__(self):
+        super().__init__(swap_on_epoch=False)
+
+
+class Plateau(keras.callbacks.ReduceLROnPlateau):
+    """Divides the learning rate by ten on a plateau; its count is part of the run's state."""
+
+    def __init__(self, recipe, state, monitor):
+        super().__init__(monitor=monitor, factor=0.1, patience=recipe.patience, verbose=0)
+        self.state = state
+
+    def on_train_begin(self, logs=None):
+        super().on_train_begin(logs)
+        self.best, self.wait = self.state.get("plateau", (self.best, self.wait))
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
+        self.state["plateau"] = (float(self.best), int(self.wait))
+
+
+class EarlyStop(keras.callbacks.Callback):
+    """Ends the training when a figure has not fallen for so many epochs."""
+
+    def __init__(self, state, patience, monitor):
+        super().__init__()
+        self.state, self.patience, self.monitor = state, patience, monitor
+
+    def on_epoch_end(self, epoch, logs=None):
+        if is_over([*self.state["history"], logs or {}], self.patience, self.monitor):
+            self.model.stop_training = True
+
+
+def is_over(history, patience, monitor):
+    """Whether the best of the epochs is `patience` epochs ago."""
+    figures = [row.get(monitor, math.inf) for row in history]
+    return bool(patience and figures) and len(figures) - 1 - np.argmin(figures) >= patience
+
+
+class StopOnNaN(keras.callbacks.Callback):
+    """Ends the training in a sentence as soon as the loss is not a number."""
+
+    def __init__(self, run, state):
+        super().__init__()
+        self.run, self.state = run, state
+
+    def on_train_batch_end(self, batch, logs=None):
+        loss = (logs or {}).get("loss", 0.0)
+        if not math.isfinite(loss):
+            raise TrainingError(_not_a_number(f"The loss became {loss}", self.run, self.state))
+
+
+def random_state(model):
+    """States of the model's random generators, which weight files leave out: `[[int, …], …]`."""
+    return [np.asarray(variable).tolist() for variable in _random_variables(model)]
+
+
+def restore_random_state(model, states):
+    for variable, state in zip(_random_variables(model), states, strict=True):
+        variable.assign(np.array(state, variable.dtype))
+
+
+def _random_variables(model):
+    known = {id(variable) for variable in (*model.weights, *model.metrics_variables)}
+    return [variable for variable in model.variables if id(variable) not in known]
+
+
+def _not_a_number(what, run, state):
+    kept = run.state()
+    where = f"{what} at step {state['step'] + 1} of epoch {state['epoch'] + 1}"
+    if not kept:
+        return f"{where}: try a lower learning rate."
+    place = f"epoch {kept['epoch']}"
+    if kept["step"]:
+        place = f"step {kept['step']} of epoch {kept['epoch'] + 1}"
+    return (
+        f"{where}: try a lower learning rate. The last good checkpoint, of {place}, is kept in "
+        f"{run.folder}."
+    )
+
+
+def _quality(row):
+    return (row.get("val_accuracy", -1.0), -row.get("val_loss", math.inf))

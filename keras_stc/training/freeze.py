@@ -1,0 +1,44 @@
+"""Layers that a fine-tuning leaves as they are."""
+
+import contextlib
+
+
+@contextlib.contextmanager
+def frozen(model, last):
+    """Nothing up to the stage or layer `last` is trained inside the block.
+
+    Every layer is frozen by itself: frozen batch normalisations run with their stored statistics
+    and leave them alone. Compile the model inside the block.
+
+    Args:
+        model: A functional Keras model.
+        last: Name of a layer, or of a stage, such as `"layer3"` for all `layer3_…`; `None` for
+            nothing.
+
+    Raises:
+        ValueError: If there is no such layer, or nothing is left to train.
+    """
+    layers = []
+    if last is not None:
+        of_stage = [
+            i
+            for i, layer in enumerate(model.layers)
+            if layer.name == last or layer.name.startswith(f"{last}_")
+        ]
+        if not of_stage:
+            stages = dict.fromkeys(layer.name.split("_")[0] for layer in model.layers)
+            raise ValueError(
+                f"`freeze` must be a stage or layer of {model.name}: {', '.join(stages)}. "
+                f"Received: freeze={last!r}"
+            )
+        # Keras lists layers by their depth: what a stage is computed from comes before it.
+        layers = [layer for layer in model.layers[: of_stage[-1] + 1] if layer.trainable]
+    for layer in layers:
+        layer.trainable = False
+    try:
+        if not model.trainable_variables:
+            raise ValueError(f"`freeze` must leave something to train. Received: freeze={last!r}")
+        yield
+    finally:
+        for layer in layers:
+            layer.trainable = True

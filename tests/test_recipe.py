@@ -1,0 +1,184 @@
+"""What recipes are made of, each against arithmetic by hand."""
+
+import dataclasses
+import importlib.util
+import json
+
+import distributed_worker
+import helpers
+import keras
+import numpy as np
+import pytest
+
+from keras_stc.data import VideoFolder
+from keras_stc.training import RECIPES, SGD, train
+from keras_stc.training.callbacks import is_over
+from keras_stc.training.freeze import frozen
+from keras_stc.training.run import Run, load_model
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    return helpers.write_videos(tmp_path_factory.mktemp("videos"))
+
+
+def apply(optimizer, start, gradients):
+    """A kernel of one value after steps with these gradients, step by step."""
+    layer = keras.layers.Dense(1, use_bias=False)
+    layer.build((None, 1))
+    layer.set_weights([np.array([[start]])])
+    optimizer.build(layer.trainable_variables)
+    trace = []
+    for gradient in gradients:
+        optimizer.apply([keras.ops.convert_to_tensor([[gradient]])], layer.trainable_variables)
+        trace.append(float(layer.get_weights()[0].item()))
+    return trace, layer
+
+
+@pytest.mark.parametrize("momentum", [0.0, 0.9])
+def test_accumulation_updates_once_with_the_mean_gradient(momentum):
+    settings = {"learning_rate": 0.1, "l2": 0.05, "momentum": momentum, "nesterov": momentum > 0}
+    gradients = np.random.default_rng(0).normal(size=12).tolist()
+    got, _ = apply(SGD(**settings, accumulation=3), 2.0, gradients)
+    want, _ = apply(SGD(**settings), 2.0, np.reshape(gradients, (4, 3)).mean(axis=1).tolist())
+    np.testing.assert_allclose(got[2::3], want, rtol=1e-5)
+    # In between nothing moves.
+    assert got[0] == got[1] == 2.0 and got[3] == got[4] == got[2]
+
+
+def test_average_of_the_weights_by_hand():
+    recipe = dataclasses.replace(
+        RECIPES["default"], ema=0.8, schedule="constant", warmup_epochs=0, weight_decay=0.0
+    )
+    optimizer = recipe.optimizer(10)
+    trace, layer = apply(optimizer, 1.0, [0.5, -1.0, 0.25, 2.0])
+    average = trace[0]
+    for value in trace[1:]:
+        average = 0.8 * average + 0.2 * value
+    optimizer.finalize_variable_values(layer.trainable_variables)
+    assert layer.get_weights()[0].item() == pytest.approx(average, rel=1e-5)
+    # Two steps an update weigh as much as one update does.
+    twice = dataclasses.replace(recipe, accumulation=2).optimizer(10)
+    assert twice.ema_momentum**2 == pytest.approx(0.8)
+
+
+def test_rates_scale_with_the_batch():
+    paper = RECIPES["paper"]
+    assert paper.peak_rate(128) == 0.1 and paper.peak_rate(32) == 0.025
+    assert float(paper.optimizer(10, batch_size=64).learning_rate) == pytest.approx(0.05)
+    assert RECIPES["default"].peak_rate(2) == RECIPES["default"].learning_rate
+
+
+def test_rates_fall_by_steps():
+    recipe = dataclasses.replace(
+        RECIPES["default"], schedule="step", learning_rate=0.4, step_epochs=3, warmup_epochs=1
+    )
+    rate = recipe.optimizer(steps_per_epoch=10)._learning_rate
+    steps = [0, 5, 10, 29, 30, 59, 60]
+    want = [0, 0.2, 0.4, 0.4, 0.04, 0.04, 0.004]
+    np.testing.assert_allclose([float(rate(step)) for step in steps], want, rtol=1e-5)
+    again = type(rate).from_config(json.loads(json.dumps(rate.get_config())))
+    assert float(again(30)) == pytest.approx(0.04)
+
+
+def test_rare_classes_weigh_more():
+    recipe = dataclasses.replace(RECIPES["default"], class_weights="balanced")
+    loss = recipe.loss(np.array([0, 0, 0, 1]), classes=2)
+    p = np.array([[0.6, 0.4], [0.9, 0.1]], "float32")
+    # 4 clips, 2 classes: 4 / (2 * 3) for the frequent class, 4 / (2 * 1) for the rare one.
+    want = (4 / 6 * -np.log(0.6) + 4 / 2 * -np.log(0.1)) / 2
+    assert float(loss(np.array([0, 1]), p)) == pytest.approx(want, rel=1e-5)
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert float(again(np.array([0, 1]), p)) == pytest.approx(want, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("losses", "patience", "over"),
+    [
+        ([], 2, False),
+        ([3, 2, 1], 2, False),
+        ([3, 1, 2], 2, False),
+        ([3, 1, 2, 2], 2, True),
+        ([3, 1, 2, 2], 0, False),
+        ([1, 1, 1], 2, True),
+    ],
+)
+def test_training_is_over_when_nothing_gets_better(losses, patience, over):
+    assert is_over([{"loss": loss} for loss in losses], patience, "loss") == over
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_are_data(name):
+    recipe = RECIPES[name]
+    assert recipe == type(recipe)(**json.loads(json.dumps(recipe.to_dict())))
+    optimizer = recipe.optimizer(10)
+    config = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer)).get_config()
+    assert config["l2"] == recipe.weight_decay and config["use_ema"] == (recipe.ema > 0)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"accumulation": 3}, "`accumulation` must divide the batch of 8"),
+        ({"precision": "half"}, "`precision` must be one of"),
+        ({"class_weights": "rare"}, "`class_weights` must be one of"),
+        ({"ema": 1.0}, "`ema` must be at least 0 and below 1"),
+    ],
+)
+def test_bad_recipes_get_a_sentence(change, words):
+    with pytest.raises(ValueError, match=words):
+        dataclasses.replace(RECIPES["default"], **change)
+
+
+def test_frozen_stages_stay_bit_identical(videos, tmp_path):
+    """Kernels and the statistics of batch normalisation; what follows them learns."""
+    recipe = dataclasses.replace(distributed_worker.PLAIN, epochs=1, freeze="layer1")
+    _, model = distributed_worker.run(videos, tmp_path / "run", recipe)
+    fresh = distributed_worker.small_model()
+    for layer, before in zip(model.layers, fresh.layers, strict=True):
+        for got, want in zip(layer.get_weights(), before.get_weights(), strict=True):
+            moved = not np.array_equal(got, want)
+            assert moved == (not layer.name.startswith("layer1")), layer.name
+    assert all(layer.trainable for layer in model.layers)
+    assert all(layer.trainable for layer in load_model(tmp_path / "run").layers)
+
+
+def test_tensorboard_logs_or_the_line_that_installs_it(videos, tmp_path):
+    recipe = dataclasses.replace(distributed_worker.PLAIN, epochs=1)
+    if importlib.util.find_spec("tensorboard") is None:
+        with pytest.raises(ImportError, match="pip install tensorboard"):
+            distributed_worker.run(videos, tmp_path / "run", recipe, tensorboard=True)
+        assert not (tmp_path / "run").exists()
+        return
+    distributed_worker.run(videos, tmp_path / "run", recipe, tensorboard=True)
+    assert list((tmp_path / "run" / "tensorboard").rglob("events.out.*"))
+
+
+@pytest.mark.parametrize(
+    ("last", "words"), [("layer9", "layer1, layer2"), ("predictions", "leave something")]
+)
+def test_what_cannot_be_frozen_gets_a_sentence(last, words):
+    with pytest.raises(ValueError, match=f"`freeze` must.*{words}"):
+        with frozen(distributed_worker.small_model(), last):
+            pass
+
+
+def test_a_model_of_another_precision_is_refused(videos, tmp_path):
+    recipe = dataclasses.replace(distributed_worker.PLAIN, precision="mixed_bfloat16")
+    model = distributed_worker.small_model()
+    with pytest.raises(ValueError, match="set_dtype_policy before"):
+        train(model, VideoFolder(videos / "train"), recipe, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_early_stop_ends_a_run_for_good(videos, tmp_path):
+    """A rate so high that the loss of validation soon stops falling."""
+    recipe = dataclasses.replace(
+        distributed_worker.PLAIN, epochs=9, learning_rate=5.0, early_stop=1, warmup_epochs=0
+    )
+    history, model = distributed_worker.run(videos, tmp_path / "run", recipe)
+    losses = [row["val_loss"] for row in history]
+    assert len(history) < 9 and losses[-1] >= min(losses[:-1])
+    assert Run(tmp_path / "run").model_path.exists()
+    again, _ = distributed_worker.run(videos, tmp_path / "run", recipe)
+    assert again == history
