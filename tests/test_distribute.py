@@ -74,16 +74,16 @@ def succeed(*processes):
         assert status == 0, text
 
 
-def assert_same_run(got, want):
+def assert_same_run(got, want, tolerance=TOLERANCE):
     """Loss, accuracy and validation of every epoch, and every weight."""
     histories = [Run(folder).state()["history"] for folder in (got, want)]
     assert len(histories[0]) == len(histories[1]) >= 2
     for one, other in zip(*histories, strict=True):
         assert one.keys() == other.keys() and np.isfinite(list(one.values())).all()
         for key, value in other.items():
-            assert one[key] == pytest.approx(value, abs=TOLERANCE), (one["epoch"], key)
+            assert one[key] == pytest.approx(value, abs=tolerance), (one["epoch"], key)
     for one, other in zip(*(load_model(f).get_weights() for f in (got, want)), strict=True):
-        np.testing.assert_allclose(one, other, rtol=0, atol=TOLERANCE)
+        np.testing.assert_allclose(one, other, rtol=0, atol=tolerance)
 
 
 def test_training_moves_the_weights(on_one_device):
@@ -160,7 +160,8 @@ def test_two_jax_devices_compute_what_one_does(videos, tmp_path):
         for count in (1, 2)
     ]
     succeed(*processes)
-    assert_same_run(tmp_path / "2" / "exact", tmp_path / "1" / "exact")
+    # JAX takes sums in an order of its own when it divides a program.
+    assert_same_run(tmp_path / "2" / "exact", tmp_path / "1" / "exact", tolerance=1e-6)
 
 
 def test_one_device_is_the_default():

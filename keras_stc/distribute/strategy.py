@@ -139,7 +139,7 @@ def _sum(array):
     import tensorflow as tf
 
     # Collective operations know few types.
-    array = np.asarray(array).astype("float32" if array.dtype.kind == "f" else "int64")
+    array = np.asarray(array).astype("float64" if array.dtype.kind == "f" else "int64")
     values = strategy().experimental_distribute_values_from_function(
         lambda context: tf.constant(
             array if context.replica_id_in_sync_group == 0 else np.zeros_like(array)
