@@ -20,6 +20,9 @@ to 112, with the same number of threads; sides take turns, the best of the round
   frames of a file for the first time takes reading all of it;
 - `shards`: `clip_dataset` on what `keras-stc pack` makes of the videos;
 - decord and OpenCV, as their documentation shows.
+
+With `--fit`, so many steps of training STC-ResNet18 on the shards, and the part of the time in
+which the training waits for clips.
 """
 
 import argparse
@@ -46,6 +49,7 @@ def main():
     parser.add_argument("--clips", type=int, default=96, help="in a round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--fit", type=int, default=0, help="steps of training on the shards")
     parser.add_argument("--side", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.side:
@@ -85,6 +89,23 @@ def compare(name, paths, args, work):
         shares = [best[base][1] / cpu for base in ("decode", "decode + RGB")]
         rates = f"{args.clips / wall:9.1f}{1000 * cpu / args.clips:9.2f}"
         print(f"{side:26s}{rates}{shares[0]:11.2f}{shares[1]:17.2f}", flush=True)
+
+
+def waiting(dataset, steps):
+    """Part of the time that training STC-ResNet18 waits for clips."""
+    import keras_stc
+
+    model = keras_stc.STCResNet18(classes=2, input_shape=(FRAMES, CROP, CROP, 3))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    batches = iter(dataset.repeat())
+    model.train_on_batch(*next(batches))  # traces
+    waited, start = 0.0, time.perf_counter()
+    for _ in range(steps):
+        before = time.perf_counter()
+        clips, labels = next(batches)
+        waited += time.perf_counter() - before
+        model.train_on_batch(clips, labels)
+    return waited / (time.perf_counter() - start)
 
 
 class Clock:
@@ -154,6 +175,8 @@ def ours(paths, args, work):
     shards = clip_dataset(packed, FRAMES, STRIDE, CROP, 8, **options)
     decode.KNOWN_FILES.clear()
     sides = {"clip_dataset": dataset, "clip_dataset, isolate=False": threads, "shards": shards}
+    if args.fit:
+        print(f"training waits for shards {waiting(shards, args.fit):.2%} of its time")
     return {name: functools.partial(seconds, one) for name, one in sides.items()}, plan
 
 

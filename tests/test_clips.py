@@ -239,6 +239,20 @@ def test_bad_videos_are_replaced_and_reported(videos, bad, tmp_path):
     assert {row["path"] for row in rows} == {video.path for video in bad}
 
 
+def test_training_finishes_with_a_third_of_the_files_bad(videos, bad):
+    import keras
+
+    mixed = VideoSet([*bad, *videos, *videos[:1]], "abcde")
+    clips = dataset(mixed, training=True)
+    model = keras.Sequential(
+        [keras.layers.GlobalAveragePooling3D(), keras.layers.Dense(5, activation="softmax")]
+    )
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    history = model.fit(clips, epochs=2, verbose=0).history["loss"]
+    assert len(history) == 2 and np.isfinite(history).all()
+    assert set(clips.quarantine.reasons) == {video.path for video in bad}
+
+
 def test_more_than_half_bad_stops_with_one_sentence(videos, bad):
     import keras
 
@@ -338,4 +352,4 @@ def test_a_long_real_video_is_read_one_clip_at_a_time(shared, monkeypatch):
         clips = reader.clips(list(sampling.evaluation_clips(reader.info.num_frames, 16, 2)))
         next(clips)
         assert len(held) == 16
-        assert len(list(clips)) == 7
+        assert len(list(clips)) == 8

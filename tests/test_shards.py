@@ -20,6 +20,7 @@ from keras_stc.data import (
     open_video,
     pack,
     sampling,
+    shard_reader,
     shards,
     verify_shards,
     video_clips,
@@ -241,6 +242,7 @@ def test_damage_is_noticed(packed, tmp_path):
     assert path.endswith("videos-00001.tfrecord#0") and not others
     assert reason.endswith("is damaged: its frames are not what was packed; pack again.")
     (out / "videos-00002.npy").unlink()
+    shard_reader._open_shard.cache_clear()
     with pytest.raises(VideoError, match="videos-00002.tfrecord cannot be read with .* pack it"):
         open_video(videos[5].path)
     (out / "index.json").write_text(json.dumps({"layout": 99}))

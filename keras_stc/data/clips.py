@@ -224,13 +224,7 @@ def clip_dataset(
     def mixed(plans, clips, labels):
         """The clips of some videos, in an order that depends on seed and epoch alone."""
         clips, labels = (tf.reshape(x, (-1, *x.shape[2:])) for x in (clips, labels))
-        order = tf.numpy_function(
-            lambda plans, count: transforms.generator(seed, *plans[0, :2] + 1, 1).permutation(
-                count
-            ),
-            [plans, tf.shape(labels)[0]],
-            tf.int64,
-        )
+        order = tf.numpy_function(shuffled, [plans[0], tf.shape(labels)[0]], tf.int64)
         order = tf.ensure_shape(order, [None])
         return tf.gather(clips, order), tf.gather(labels, order)
 

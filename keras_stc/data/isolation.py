@@ -121,9 +121,7 @@ class Helper:
         """The next part of an answer: an array, what is known of the file, an error, or `None`."""
         try:
             if not self._pipe.poll(PATIENCE):
-                return self._lost(
-                    f"{path} hangs its decoder: nothing came of it in {PATIENCE:.0f} s"
-                )
+                return self._lost(f"{path} hangs its decoder: no answer in {PATIENCE:.0f} s")
             answer = self._pipe.recv()
             if isinstance(answer, tuple):  # the shape of pixels that follow
                 pixels = np.empty(answer, np.uint8)

@@ -1,0 +1,45 @@
+import json
+
+import pytest
+import video_files
+
+from keras_stc.cli import main
+from keras_stc.data import open_data
+
+
+@pytest.fixture()
+def folder(tmp_path):
+    for k in range(4):
+        path = tmp_path / "videos" / "ab"[k % 2] / f"{k}.mp4"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        video_files.write_video(path, count=6)
+    return tmp_path / "videos"
+
+
+def test_pack_by_command_line(folder, tmp_path, capsys):
+    out = tmp_path / "out"
+    line = ["pack", str(folder), str(out), "--short-side", "32", "--videos-per-shard", "3"]
+    assert main([*line, "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert (result["videos"], result["frames"], result["shards"]) == (4, 24, 2)
+    assert result["failures"] == {} and result["damaged"] == []
+    assert result["bytes"] == sum(path.stat().st_size for path in out.glob("*.tfrecord"))
+    assert open_data(out).class_names == ("a", "b")
+    assert main([*line, "--verify"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("4 videos, 24 frames, in 2 shards of together 0.")
+    assert f"keras-stc train {out} --out runs/a" in text
+    (out / "videos-00001.tfrecord").write_bytes(b"damaged")
+    assert main([*line, "--verify"]) == 1
+    error = capsys.readouterr().err
+    assert "1 files in" in error and "the first being videos-00001.tfrecord: delete them" in error
+    assert main(["pack", str(folder), str(out), "--quality", "50"]) == 1
+    assert "holds shards with short_side=32, not 122" in capsys.readouterr().err
+
+
+def test_bad_videos_are_named_at_the_end(folder, tmp_path, capsys):
+    (folder / "a/0.mp4").write_bytes(b"")
+    assert main(["pack", str(folder), str(tmp_path / "out")]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.startswith("3 videos, 18 frames, in 1 shards")
+    assert "1 of 4 videos could not be used:" in captured.err and "0.mp4 is empty" in captured.err
