@@ -59,7 +59,7 @@ def start_workers(*arguments, count=2):
     return [start(*arguments, cluster=cluster, index=i) for i in range(count)]
 
 
-def finish(*processes, timeout=100):
+def finish(*processes, timeout=300):
     """Waits for processes; returns their exit statuses and last lines of standard error."""
     try:
         texts = [process.communicate(timeout=timeout)[1] for process in processes]
@@ -96,6 +96,7 @@ def test_training_moves_the_weights(on_one_device):
     assert min(moved) > 1e-4
 
 
+@pytest.mark.slow
 @multi_device
 def test_two_devices_compute_what_one_does(videos, on_one_device, tmp_path):
     names = ("exact", "rich", "single", "half")
