@@ -12,9 +12,9 @@ from keras_stc.data import known, video_file
 from keras_stc.data.errors import VideoError
 from keras_stc.data.readers import FrameReader, VideoInfo
 
-#: How frames are decoded, everywhere: libjpeg-turbo's faster transform, and chroma repeated
-#: instead of interpolated, so that a part of a picture decodes as it does within the whole.
-JPEG = {"channels": 3, "dct_method": "INTEGER_FAST", "fancy_upscaling": False}
+#: How frames are decoded, everywhere. Whole, and cut then: TensorFlow decodes a part of a picture
+#: more slowly, and another way at its edges.
+JPEG = {"channels": 3, "dct_method": "INTEGER_FAST"}
 
 #: What the table beside a shard says of every frame: where its JPEG begins, its bytes, its CRC-32.
 FRAME_TABLE = np.dtype([("offset", "<u8"), ("bytes", "<u4"), ("crc", "<u4")])
@@ -47,7 +47,8 @@ class ShardReader(FrameReader):
         Raises:
             VideoError: If a frame is not what was packed.
         """
-        return [self._shard.read(frame, self.info.path) for frame in self._frames[indices]]
+        frames = self._frames[indices].tolist()
+        return [self._shard.read(frame, self.info.path) for frame in frames]
 
     def _pictures(self, wanted, geometry):
         import tensorflow as tf
@@ -55,15 +56,10 @@ class ShardReader(FrameReader):
         size = self.info.height, self.info.width
         resized = geometry.frame_size(*size)
         for number, jpeg in zip(wanted.tolist(), self.encoded(wanted), strict=True):
-            if resized != size or geometry.crop is None:
-                pixels = tf.io.decode_jpeg(jpeg, **JPEG).numpy()
-                if resized != size:
-                    pixels = video_file.resize_rgb(pixels, *resized)
-                yield number, [geometry.cut(pixels)]
-                continue
-            window = (*geometry.window(*size), *geometry.crop)
-            pixels = tf.io.decode_and_crop_jpeg(jpeg, window, **JPEG).numpy()
-            yield number, [pixels[:, ::-1] if geometry.flip else pixels]
+            pixels = tf.io.decode_jpeg(jpeg, **JPEG).numpy()
+            if resized != size:
+                pixels = video_file.resize_rgb(pixels, *resized)
+            yield number, [geometry.cut(pixels)]
 
 
 class Shard:
@@ -82,7 +78,8 @@ class Shard:
         path = pathlib.Path(path)
         try:
             self.videos = json.loads(path.with_suffix(".json").read_text())["videos"]
-            self.frames = np.load(path.with_suffix(".npy"), mmap_mode="r")
+            # As a plain array: np.memmap is slow to take parts of.
+            self.frames = np.asarray(np.load(path.with_suffix(".npy"), mmap_mode="r"))
             self._file = path.open("rb", buffering=0)
         except (OSError, ValueError, KeyError) as error:
             raise VideoError(
@@ -91,10 +88,10 @@ class Shard:
             ) from error
 
     def read(self, frame, name):
-        """The bytes of a frame of the table; `name` is for errors."""
-        wanted = int(frame["bytes"])
-        data = os.pread(self._file.fileno(), wanted, int(frame["offset"]))
-        if len(data) != wanted or zlib.crc32(data) != frame["crc"]:
+        """The bytes of a frame, a row of the table as a tuple; `name` is for errors."""
+        offset, size, crc = frame
+        data = os.pread(self._file.fileno(), size, offset)
+        if len(data) != size or zlib.crc32(data) != crc:
             raise VideoError(f"{name} is damaged: its frames are not what was packed; pack again.")
         return data
 
@@ -123,8 +120,11 @@ def clip_of_jpegs(jpegs, window, flip, frames):
     """
     import tensorflow as tf
 
-    jpegs = tf.ensure_shape(jpegs, [frames])
-    pictures = [tf.io.decode_and_crop_jpeg(jpeg, window, **JPEG) for jpeg in tf.unstack(jpegs)]
+    top, left, height, width = tf.unstack(tf.ensure_shape(window, [4]))
+    pictures = []
+    for jpeg in tf.unstack(tf.ensure_shape(jpegs, [frames])):
+        picture = tf.io.decode_jpeg(jpeg, **JPEG)
+        pictures.append(picture[top : top + height, left : left + width])
     return tf.cond(
         flip,
         lambda: tf.stack([tf.reverse(picture, [1]) for picture in pictures]),

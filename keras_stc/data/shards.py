@@ -246,7 +246,9 @@ def _pack_video(video, label_text, short_side, quality):
         chunks = np.split(numbers, range(CHUNK, count, CHUNK))
         for pixels in reader.clips(chunks, geometry):
             height, width = pixels.shape[1:3]
-            jpegs += [tf.io.encode_jpeg(frame, quality=quality).numpy() for frame in pixels]
+            for frame in pixels:
+                jpeg = tf.io.encode_jpeg(frame, quality=quality, optimize_size=True)
+                jpegs.append(jpeg.numpy())
     times = [round(1e6 * k / info.fps) for k in range(count)]
     example = tf.train.SequenceExample()
     context, lists = example.context.feature, example.feature_lists.feature_list
