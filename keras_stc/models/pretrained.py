@@ -1,6 +1,6 @@
 """What pretrained weights say about the network they are to go into."""
 
-import keras
+import numpy as np
 
 from keras_stc.layers.stc import STCBlock
 from keras_stc.video_config import VideoConfig
@@ -72,8 +72,8 @@ def make_neutral(block, model):
     after_stage = block.name.count("_") == 1  # "layer3_stc", not "layer3_block2_stc"
     for branch in block.branches:
         excite = getattr(block, f"{branch}_excite")
-        excite.kernel.assign(keras.ops.zeros_like(excite.kernel))
-        excite.bias.assign(keras.ops.full_like(excite.bias, SHUT if after_stage else 0.0))
+        excite.kernel.assign(np.zeros(excite.kernel.shape))
+        excite.bias.assign(np.full(excite.bias.shape, SHUT if after_stage else 0.0))
     if not after_stage:
         before = next(layer for layer in model.layers if layer.output is block.input)
         for variable in before.trainable_variables:
