@@ -28,8 +28,11 @@ ALLOWED = {
     "publish": {"_version", "weights", "models", "training", "video_config"},
     "transfer": {"models", "data", "training", "video_config"},
     "demo": {"models", "data", "training", "predict", "evaluation", "report"},
+    "ablation": {
+        *("models", "data", "distribute", "training", "transfer", "evaluation", "demo"),
+    },
     "cli": {
-        *("_version", "models", "weights", "convert", "publish", "data", "training"),
+        *("_version", "ablation", "models", "weights", "convert", "publish", "data", "training"),
         *("distribute", "transfer", "predict", "evaluation", "report", "demo"),
     },
     "__init__": {"_version", "video_config"},

@@ -7,6 +7,7 @@ import warnings
 
 from keras_stc._version import __version__
 from keras_stc.cli import (
+    ablate,
     convert,
     demo,
     doctor,
@@ -20,7 +21,10 @@ from keras_stc.cli import (
 )
 from keras_stc.cli.console import quiet_start
 
-COMMANDS = (models, predict, train, evaluate, transfer, pack, convert, publish, doctor, demo)
+COMMANDS = (
+    *(models, predict, train, evaluate, transfer, ablate),
+    *(pack, convert, publish, doctor, demo),
+)
 
 
 def main(argv=None):

@@ -82,6 +82,7 @@ def run_train(arguments):
     from keras_stc import distribute
     from keras_stc.models import create_model
     from keras_stc.training import train
+    from keras_stc.training.precision import precision
     from keras_stc.training.run import Run, load_model, weights_file, write_atomically
 
     recipe = _recipe(arguments)
@@ -89,7 +90,7 @@ def run_train(arguments):
         say(arguments, f"Waiting for {distribute.worker_count()} workers")
     # Before all else: workers have to find one another before TensorFlow does anything.
     strategy = distribute.strategy()
-    videos, validation, origin, held = _data(arguments)
+    videos, validation, origin, held = training_data(arguments)
     say(
         arguments,
         f"{len(videos)} videos to train on, {len(validation or ())} to validate on, "
@@ -103,19 +104,14 @@ def run_train(arguments):
         say(arguments, f"Going on after epoch {state['epoch']}{step} of the run in {arguments.out}")
 
     keras.utils.set_random_seed(arguments.seed)
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(recipe.precision)
-    try:
-        with strategy.scope():
-            model = create_model(
-                arguments.model,
-                weights=arguments.weights and weights_file(arguments.weights),
-                classes=len(videos.class_names),
-                input_shape=(recipe.frames, arguments.size, arguments.size, 3),
-                **({"stc_placement": arguments.placement} if arguments.placement else {}),
-            )
-    finally:
-        keras.config.set_dtype_policy(policy)
+    with precision(recipe.precision), strategy.scope():
+        model = create_model(
+            arguments.model,
+            weights=arguments.weights and weights_file(arguments.weights),
+            classes=len(videos.class_names),
+            input_shape=(recipe.frames, arguments.size, arguments.size, 3),
+            **({"stc_placement": arguments.placement} if arguments.placement else {}),
+        )
     model.video_config = model.video_config.replace(stride=recipe.stride)
     devices = distribute.devices(model)
     if devices > 1:
@@ -175,7 +171,7 @@ def _recipe(arguments):
     )
 
 
-def _data(arguments):
+def training_data(arguments):
     """Training and validation videos, what the run's configuration says of their origin, and what
     those to validate on are called."""
     from keras_stc.data import data_subsets, open_data

@@ -1,0 +1,48 @@
+"""Table 5 of the paper: networks with either branch of the STC block, both, or none.
+
+    python examples/ablation.py --out runs/ablation                  # motion videos, 15 minutes
+    python examples/ablation.py fights.csv --out runs/ablation-fights --frames 16 --size 64
+    python examples/ablation.py ucf101:UCF-101:1 --out runs/table5 --form paper
+
+Every other table likewise, by another name in `--studies`. The same from the command line is
+`keras-stc ablate`; run again, it goes on where it was.
+
+Paper: Diba et al., ECCV 2018 (arXiv 1806.07754).
+"""
+
+import argparse
+
+from keras_stc.ablation import FORMS, markdown, run_ablation
+from keras_stc.ablation.run import motion_videos
+from keras_stc.data import data_subsets, open_data
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", nargs="?", default="motion", help="as for keras-stc train")
+    parser.add_argument("--out", required=True)
+    parser.add_argument("--studies", nargs="+", default=["branches"])
+    parser.add_argument("--form", choices=FORMS, default="small")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--frames", type=int, help="in a clip")
+    parser.add_argument("--size", type=int, help="pixels of the square crop")
+    arguments = parser.parse_args()
+
+    form = FORMS[arguments.form].replace(size=arguments.size)
+    if arguments.frames:
+        form = form.replace(base=form.base.replace(frames=arguments.frames))
+    if arguments.data == "motion":
+        videos, test = motion_videos(f"{arguments.out}/videos", form)
+    elif "test" in data_subsets(arguments.data):
+        videos = open_data(arguments.data, "train")
+        test = open_data(arguments.data, "test", class_names=videos.class_names)
+    else:
+        videos, test = open_data(arguments.data).split(0.2, seed=0)
+
+    seeds = range(arguments.seeds)
+    results = run_ablation(videos, test, form, arguments.out, arguments.studies, seeds)
+    print(markdown(form, results, arguments.studies))
+
+
+if __name__ == "__main__":
+    main()

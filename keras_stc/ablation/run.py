@@ -1,0 +1,200 @@
+"""Trains and evaluates every setting of an ablation; what is done is not done again."""
+
+import json
+import pathlib
+import tempfile
+import time
+
+import keras
+
+from keras_stc.data import VideoFolder
+from keras_stc.demo.motion import write_motion_videos
+from keras_stc.distribute import strategy
+from keras_stc.evaluation import evaluate_videos
+from keras_stc.models import create_model
+from keras_stc.training import train
+from keras_stc.training.precision import precision
+from keras_stc.training.run import Run, load_model, weights_file, write_atomically
+from keras_stc.transfer import CorrespondenceTransfer
+from keras_stc.transfer.loop import train_transfer
+
+#: Shorter trainings are begun again after a kill: a checkpoint costs as much as some of their
+#: steps.
+SHORT = 10
+
+
+def run_ablation(
+    videos,
+    test,
+    form,
+    out,
+    studies=None,
+    seeds=(0, 1, 2),
+    teacher=None,
+    data=None,
+    say=print,
+    verbose=0,
+):
+    """Trains a network for every setting and seed and evaluates it on the test videos.
+
+    Settings that several studies share are trained once. Run again with the same arguments, or
+    with more studies or seeds, it goes on with what is missing. The trained networks are deleted
+    after their evaluation; their histories stay in `out/runs`.
+
+    Example:
+
+    ```python
+    form = keras_stc.ablation.FORMS["small"]
+    videos, test = keras_stc.ablation.run.motion_videos("runs/ablation/videos", form)
+    results = run_ablation(videos, test, form, "runs/ablation", studies=("branches",))
+    print(keras_stc.ablation.markdown(form, results))
+    ```
+
+    Args:
+        videos: `keras_stc.data.VideoSet` to train on.
+        test: The same to evaluate on, other videos of the same classes.
+        form: A `Form`.
+        out: Folder to write to.
+        studies: Names of the form's studies; `None` for all.
+        seeds: Of weights, order, clips and crops.
+        teacher: `keras_stc.transfer.FrameTeacher` of the study of transfer.
+        data: What `out/config.json` is to say of the data's origin.
+        say: Called with a line for the user before each training.
+        verbose: As `keras.Model.fit`.
+
+    Returns:
+        A list of dictionaries, one for each setting and seed: `key`, `seed`, `video@1`, `clip@1`,
+        `parameters`, `seconds` and, after a transfer, `pair_accuracy`.
+
+    Raises:
+        ValueError: If there is no such study, or that of transfer has no teacher.
+        RunError: If `out` holds an ablation with other settings.
+        VideoError: If more than half of the videos cannot be read.
+    """
+    settings = chosen_settings(form, studies)
+    if teacher is None and any(setting.transfer for setting in settings):
+        raise ValueError("`teacher` must be a FrameTeacher for the study of transfer. Got: None")
+    Run(out).open(
+        {
+            "recipe": form.recipe.to_dict(),
+            "transfer_recipe": form.transfer_recipe.to_dict(),
+            "size": form.size,
+            "frame_size": form.frame_size,
+            "data": data,
+            "videos": len(videos),
+            "test_videos": len(test),
+        }
+    )
+    jobs = [(setting, seed) for seed in seeds for setting in settings]
+    results = []
+    for number, (setting, seed) in enumerate(jobs, start=1):
+        folder = pathlib.Path(out) / "runs" / f"{setting.key}-seed{seed}"
+        kept = folder / "result.json"
+        if not kept.exists():
+            say(f"{number} of {len(jobs)}: {setting.key}, seed {seed}")
+            figures = _run(videos, test, form, setting, seed, teacher, folder, verbose)
+            write_atomically(kept, json.dumps(figures) + "\n")
+            for pattern in ("*.weights.h5", "*.keras"):
+                for file in folder.rglob(pattern):
+                    file.unlink()
+        results.append({"key": setting.key, "seed": seed, **json.loads(kept.read_text())})
+    return results
+
+
+def chosen_settings(form, studies=None):
+    """The settings of these studies, each once.
+
+    Raises:
+        ValueError: If there is no such study.
+    """
+    there = form.studies()
+    studies = tuple(there) if studies is None else tuple(studies)
+    for name in studies:
+        if name not in there:
+            raise ValueError(
+                f"`studies` must be names out of {', '.join(there)}. Received: {name!r}"
+            )
+    settings = [setting for name in studies for setting in there[name].settings.values()]
+    return list(dict.fromkeys(settings))
+
+
+def motion_videos(folder, form, say=print):
+    """The demonstration's videos, as many and as long as the form says; written once.
+
+    Returns:
+        Two `VideoSet`s, to train and to test on.
+    """
+    folder = pathlib.Path(folder)
+    if not folder.exists():
+        say(f"Writing motion videos to {folder}")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
+            unfinished = pathlib.Path(unfinished) / folder.name
+            counts = (("train", form.train_videos), ("test", form.test_videos))
+            for seed, (subset, count) in enumerate(counts):
+                write_motion_videos(unfinished / subset, count, frames=form.video_frames, seed=seed)
+            unfinished.rename(folder)
+    videos = VideoFolder(folder / "train")
+    return videos, VideoFolder(folder / "test", videos.class_names)
+
+
+def _run(videos, test, form, setting, seed, teacher, folder, verbose):
+    started = time.monotonic()
+    figures, weights = {}, None
+    if setting.transfer:
+        history = _transfer(videos, form, setting, seed, teacher, folder / "transfer", verbose)
+        figures["pair_accuracy"] = history[-1].get("pair_accuracy")
+        weights = weights_file(folder / "transfer")
+    keras.utils.clear_session(free_memory=True)
+    keras.utils.set_random_seed(seed)
+    recipe = form.recipe
+    with precision(recipe.precision), strategy().scope():
+        model = create_model(
+            setting.model,
+            weights=weights,
+            classes=len(videos.class_names),
+            input_shape=(setting.frames, form.size, form.size, 3),
+            **setting.arguments,
+        )
+    model.video_config = model.video_config.replace(stride=setting.stride)
+    watches = recipe.schedule == "plateau" or recipe.early_stop
+    history = train(
+        model,
+        videos,
+        recipe,
+        folder,
+        test if watches else None,
+        seed,
+        verbose=verbose,
+        save_every=recipe.epochs if recipe.epochs < SHORT else 1,
+    )
+    evaluation = evaluate_videos(load_model(folder), test)
+    return {
+        **figures,
+        "video@1": evaluation.video1,
+        "clip@1": evaluation.clip1,
+        "parameters": model.count_params(),
+        "loss": history[-1]["loss"],
+        "seconds": round(time.monotonic() - started, 1),
+    }
+
+
+def _transfer(videos, form, setting, seed, teacher, folder, verbose):
+    keras.utils.set_random_seed(seed)
+    student = create_model(
+        setting.model,
+        include_top=False,
+        pooling="avg",
+        input_shape=(setting.frames, form.size, form.size, 3),
+        **setting.arguments,
+    )
+    student.video_config = student.video_config.replace(stride=setting.stride)
+    return train_transfer(
+        CorrespondenceTransfer(student, teacher),
+        videos,
+        form.transfer_recipe.replace(flip=form.recipe.flip),
+        folder,
+        seed=seed,
+        frame_size=form.frame_size,
+        verbose=verbose,
+    )

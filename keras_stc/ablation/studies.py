@@ -1,0 +1,219 @@
+"""What an ablation compares, as data."""
+
+import dataclasses
+
+from keras_stc.demo.recipe import DEMO
+from keras_stc.training import RECIPES, Recipe
+from keras_stc.transfer.recipe import RECIPES as TRANSFER_RECIPES
+from keras_stc.transfer.recipe import TransferRecipe
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+    """A network, its clips and what it starts from: what one training differs in from the next.
+
+    Attributes:
+        model: Name for `keras_stc.create_model`.
+        frames: Frames in a clip.
+        stride: Distance between two frames of a clip, in frames of the video.
+        branches: Branches of the STC blocks, `"temporal"`, `"spatial"` or both.
+        placement: Of the STC blocks, `"block"` or `"stage"`.
+        ratio: Reduction ratio of the STC blocks.
+        transfer: Whether the network first learns from a 2D network, without labels.
+    """
+
+    model: str
+    frames: int
+    stride: int
+    branches: tuple = ("temporal", "spatial")
+    placement: str = "block"
+    ratio: int = 4
+    transfer: bool = False
+
+    @property
+    def key(self):
+        """Name of its folder, other for other settings."""
+        parts = [self.model, f"{self.frames}x{self.stride}"]
+        if self.has_stc:
+            parts += ["+".join(self.branches), self.placement, f"r{self.ratio}"]
+        return "-".join(parts + ["transfer"] * self.transfer)
+
+    @property
+    def has_stc(self):
+        return self.model.startswith("stc_")
+
+    @property
+    def arguments(self):
+        """Further arguments of `keras_stc.create_model`."""
+        if not self.has_stc:
+            return {}
+        return {
+            "stc_branches": self.branches,
+            "stc_placement": self.placement,
+            "reduction_ratio": self.ratio,
+        }
+
+    def replace(self, **changes):
+        return dataclasses.replace(self, **changes)
+
+    def without_stc(self):
+        """The same network without STC blocks: 3D-ResNet for STC-ResNet."""
+        family, depth = self.model.removeprefix("stc_").rstrip("0123456789"), self.model
+        depth = depth[len(depth.rstrip("0123456789")) :]
+        return self.replace(model=f"{family}3d{depth}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Study:
+    """Settings that differ in one thing.
+
+    Attributes:
+        name: What `keras-stc ablate --studies` calls it.
+        title: What is compared.
+        source: Where the paper does so.
+        settings: `{label: Setting}`, in the order of the table.
+    """
+
+    name: str
+    title: str
+    source: str
+    settings: dict
+
+
+@dataclasses.dataclass(frozen=True)
+class Form:
+    """How large an ablation is.
+
+    Attributes:
+        name: What `keras-stc ablate --form` calls it.
+        source: Where the numbers come from.
+        base: The `Setting` that the studies change one thing of.
+        recipe: Of every training.
+        size: Side of the square crop in pixels.
+        transfer_recipe: Of every transfer.
+        frame_size: Side of the teacher's frames in pixels.
+        depths: Networks of the study of depth.
+        lengths: Frames in a clip, of the study of clip lengths.
+        strides: Of the study of frame strides.
+        ratios: Of the study of reduction ratios.
+        transfer_models: Networks of the study of transfer.
+        train_videos: Videos of each class to train on, of generated motion videos.
+        test_videos: The same to test on.
+        video_frames: Frames in such a video.
+    """
+
+    name: str
+    source: str
+    base: Setting
+    recipe: Recipe
+    size: int
+    transfer_recipe: TransferRecipe
+    frame_size: int
+    depths: tuple
+    lengths: tuple
+    strides: tuple
+    ratios: tuple
+    transfer_models: tuple
+    train_videos: int = 60
+    test_videos: int = 32
+    video_frames: int = 64
+
+    def replace(self, **changes):
+        """A copy with the fields changed that are not `None`."""
+        return dataclasses.replace(self, **{k: v for k, v in changes.items() if v is not None})
+
+    def studies(self):
+        """`{name: Study}`, all that there are."""
+        base = self.base
+        transfer = {}
+        for model in self.transfer_models:
+            setting = base.replace(model=model)
+            transfer[f"{model}, random weights"] = setting
+            transfer[f"{model}, after transfer"] = setting.replace(transfer=True)
+        studies = (
+            Study(
+                "branches",
+                "Branches of the STC block",
+                "table 5; 3D-ResNet against STC-ResNet: table 3",
+                {
+                    "none": base.without_stc(),
+                    "spatial (SCB)": base.replace(branches=("spatial",)),
+                    "temporal (TCB)": base.replace(branches=("temporal",)),
+                    "both": base,
+                },
+            ),
+            Study(
+                "placement",
+                "Place of the STC blocks",
+                "section 3.1, which can be read both ways",
+                {
+                    "in every residual unit": base.replace(placement="block"),
+                    "after every stage": base.replace(placement="stage"),
+                },
+            ),
+            Study(
+                "depth",
+                "Depth of the network",
+                "table 3",
+                {model: base.replace(model=model) for model in self.depths},
+            ),
+            Study(
+                "frames",
+                "Frames in a clip",
+                "table 4",
+                {str(frames): base.replace(frames=frames) for frames in self.lengths},
+            ),
+            Study(
+                "stride",
+                "Distance between the frames of a clip",
+                "table 6",
+                {str(stride): base.replace(stride=stride) for stride in self.strides},
+            ),
+            Study(
+                "ratio",
+                "Reduction ratio of the STC block",
+                "section 3.1, which takes 4",
+                {str(ratio): base.replace(ratio=ratio) for ratio in self.ratios},
+            ),
+            Study("transfer", "Knowledge transfer from a 2D network", "table 7", transfer),
+        )
+        return {study.name: study for study in studies}
+
+
+#: Our small form and the paper's.
+FORMS = {
+    form.name: form
+    for form in (
+        Form(
+            name="small",
+            source="our choice: the demonstration's network and clips, so that two cores train one "
+            "in about a minute; few enough steps that the networks do not all end at the top",
+            base=Setting("stc_resnet18", frames=8, stride=2),
+            recipe=DEMO.recipe.replace(name="ablation", epochs=3),
+            size=32,
+            transfer_recipe=TRANSFER_RECIPES["default"].replace(
+                epochs=10, drop_every=8, learning_rate=0.02
+            ),
+            frame_size=64,
+            depths=("stc_resnet18", "stc_resnet34", "stc_resnet50"),
+            lengths=(4, 8, 16),
+            strides=(1, 2, 4, 8),
+            ratios=(2, 4, 8, 16),
+            transfer_models=("stc_resnet18",),
+        ),
+        Form(
+            name="paper",
+            source="paper, section 4, tables 3 to 7",
+            base=Setting("stc_resnet101", frames=32, stride=2),
+            recipe=RECIPES["paper"],
+            size=112,
+            transfer_recipe=TRANSFER_RECIPES["paper"],
+            frame_size=224,
+            depths=("resnet3d101", "stc_resnet18", "stc_resnet50", "stc_resnet101"),
+            lengths=(16, 32),
+            strides=(1, 2, 4, 16),
+            ratios=(2, 4, 8, 16),
+            transfer_models=("resnet3d101", "resnext3d101", "stc_resnet101", "stc_resnext101"),
+        ),
+    )
+}

@@ -1,0 +1,162 @@
+"""The figures of an ablation: mean and spread over seeds, as rows, Markdown and a plot."""
+
+import importlib.util
+
+import numpy as np
+
+
+def rows(study, results):
+    """A study's rows.
+
+    Args:
+        study: A `Study`.
+        results: What `run_ablation` returns.
+
+    Returns:
+        A list of dictionaries with `label`, `parameters`, `seeds`, arrays `video@1` and `clip@1`
+        by seed, and `difference`: mean and standard error of the difference to the study's last
+        row with the same seed, of video@1 (`None` in the last row, or with no seed in common).
+        Settings that have no result are left out.
+    """
+    by_key = {}
+    for result in results:
+        by_key.setdefault(result["key"], {})[result["seed"]] = result
+    table = []
+    for label, setting in study.settings.items():
+        found = by_key.get(setting.key)
+        if found:
+            seeds = sorted(found)
+            table.append(
+                {
+                    "label": label,
+                    "parameters": found[seeds[0]]["parameters"],
+                    "seeds": seeds,
+                    **{
+                        name: np.array([found[seed][name] for seed in seeds])
+                        for name in ("video@1", "clip@1")
+                    },
+                }
+            )
+    for row in table:
+        row["difference"] = None if row is table[-1] else _difference(row, table[-1])
+    return table
+
+
+def markdown(form, results, studies=None):
+    """The tables of all studies that have results.
+
+    Args:
+        form: The `Form` that was run.
+        results: What `run_ablation` returns.
+        studies: Names of studies; `None` for all.
+    """
+    parts = []
+    for study in form.studies().values():
+        table = rows(study, results)
+        if len(table) < 2 or not (studies is None or study.name in studies):
+            continue
+        last = table[-1]["label"]
+        lines = [
+            f"**{study.title}** (the paper's {study.source})",
+            "",
+            f"| | parameters | seeds | video@1 | clip@1 | video@1, against “{last}” |",
+            "|---|---|---|---|---|---|",
+        ]
+        for row in table:
+            against = "" if row["difference"] is None else _plus_minus(*row["difference"], sign="+")
+            cells = (
+                row["label"],
+                f"{row['parameters'] / 1e6:.1f} M",
+                str(len(row["seeds"])),
+                _plus_minus(*_spread(row["video@1"])),
+                _plus_minus(*_spread(row["clip@1"])),
+                against,
+            )
+            lines.append(f"| {' | '.join(cells)} |")
+        parts.append("\n".join(lines))
+    note = (
+        "Accuracies in per cent: mean ± standard deviation over the seeds. Differences in points: "
+        "mean ± standard error over the seeds that both have."
+    )
+    return "\n\n".join([*parts, note]) + "\n"
+
+
+def save_plot(form, results, path, studies=None):
+    """Draws a panel for each study that has results: every seed a dot, the mean a line.
+
+    Args:
+        form: The `Form` that was run.
+        results: What `run_ablation` returns.
+        path: Of the picture, `.svg` or `.png`.
+        studies: Names of studies; `None` for all.
+
+    Raises:
+        ImportError: If Matplotlib is missing.
+        ValueError: If the picture has another ending, or there is nothing to draw.
+    """
+    check_plot(path)
+    import matplotlib
+
+    matplotlib.use("Agg")
+    # The same figures give the same file.
+    matplotlib.rcParams["svg.hashsalt"] = "keras-stc"
+    from matplotlib import pyplot
+
+    panels = [
+        (study, table)
+        for study in form.studies().values()
+        if (studies is None or study.name in studies) and len(table := rows(study, results)) > 1
+    ]
+    if not panels:
+        raise ValueError("`results` must hold two settings of a study. Received: none")
+    columns = min(3, len(panels))
+    lines = -(-len(panels) // columns)
+    size = (4.2 * columns, 2.9 * lines)
+    figure, axes = pyplot.subplots(lines, columns, figsize=size, squeeze=False, sharey=True)
+    for axis in axes.flat[len(panels) :]:
+        axis.set_visible(False)
+    for axis, (study, table) in zip(axes.flat, panels, strict=False):
+        for place, row in enumerate(table):
+            values = 100 * row["video@1"]
+            axis.plot([place] * len(values), values, "o", color="tab:blue", alpha=0.5, ms=4)
+            axis.hlines(values.mean(), place - 0.25, place + 0.25, color="black")
+        labels = [row["label"].replace(", ", "\n") for row in table]
+        axis.set_xticks(range(len(table)), labels, fontsize=7)
+        axis.set_xlim(-0.5, len(table) - 0.5)
+        axis.set_title(study.title, fontsize=9)
+        axis.grid(axis="y", alpha=0.3)
+    for row in axes:
+        row[0].set_ylabel("video@1 in %")
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None} if str(path).endswith(".svg") else None)
+    pyplot.close(figure)
+
+
+def check_plot(path):
+    """Raises what `save_plot` would raise for this path."""
+    if importlib.util.find_spec("matplotlib") is None:
+        raise ImportError(
+            'Plots need Matplotlib: pip install "keras-stc[plots]", or leave --plot away.'
+        )
+    if not str(path).endswith((".svg", ".png")):
+        raise ValueError(f"A plot must end in .svg or .png. Received: {path}")
+
+
+def _spread(values):
+    return 100 * values.mean(), 100 * values.std()
+
+
+def _difference(row, other):
+    common = sorted(set(row["seeds"]) & set(other["seeds"]))
+    if not common:
+        return None
+    mine, theirs = (
+        np.array([r["video@1"][r["seeds"].index(seed)] for seed in common]) for r in (row, other)
+    )
+    difference = 100 * (mine - theirs)
+    error = difference.std(ddof=1) / len(common) ** 0.5 if len(common) > 1 else float("nan")
+    return difference.mean(), error
+
+
+def _plus_minus(mean, spread, sign=""):
+    return f"{mean:{sign}.1f}" if np.isnan(spread) else f"{mean:{sign}.1f} ± {spread:.1f}"

@@ -1,0 +1,153 @@
+"""`keras-stc ablate`: the paper's ablations."""
+
+import pathlib
+
+from keras_stc.cli.console import print_json
+from keras_stc.cli.evaluate import DATA_HELP
+
+
+def register(commands, common):
+    command = commands.add_parser(
+        "ablate",
+        parents=[common],
+        help="train the paper's ablations, with seeds, a table and a plot; run again, it goes on",
+        description="Trains networks that differ in one thing, each with several seeds: branches "
+        "and place of the STC block, its reduction ratio, depth, clip length, frame stride, "
+        "knowledge transfer. Killed and run again with the same line, it goes on.",
+    )
+    command.add_argument(
+        "data",
+        metavar="DATA",
+        nargs="?",
+        default="motion",
+        help=f"motion, videos it writes itself (the default), or {DATA_HELP}",
+    )
+    command.add_argument("--out", required=True, help="folder to write to")
+    command.add_argument(
+        "--studies",
+        nargs="+",
+        metavar="STUDY",
+        help="branches, placement, depth, frames, stride, ratio, transfer (all)",
+    )
+    command.add_argument("--form", default="small", help="small, for two cores, or paper (small)")
+    command.add_argument("--seeds", type=int, default=3, help="trainings of each setting (3)")
+    command.add_argument("--model", help="STC network that all others differ from in one thing")
+    command.add_argument("--frames", type=int, help="frames in its clips")
+    command.add_argument("--stride", type=int, help="frames of video from one to the next")
+    command.add_argument("--size", type=int, help="pixels of the square crop")
+    command.add_argument("--frame-size", type=int, help="pixels of the teacher's crop")
+    command.add_argument("--epochs", type=int, help="of every training")
+    command.add_argument("--batch-size", type=int, help="clips in an update")
+    command.add_argument("--lr", type=float, help="highest learning rate, whatever the batch")
+    command.add_argument("--flip", action="store_true", default=None, help="mirror at random")
+    command.add_argument("--transfer-epochs", type=int, help="of every transfer")
+    command.add_argument("--teacher", default="resnet50", help="2D network (resnet50)")
+    command.add_argument(
+        "--teacher-weights",
+        default="imagenet",
+        metavar="PATH",
+        help="a weights file of keras.applications, imagenet (fetched once), or random",
+    )
+    command.add_argument("--validation", metavar="DATA", help="videos to evaluate on")
+    command.add_argument(
+        "--hold-out",
+        type=float,
+        default=0.2,
+        help="part of each class to evaluate on where the data has no split (0.2)",
+    )
+    command.add_argument("--plot", metavar="FILE", help="draw the table (.svg or .png)")
+    command.set_defaults(run=run_ablate)
+
+
+def run_ablate(arguments):
+    from keras_stc.ablation import markdown, run_ablation, save_plot
+    from keras_stc.ablation.run import chosen_settings, motion_videos
+    from keras_stc.ablation.table import check_plot
+    from keras_stc.training.run import write_atomically
+
+    def say(text):
+        if not arguments.json:
+            print(text, flush=True)
+
+    form = _form(arguments)
+    if arguments.seeds < 1:
+        raise ValueError(f"--seeds must be at least 1. Received: {arguments.seeds}")
+    settings = chosen_settings(form, arguments.studies)
+    if arguments.plot:
+        check_plot(arguments.plot)  # before hours of training
+    studies, teacher = arguments.studies, None
+    if any(setting.transfer for setting in settings):
+        studies, teacher = _teacher(arguments, form, say)
+    out = pathlib.Path(arguments.out)
+    if arguments.data == "motion":
+        videos, test = motion_videos(out / "videos", form, say)
+        origin = "motion"
+    else:
+        videos, test, origin = _data(arguments)
+    say(f"{len(videos)} videos to train on, {len(test)} to evaluate on")
+    results = run_ablation(
+        videos, test, form, out, studies, range(arguments.seeds), teacher, origin, say
+    )
+    text = markdown(form, results, studies)
+    write_atomically(out / "ablation.md", text)
+    if arguments.plot:
+        save_plot(form, results, arguments.plot, studies)
+    if arguments.json:
+        return print_json(results)
+    print(f"\n{text}")
+    hours = sum(result["seconds"] for result in results) / 3600
+    print(f"{len(results)} trainings, {hours:.1f} hours. The table is in {out / 'ablation.md'}")
+
+
+def _form(arguments):
+    from keras_stc.ablation import FORMS
+
+    if arguments.form not in FORMS:
+        raise ValueError(f"--form must be one of {', '.join(FORMS)}. Received: {arguments.form}")
+    form = FORMS[arguments.form]
+    changes = {name: getattr(arguments, name) for name in ("model", "frames", "stride")}
+    base = form.base.replace(**{k: v for k, v in changes.items() if v is not None})
+    if not base.has_stc:
+        raise ValueError(
+            f"--model must be a network with STC blocks, such as stc_resnet18. "
+            f"Received: {base.model}"
+        )
+    recipe = form.recipe.replace(
+        epochs=arguments.epochs,
+        batch_size=arguments.batch_size,
+        flip=arguments.flip,
+    )
+    if arguments.lr is not None:
+        recipe = recipe.replace(learning_rate=arguments.lr, reference_batch=0)
+    return form.replace(
+        base=base,
+        recipe=recipe,
+        size=arguments.size,
+        frame_size=arguments.frame_size,
+        transfer_recipe=form.transfer_recipe.replace(epochs=arguments.transfer_epochs),
+    )
+
+
+def _data(arguments):
+    from keras_stc.cli.train import training_data
+
+    videos, test, origin, _ = training_data(arguments)
+    if not test:
+        raise ValueError(
+            f"{arguments.data} leaves no videos to evaluate on: give --validation DATA or a larger "
+            "--hold-out."
+        )
+    return videos, test, origin
+
+
+def _teacher(arguments, form, say):
+    """The studies that can be run and the teacher; without one, all but that of transfer."""
+    from keras_stc.transfer.teachers import create_teacher
+
+    try:
+        return arguments.studies, create_teacher(arguments.teacher, arguments.teacher_weights)
+    except (ValueError, OSError) as error:
+        if arguments.studies:
+            raise
+        say(f"Left out, the study of transfer: {error}")
+        return [name for name in form.studies() if name != "transfer"], None

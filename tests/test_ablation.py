@@ -1,0 +1,170 @@
+"""The paper's ablations: what they compare, their arithmetic, and a real one on small videos."""
+
+import dataclasses
+import json
+
+import helpers
+import numpy as np
+import pytest
+
+import keras_stc
+from keras_stc.ablation import FORMS, Setting, Study, markdown, rows, save_plot
+from keras_stc.ablation.run import chosen_settings
+from keras_stc.cli import main
+
+SMALL = FORMS["small"].studies()
+
+
+def test_the_papers_form_is_its_tables():
+    studies = FORMS["paper"].studies()
+    base = Setting("stc_resnet101", frames=32, stride=2)
+    assert [s.branches for s in studies["branches"].settings.values()][1:] == [
+        ("spatial",),
+        ("temporal",),
+        ("temporal", "spatial"),
+    ]
+    assert studies["branches"].settings["none"].model == "resnet3d101"
+    assert [s.model for s in studies["depth"].settings.values()] == [
+        *("resnet3d101", "stc_resnet18", "stc_resnet50", "stc_resnet101")
+    ]
+    assert [s.frames for s in studies["frames"].settings.values()] == [16, 32]
+    assert [s.stride for s in studies["stride"].settings.values()] == [1, 2, 4, 16]
+    assert [(s.model, s.transfer) for s in studies["transfer"].settings.values()] == [
+        (model, transfer)
+        for model in ("resnet3d101", "resnext3d101", "stc_resnet101", "stc_resnext101")
+        for transfer in (False, True)
+    ]
+    # All others are the base but for one thing, and the base is in every study.
+    for study in studies.values():
+        assert base in study.settings.values()
+        for setting in study.settings.values():
+            changed = [
+                field.name
+                for field in dataclasses.fields(setting)
+                if getattr(setting, field.name) != getattr(base, field.name)
+            ]
+            assert len(changed) <= 1 or study.name == "transfer", (study.name, setting)
+
+
+def test_settings_are_shared_and_named_apart():
+    settings = chosen_settings(FORMS["small"])
+    assert len({setting.key for setting in settings}) == len(settings) == len(set(settings))
+    # 4 branches; 1 placement, 2 depths, 2 lengths, 3 strides, 3 ratios, 1 transfer beside the base.
+    assert len(settings) == 16
+
+
+@pytest.mark.parametrize("name", keras_stc.list_models("stc"))
+def test_the_network_without_stc(name):
+    assert Setting(name, 8, 2).without_stc().model in keras_stc.list_models("3d")
+
+
+def test_arguments_build_what_they_say():
+    shape = (8, 32, 32, 3)
+    counts = {}
+    for label, setting in {**SMALL["branches"].settings, **SMALL["placement"].settings}.items():
+        model = keras_stc.create_model(
+            setting.model, input_shape=shape, classes=8, **setting.arguments
+        )
+        counts[label] = model.count_params()
+    # By hand: a dense pair C -> C/4 -> C has C*C/2 + 5C/4 numbers; two units in each stage; the
+    # time of 8 frames is 4, 2, 1, 1 after the four stages; SCB's has T*C in the place of C.
+    widths, lengths = (64, 128, 256, 512), (4, 2, 1, 1)
+    temporal = sum(c * c // 2 + 5 * c // 4 for c in widths)
+    spatial = sum(
+        (t * c) * (t * c // 4) + t * c // 4 + (t * c // 4) * c + c
+        for c, t in zip(widths, lengths, strict=True)
+    )
+    assert counts["temporal (TCB)"] - counts["none"] == 2 * temporal
+    assert counts["spatial (SCB)"] - counts["none"] == 2 * spatial
+    assert counts["both"] - counts["none"] == 2 * (temporal + spatial)
+    assert counts["after every stage"] - counts["none"] == temporal + spatial
+
+
+@pytest.fixture
+def study():
+    a, b, c = (Setting("stc_resnet18", frames, 2) for frames in (4, 8, 16))
+    return Study("frames", "Frames", "table 4", {"4": a, "8": b, "16": c})
+
+
+@pytest.fixture
+def results(study):
+    accuracies = {"4": (0.5, 0.7), "8": (0.6, 0.6, 0.9), "16": ()}
+    return [
+        {
+            "key": study.settings[label].key,
+            "seed": seed,
+            "video@1": accuracy,
+            "clip@1": accuracy / 2,
+            "parameters": 1_250_000,
+        }
+        for label, values in accuracies.items()
+        for seed, accuracy in enumerate(values)
+    ]
+
+
+def test_rows_by_hand(study, results):
+    four, eight = rows(study, results)  # nothing of 16 frames
+    assert four["seeds"] == [0, 1] and eight["seeds"] == [0, 1, 2]
+    np.testing.assert_allclose(four["video@1"].mean(), 0.6)
+    # Seeds 0 and 1 are in both: -10 and +10 points, of mean 0 and standard error 14.14 / sqrt(2).
+    np.testing.assert_allclose(four["difference"], (0, 10), atol=1e-9)
+    assert eight["difference"] is None
+
+
+def test_markdown_and_plot(study, results, tmp_path):
+    class Form:
+        def studies(self):
+            return {"frames": study}
+
+    text = markdown(Form(), results)
+    assert "| 4 | 1.2 M | 2 | 60.0 ± 10.0 | 30.0 ± 5.0 | +0.0 ± 10.0 |" in text
+    assert "| 8 | 1.2 M | 3 | 70.0 ± 14.1 | 35.0 ± 7.1 |  |" in text
+    save_plot(Form(), results, tmp_path / "a.svg")
+    assert "<svg" in (tmp_path / "a.svg").read_text()
+    with pytest.raises(ValueError, match=r"\.svg or \.png"):
+        save_plot(Form(), results, tmp_path / "a.txt")
+
+
+def test_command_trains_and_goes_on(tmp_path, capsys, monkeypatch):
+    videos = helpers.write_videos(tmp_path / "videos")
+    out = tmp_path / "out"
+    line = ["ablate", str(videos), "--out", str(out), "--studies", "placement", "--seeds", "1"]
+    line += ["--frames", "4", "--epochs", "1", "--batch-size", "8"]
+    assert main([*line, "--plot", str(tmp_path / "a.png")]) == 0
+    printed = capsys.readouterr().out
+    assert "1 of 2: stc_resnet18-4x2-temporal+spatial-block-r4, seed 0" in printed
+    assert "| in every residual unit |" in printed and "| after every stage |" in printed
+    assert (out / "ablation.md").read_text() in printed
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    kept = sorted(out.glob("runs/*/result.json"))
+    assert len(kept) == 2
+    assert not list(out.rglob("*.keras")) and not list(out.rglob("*.weights.h5"))
+    for file in kept:
+        figures = json.loads(file.read_text())
+        # Four videos of two classes.
+        assert figures["video@1"] in (0, 0.25, 0.5, 0.75, 1) and figures["loss"] > 0
+
+    # Run again it trains nothing, and with another seed that seed alone.
+    monkeypatch.setattr("keras_stc.ablation.run.train", None)
+    assert main([*line, "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)) == 2
+    assert main([*line, "--epochs", "2"]) == 1
+    assert "recipe.epochs: 1 there, 2 now" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--studies", "depht"], "names out of branches, placement, depth"),
+        (["--form", "big"], "--form must be one of small, paper"),
+        (["--model", "resnet3d18"], "a network with STC blocks"),
+        (["--seeds", "0"], "--seeds must be at least 1"),
+        (["--plot", "a.txt"], "must end in .svg or .png"),
+        (["--studies", "transfer", "--teacher-weights", "no.h5"], "weights no.h5 do not exist"),
+    ],
+)
+def test_wrong_lines_get_a_sentence(options, sentence, tmp_path, capsys):
+    assert main(["ablate", "--out", str(tmp_path / "out"), *options]) == 1
+    error = capsys.readouterr().err
+    assert sentence in error and error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
