@@ -14,7 +14,16 @@ import importlib
 from keras_stc._version import __version__
 from keras_stc.video_config import VideoConfig
 
-_SUBMODULES = ("ablation", "data", "distribute", "layers", "models", "training", "transfer", "weights")
+_SUBMODULES = (
+    "ablation",
+    "data",
+    "distribute",
+    "layers",
+    "models",
+    "training",
+    "transfer",
+    "weights",
+)
 
 #: Public name -> the module it lives in.
 _PUBLIC = {

@@ -8,6 +8,7 @@ import numpy as np
 from keras_stc.data import sampling, transforms
 from keras_stc.data.errors import VideoError
 from keras_stc.data.isolation import open_isolated
+from keras_stc.data.prefetch import prefetched
 from keras_stc.data.quarantine import Quarantine
 from keras_stc.data.readers import SHARD_MARK, open_video
 from keras_stc.data.shard_reader import clip_of_jpegs, open_shard
@@ -250,7 +251,7 @@ def clip_dataset(
     batches = len(np.unique(positions // batch_size))
     if not first_batch:
         dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
-    dataset = dataset.prefetch(prefetch)
+    dataset = prefetched(dataset, prefetch)
     dataset.batches = batches
     dataset.quarantine = quarantine
     dataset.set_epoch = epochs.set

@@ -7,6 +7,7 @@ import os
 import numpy as np
 
 from keras_stc.data import Quarantine, VideoError, VideoReader, sampling, transforms
+from keras_stc.data.prefetch import prefetched
 from keras_stc.video_config import VideoConfig
 
 
@@ -187,7 +188,7 @@ def pair_dataset(
     dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
     batches = samples // batch_size if drop_remainder else -(-kept // batch_size)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
-    dataset = dataset.prefetch(prefetch)
+    dataset = prefetched(dataset, prefetch)
     dataset.quarantine = quarantine
     dataset.set_epoch = set_epoch
     dataset.video_config = config
