@@ -115,7 +115,7 @@ class Form:
     ratios: tuple
     transfer_models: tuple
     train_videos: int = 60
-    test_videos: int = 32
+    test_videos: int = 24
     video_frames: int = 64
 
     def replace(self, **changes):
