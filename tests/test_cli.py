@@ -109,6 +109,10 @@ def test_train_again_goes_on(capsys, small_run, tmp_path):
         (["train", "{videos}", "--out", "{tmp}/run", "--lr", "-1"], "`learning_rate` must be"),
         (["train", "{videos}", "--out", "{tmp}/file/run"], "cannot be made"),
         (["train", "{videos}", "--out", "{tmp}/run", "--weights", "w.keras"], "w.keras does not"),
+        (
+            ["train", "{videos}", "--out", "{tmp}/run", "--model", "i3d", "--placement", "block"],
+            "this network has none",
+        ),
         (["train", "{tmp}/empty", "--out", "{tmp}/run"], "empty"),
         (["evaluate", "nowhere", "{videos}"], "nowhere does not exist"),
         (["evaluate", "{run}", "{tmp}/empty"], "empty"),

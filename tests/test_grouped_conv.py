@@ -72,6 +72,17 @@ def test_matches_loops(channels, filters, groups, strides, padding, dilation, fr
     np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
 
 
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (7, 7), (5, 10), (8, 9)])
+def test_single_frames_of_any_size(height, width):
+    """Small ones are matrix products, larger ones convolutions with one slice of the kernel."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(3, 1, height, width, 64)).astype("float32")
+    layer = GroupedConv3D(32, (3, 3, 3), padding="same", groups=16, use_bias=False)
+    got = keras.ops.convert_to_numpy(layer(x))
+    want = by_hand(x, layer.get_weights()[0], 16, 1, "same")
+    np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
+
+
 def test_weights_pass_to_keras_own_layer_and_back(tmp_path):
     x = np.random.default_rng(0).normal(size=(1, 2, 4, 4, 64)).astype("float32")
     arguments = {"filters": 64, "kernel_size": 3, "padding": "same", "groups": 16}

@@ -110,7 +110,7 @@ def run_train(arguments):
             weights=arguments.weights and weights_file(arguments.weights),
             classes=len(videos.class_names),
             input_shape=(recipe.frames, arguments.size, arguments.size, 3),
-            **({"stc_placement": arguments.placement} if arguments.placement else {}),
+            **placement(arguments.model, arguments.placement),
         )
     model.video_config = model.video_config.replace(stride=recipe.stride)
     devices = distribute.devices(model)
@@ -151,6 +151,18 @@ def run_train(arguments):
         return print_json(result)
     print(f"\nThe model is in {arguments.out}. What a video shows:")
     print(f"  keras-stc predict x.mp4 --model {arguments.out}")
+
+
+def placement(model, place):
+    """What `--placement` adds to the arguments of `create_model`."""
+    if not place:
+        return {}
+    if not model.lower().startswith("stc"):
+        raise ValueError(
+            "--placement says where STC blocks go, and this network has none: choose one such as "
+            f"stc_resnet18. Received: {model}"
+        )
+    return {"stc_placement": place}
 
 
 def _recipe(arguments):

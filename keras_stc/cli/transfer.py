@@ -4,6 +4,7 @@ import csv
 import sys
 
 from keras_stc.cli.console import print_json
+from keras_stc.cli.train import placement
 
 
 def register(commands, common):
@@ -92,7 +93,7 @@ def run_transfer(arguments):
         include_top=False,
         pooling="avg",
         input_shape=(arguments.frames, arguments.size, arguments.size, 3),
-        **({"stc_placement": arguments.placement} if arguments.placement else {}),
+        **placement(arguments.student, arguments.placement),
     )
     student.video_config = student.video_config.replace(stride=arguments.stride)
     transfer = CorrespondenceTransfer(

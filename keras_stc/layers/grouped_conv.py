@@ -11,6 +11,10 @@ BLOCK_CHANNELS = 16
 #: Blocks wider than this waste more on zeros than they gain.
 MAX_BLOCK_CHANNELS = 64
 
+#: Single frames of at most this many positions go through a matrix product a group: there the
+#: operations of the blocks cost more than their sums.
+MAX_PRODUCT_POSITIONS = 49
+
 #: More blocks than this cost more in operations than wider ones cost in zeros.
 MAX_BLOCKS = 16
 
@@ -21,8 +25,9 @@ class GroupedConv3D(keras.layers.Conv3D):
 
     Keras compiles grouped convolutions with XLA there, which has no fast path for them. This layer
     merges neighbouring groups into at most 16 blocks of at least 16 channels, places their kernels
-    on the block's diagonal and runs one dense convolution a block. On other backends and devices,
-    and where the channel counts allow no such blocks, it is `keras.layers.Conv3D`.
+    on the block's diagonal and runs one dense convolution a block; small single frames go through
+    one matrix product a group. On other backends and devices, and where the channel counts allow no
+    such blocks, it is `keras.layers.Conv3D`.
 
     The stored variables are those of `keras.layers.Conv3D`, so weights pass between the two.
 
@@ -48,6 +53,8 @@ class GroupedConv3D(keras.layers.Conv3D):
         merge = self._groups_per_block()
         if merge is None:
             return super().convolution_op(inputs, kernel)
+        if self._is_small(inputs.shape):
+            return self._products(inputs, kernel)
         blocks = self.groups // merge
         kernel = self._without_padding_in_time(inputs, kernel)
         # (3, 3, 3, C/g, filters) -> (3, 3, 3, merge * C/g, filters): every block's kernel stands
@@ -73,6 +80,45 @@ class GroupedConv3D(keras.layers.Conv3D):
         if self.groups == 1 or self.data_format != "channels_last" or not on_tensorflow_cpu():
             return None
         return groups_per_block(self.groups, self.kernel.shape[-2])
+
+    def _is_small(self, shape):
+        """Whether the input is a small single frame, and the output of the same size."""
+        _, length, height, width, _ = shape
+        return (
+            length == 1
+            and None not in (height, width)
+            and height * width <= MAX_PRODUCT_POSITIONS
+            and self.padding == "same"
+            and all(size % 2 for size in self.kernel_size)
+            and set(self.strides) == set(self.dilation_rate) == {1}
+        )
+
+    def _products(self, inputs, kernel):
+        """Every group's patches times its kernel, of a single frame."""
+        _, _, height, width, _ = inputs.shape
+        kernel = self._without_padding_in_time(inputs, kernel)
+        _, rows, columns, group_inputs, _ = kernel.shape
+        group_outputs = self.filters // self.groups
+        # (groups, B, H, W, C/g), with a rim of zeros around H and W.
+        frames = ops.reshape(inputs, (-1, height, width, self.groups, group_inputs))
+        rims = [(0, 0), (0, 0), (rows // 2,) * 2, (columns // 2,) * 2, (0, 0)]
+        frames = ops.pad(ops.transpose(frames, (3, 0, 1, 2, 4)), rims)
+        patches = ops.concatenate(
+            [
+                frames[:, :, row : row + height, column : column + width]
+                for row in range(rows)
+                for column in range(columns)
+            ],
+            axis=-1,
+        )
+        size = rows * columns * group_inputs
+        kernel = ops.reshape(kernel, (size, self.groups, group_outputs))
+        outputs = ops.matmul(
+            ops.reshape(patches, (self.groups, -1, size)), ops.transpose(kernel, (1, 0, 2))
+        )
+        outputs = ops.reshape(outputs, (self.groups, -1, 1, height, width, group_outputs))
+        outputs = ops.transpose(outputs, (1, 2, 3, 4, 0, 5))
+        return ops.reshape(outputs, (-1, 1, height, width, self.filters))
 
     def _without_padding_in_time(self, inputs, kernel):
         """The one slice of the kernel that meets a single frame; the others meet padding alone."""
