@@ -282,7 +282,10 @@ def in_threads(read, plan, threads):
 
 
 class Other:
-    """A side that runs in another Python, and reads the plan whenever it is told to."""
+    """A side that runs in another Python, and reads the plan whenever it is told to.
+
+    Where it crashes, its figures are NaN.
+    """
 
     def __init__(self, python, side, threads, plan):
         command = [python, __file__, "--side", side, "--threads", str(threads)]
@@ -291,8 +294,11 @@ class Other:
         self.plan = json.dumps(plan)
 
     def seconds(self):
-        self.process.stdin.write(self.plan + "\n")
-        self.process.stdin.flush()
+        try:
+            self.process.stdin.write(self.plan + "\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            return (float("nan"),) * 2
         line = self.process.stdout.readline()
         return tuple(json.loads(line)) if line else (float("nan"),) * 2
 
