@@ -143,7 +143,8 @@ def test_an_epoch_can_begin_with_a_later_batch(videos):
     want = [[labels.numpy().tolist() for _, labels in whole] for _ in range(2)]
     late = dataset(videos, **options, first_epoch=4, first_batch=3)
     got = [[labels.numpy().tolist() for _, labels in late] for _ in range(2)]
-    assert got == [want[0][3:], want[1]] and late.batches == 5
+    assert got == [want[0][3:], want[1][3:]] and late.batches == 5
+    assert late.cardinality() == 2
     next(iter(late))  # somebody looks at one batch
     late.set_epoch(4)
     assert [labels.numpy().tolist() for _, labels in late] == want[0][3:]

@@ -68,6 +68,25 @@ def test_killed_at_any_moment_it_loses_the_interval_at_most(videos, tmp_path):
     assert_same_run(out / "rich", tmp_path / "whole")
 
 
+def test_after_an_epoch_that_was_broken_off_epochs_are_whole(videos, tmp_path, monkeypatch):
+    """Broken off in the first of three epochs, the other two have all their steps."""
+    recipe = dataclasses.replace(distributed_worker.EXACT, epochs=3)
+    distributed_worker.run(videos, tmp_path / "whole", recipe)
+    after_step = Checkpoint.on_train_batch_end
+
+    def break_off(self, batch, logs=None):
+        after_step(self, batch, logs)
+        if self.state["step"] == 4:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Checkpoint, "on_train_batch_end", break_off)
+        distributed_worker.run(videos, tmp_path / "broken", recipe, save_steps=3)
+    assert Run(tmp_path / "broken").state()["step"] == 3
+    distributed_worker.run(videos, tmp_path / "broken", recipe, save_steps=3)
+    assert_same_run(tmp_path / "broken", tmp_path / "whole")
+
+
 @pytest.fixture()
 def small_disk(tmp_path):
     """A file system of one megabyte, where tests may mount one."""

@@ -89,8 +89,8 @@ def clip_dataset(
         shuffle: Whether every epoch has a random order. Defaults to `training`.
         seed: A non-negative integer; chooses all that is random.
         first_epoch: Number of the first iteration, for a training that goes on.
-        first_batch: Number of the batch with which that iteration begins; nothing before it is
-            decoded. The dataset's cardinality is unknown then.
+        first_batch: Number of the batch with which every iteration begins: the dataset is the rest
+            of an epoch, and nothing before it is decoded.
         shard: `(index, count)`: of every batch, only part number `index` of `count` equal ones.
             Together the `count` datasets have the clips of the one with `(0, 1)`. A last batch that
             is not full is divided as evenly as it can be.
@@ -200,7 +200,7 @@ def clip_dataset(
 
     def begin():
         """The next epoch: int64 `(N, 4)`, a row the arguments of `sample`."""
-        epoch, first = epochs.take()
+        epoch = epochs.take()
         order = np.arange(rows)
         if shuffle:
             order = transforms.generator(seed, epoch, 0).permutation(rows)
@@ -208,7 +208,7 @@ def clip_dataset(
         plan = np.stack([np.full(rows, epoch), np.arange(rows), chosen, number], axis=1)
         if clips_per_decode > 1:
             return plan
-        return plan[positions[positions >= first * batch_size]]
+        return plan[positions[positions >= first_batch * batch_size]]
 
     def decoded(plan):
         """`(clips, labels)`, uint8 `(clips_per_decode, T, H, W, 3)` and int32."""
@@ -232,7 +232,7 @@ def clip_dataset(
     samples = len(videos) * clips_per_video
     rows = samples // clips_per_decode
     positions = _shard_positions(samples, batch_size, shard, drop_remainder)
-    epochs = _Epochs(first_epoch, first_batch)
+    epochs = _Epochs(first_epoch)
     dataset = tf.data.Dataset.from_tensors(0)
     dataset = dataset.map(
         lambda _: tf.ensure_shape(tf.numpy_function(begin, [], tf.int64), (None, 4))
@@ -249,8 +249,9 @@ def clip_dataset(
         dataset = dataset.map(decoded, **options).unbatch()
     dataset = dataset.batch(batch_size // count, drop_remainder=drop_remainder)
     batches = len(np.unique(positions // batch_size))
-    if not first_batch:
-        dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
+    # Keras must know where an epoch ends: what it finds out by itself counts for all epochs.
+    left = max(0, batches - first_batch)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(left))
     dataset = prefetched(dataset, prefetch)
     dataset.batches = batches
     dataset.quarantine = quarantine
@@ -262,17 +263,17 @@ def clip_dataset(
 class _Epochs:
     """Counts iterations over a dataset."""
 
-    def __init__(self, epoch, batch):
-        self._next, self._first = epoch, (epoch, batch)
+    def __init__(self, epoch):
+        self._next = epoch
 
     def set(self, epoch):
         """Makes the next iteration over the dataset epoch `epoch`."""
         self._next = epoch
 
     def take(self):
-        """`(epoch, first batch)` of the iteration that begins now."""
+        """The iteration that begins now."""
         epoch, self._next = self._next, self._next + 1
-        return epoch, (self._first[1] if epoch == self._first[0] else 0)
+        return epoch
 
 
 def _shard_positions(samples, batch_size, shard, drop_remainder):

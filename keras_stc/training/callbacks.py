@@ -32,9 +32,14 @@ class Checkpoint(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         # What an epoch that was broken off had measured so far.
-        for variable, value in zip(
-            self.model.metrics_variables, self.state.pop("metrics", ()), strict=False
-        ):
+        measured = self.state.pop("metrics", None)
+        if measured is None:
+            return
+        if len(self.model.metrics_variables) < len(measured):
+            # On one device Keras makes the metrics' variables with the first batch.
+            clip = np.zeros((1, *self.model.inputs[0].shape[1:]), self.model.inputs[0].dtype)
+            self.model.test_on_batch(clip, np.zeros(1, "int32"))
+        for variable, value in zip(self.model.metrics_variables, measured, strict=True):
             variable.assign(np.array(value, variable.dtype))
 
     def on_train_batch_end(self, batch, logs=None):
@@ -82,6 +87,19 @@ class Average(keras.callbacks.SwapEMAWeights):
 
     def __init__(self):
         super().__init__(swap_on_epoch=False)
+
+
+class Unfinished(keras.callbacks.Callback):
+    """Keeps the end of a `fit` from putting the moving average in the place of the weights.
+
+    For a `fit` that another one goes on from.
+    """
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.optimizer.use_ema = False
+
+    def on_train_end(self, logs=None):
+        self.model.optimizer.use_ema = True
 
 
 class Plateau(keras.callbacks.ReduceLROnPlateau):

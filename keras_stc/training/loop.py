@@ -14,6 +14,7 @@ from keras_stc.training.callbacks import (
     EarlyStop,
     Plateau,
     StopOnNaN,
+    Unfinished,
     is_over,
     random_state,
     restore_random_state,
@@ -126,7 +127,7 @@ def _train(model, videos, validation, recipe, run, seed, chief, options):
     quarantine = Quarantine()
     settings = {"seed": seed, "quarantine": quarantine, "shard": distribute.share(model)}
     batch = _batch_size(model, recipe, len(videos))
-    train_clips = _training_clips(model, videos, recipe, state, batch, settings)
+    train_clips = _training_clips(model, videos, recipe, batch, settings)
     valid_clips = _validation_clips(model, validation, batch // recipe.accumulation, settings)
     monitor = "val_loss" if valid_clips else "loss"
 
@@ -139,9 +140,13 @@ def _train(model, videos, validation, recipe, run, seed, chief, options):
         model.optimizer.build(model.trainable_variables)
     if state["epoch"] or state["step"]:
         _restore(model, run, state, chief)
-    if state["epoch"] >= recipe.epochs or is_over(state["history"], recipe.early_stop, monitor):
-        with distribute.scope(model):
-            model.optimizer.finalize_variable_values(model.trainable_variables)
+
+    def is_done():
+        over = is_over(state["history"], recipe.early_stop, monitor)
+        return over or state["epoch"] >= recipe.epochs
+
+    if is_done():
+        _finalize(model)
         return state, quarantine
 
     average = Average() if recipe.ema else None
@@ -155,10 +160,6 @@ def _train(model, videos, validation, recipe, run, seed, chief, options):
         average,
     )
     callbacks = [
-        # `fit` looks at one batch before its first epoch, which would count as one.
-        keras.callbacks.LambdaCallback(
-            on_epoch_begin=lambda epoch, _: train_clips.set_epoch(epoch)
-        ),
         StopOnNaN(run, state),
         *([average] if average else []),
         *([Plateau(recipe, state, monitor)] if recipe.schedule == "plateau" else []),
@@ -167,16 +168,30 @@ def _train(model, videos, validation, recipe, run, seed, chief, options):
     ]
     if options["tensorboard"]:
         callbacks.append(keras.callbacks.TensorBoard(run.folder / "tensorboard", write_graph=False))
-    try:
+
+    def fit(clips, epochs, *more):
+        # `fit` looks at one batch before its first epoch, which would count as one.
+        begin = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, _: clips.set_epoch(epoch)
+        )
         distribute.fit(
             model,
-            train_clips,
+            clips,
             valid_clips,
-            epochs=recipe.epochs,
+            epochs=epochs,
             initial_epoch=state["epoch"],
-            callbacks=callbacks,
+            callbacks=[begin, *callbacks, *more],
             verbose=options["verbose"],
         )
+
+    try:
+        if state["step"]:
+            rest = _training_clips(model, videos, recipe, batch, settings, state["step"])
+            fit(rest, state["epoch"] + 1, *([Unfinished()] if recipe.ema else []))
+            if is_done():
+                _finalize(model)
+        if not is_done():
+            fit(train_clips, recipe.epochs)
     except Exception as error:
         # TensorFlow wraps what the pipeline raised into an error of its own.
         video_error = find_video_error(error)
@@ -184,6 +199,12 @@ def _train(model, videos, validation, recipe, run, seed, chief, options):
             raise
         raise video_error from error
     return state, quarantine
+
+
+def _finalize(model):
+    """Puts the moving average, where there is one, in the place of the weights."""
+    with distribute.scope(model):
+        model.optimizer.finalize_variable_values(model.trainable_variables)
 
 
 def _restore(model, run, state, chief):
@@ -225,7 +246,7 @@ def _batch_size(model, recipe, videos):
     )
 
 
-def _training_clips(model, videos, recipe, state, batch, settings):
+def _training_clips(model, videos, recipe, batch, settings, first_batch=0):
     return clip_dataset(
         videos,
         training=True,
@@ -234,8 +255,7 @@ def _training_clips(model, videos, recipe, state, batch, settings):
         flip=recipe.flip,
         multiscale=recipe.multiscale,
         clips_per_video=max(1, math.ceil(MIN_EPOCH_CLIPS / len(videos))),
-        first_epoch=state["epoch"],
-        first_batch=state["step"],
+        first_batch=first_batch,
         # A last batch of one or two clips has BN statistics of no use.
         drop_remainder=True,
         **settings,
