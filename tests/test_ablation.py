@@ -152,6 +152,22 @@ def test_command_trains_and_goes_on(tmp_path, capsys, monkeypatch):
     assert "recipe.epochs: 1 there, 2 now" in capsys.readouterr().err
 
 
+def test_data_without_a_split_are_held_out(tmp_path, monkeypatch, capsys):
+    videos = helpers.write_videos(tmp_path / "videos") / "train"
+    seen = {}
+
+    def stop(videos, test, *_):
+        seen.update(videos=len(videos), test=len(test))
+        raise ValueError("enough seen")
+
+    monkeypatch.setattr("keras_stc.ablation.run_ablation", stop)
+    line = ["ablate", str(videos), "--out", str(tmp_path / "out"), "--studies", "stride"]
+    assert main([*line, "--hold-out", "0.34"]) == 1
+    assert "enough seen" in capsys.readouterr().err
+    # Two of the six videos of each of two classes.
+    assert seen == {"videos": 8, "test": 4}
+
+
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [

@@ -51,10 +51,7 @@ def markdown(form, results, studies=None):
         studies: Names of studies; `None` for all.
     """
     parts = []
-    for study in form.studies().values():
-        table = rows(study, results)
-        if len(table) < 2 or not (studies is None or study.name in studies):
-            continue
+    for study, table in _tables(form, results, studies):
         last = table[-1]["label"]
         lines = [
             f"**{study.title}** (the paper's {study.source})",
@@ -102,11 +99,7 @@ def save_plot(form, results, path, studies=None):
     matplotlib.rcParams["svg.hashsalt"] = "keras-stc"
     from matplotlib import pyplot
 
-    panels = [
-        (study, table)
-        for study in form.studies().values()
-        if (studies is None or study.name in studies) and len(table := rows(study, results)) > 1
-    ]
+    panels = _tables(form, results, studies)
     if not panels:
         raise ValueError("`results` must hold two settings of a study. Received: none")
     columns = min(3, len(panels))
@@ -140,6 +133,16 @@ def check_plot(path):
         )
     if not str(path).endswith((".svg", ".png")):
         raise ValueError(f"A plot must end in .svg or .png. Received: {path}")
+
+
+def _tables(form, results, studies):
+    """`[(study, rows)]` of the studies in which there is something to compare."""
+    tables = []
+    for study in form.studies().values():
+        table = rows(study, results)
+        if (studies is None or study.name in studies) and len(table) > 1:
+            tables.append((study, table))
+    return tables
 
 
 def _spread(values):

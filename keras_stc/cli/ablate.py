@@ -1,9 +1,11 @@
 """`keras-stc ablate`: the paper's ablations."""
 
+import functools
 import pathlib
 
-from keras_stc.cli.console import print_json
+from keras_stc.cli.console import print_json, say
 from keras_stc.cli.evaluate import DATA_HELP
+from keras_stc.cli.transfer import teacher_options
 
 
 def register(commands, common):
@@ -41,13 +43,7 @@ def register(commands, common):
     command.add_argument("--lr", type=float, help="highest learning rate, whatever the batch")
     command.add_argument("--flip", action="store_true", default=None, help="mirror at random")
     command.add_argument("--transfer-epochs", type=int, help="of every transfer")
-    command.add_argument("--teacher", default="resnet50", help="2D network (resnet50)")
-    command.add_argument(
-        "--teacher-weights",
-        default="imagenet",
-        metavar="PATH",
-        help="a weights file of keras.applications, imagenet (fetched once), or random",
-    )
+    teacher_options(command)
     command.add_argument("--validation", metavar="DATA", help="videos to evaluate on")
     command.add_argument(
         "--hold-out",
@@ -56,7 +52,8 @@ def register(commands, common):
         help="part of each class to evaluate on where the data has no split (0.2)",
     )
     command.add_argument("--plot", metavar="FILE", help="draw the table (.svg or .png)")
-    command.set_defaults(run=run_ablate)
+    # Which videos are held out is the same for every seed of the trainings.
+    command.set_defaults(run=run_ablate, seed=0)
 
 
 def run_ablate(arguments):
@@ -65,10 +62,7 @@ def run_ablate(arguments):
     from keras_stc.ablation.table import check_plot
     from keras_stc.training.run import write_atomically
 
-    def say(text):
-        if not arguments.json:
-            print(text, flush=True)
-
+    tell = functools.partial(say, arguments)
     form = _form(arguments)
     if arguments.seeds < 1:
         raise ValueError(f"--seeds must be at least 1. Received: {arguments.seeds}")
@@ -77,16 +71,16 @@ def run_ablate(arguments):
         check_plot(arguments.plot)  # before hours of training
     studies, teacher = arguments.studies, None
     if any(setting.transfer for setting in settings):
-        studies, teacher = _teacher(arguments, form, say)
+        studies, teacher = _teacher(arguments, form, tell)
     out = pathlib.Path(arguments.out)
     if arguments.data == "motion":
-        videos, test = motion_videos(out / "videos", form, say)
+        videos, test = motion_videos(out / "videos", form, tell)
         origin = "motion"
     else:
         videos, test, origin = _data(arguments)
-    say(f"{len(videos)} videos to train on, {len(test)} to evaluate on")
+    tell(f"{len(videos)} videos to train on, {len(test)} to evaluate on")
     results = run_ablation(
-        videos, test, form, out, studies, range(arguments.seeds), teacher, origin, say
+        videos, test, form, out, studies, range(arguments.seeds), teacher, origin, tell
     )
     text = markdown(form, results, studies)
     write_atomically(out / "ablation.md", text)
@@ -140,7 +134,7 @@ def _data(arguments):
     return videos, test, origin
 
 
-def _teacher(arguments, form, say):
+def _teacher(arguments, form, tell):
     """The studies that can be run and the teacher; without one, all but that of transfer."""
     from keras_stc.transfer.teachers import create_teacher
 
@@ -149,5 +143,5 @@ def _teacher(arguments, form, say):
     except (ValueError, OSError) as error:
         if arguments.studies:
             raise
-        say(f"Left out, the study of transfer: {error}")
+        tell(f"Left out, the study of transfer: {error}")
         return [name for name in form.studies() if name != "transfer"], None

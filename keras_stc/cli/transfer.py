@@ -23,13 +23,7 @@ def register(commands, common):
     )
     command.add_argument("--student", default="stc_resnet18", help="see keras-stc models")
     command.add_argument("--out", required=True, help="run folder")
-    command.add_argument("--teacher", default="resnet50", help="2D network (resnet50)")
-    command.add_argument(
-        "--teacher-weights",
-        default="imagenet",
-        metavar="PATH",
-        help="a weights file of keras.applications, imagenet (fetched once), or random, a control",
-    )
+    teacher_options(command)
     command.add_argument("--recipe", default="default", help="default or paper")
     command.add_argument("--epochs", type=int)
     command.add_argument("--batch-size", type=int, help="videos in an update (32)")
@@ -57,6 +51,17 @@ def register(commands, common):
     )
     command.add_argument("--seed", type=int, default=0)
     command.set_defaults(run=run_transfer)
+
+
+def teacher_options(command):
+    """What `create_teacher` takes."""
+    command.add_argument("--teacher", default="resnet50", help="2D network (resnet50)")
+    command.add_argument(
+        "--teacher-weights",
+        default="imagenet",
+        metavar="PATH",
+        help="a weights file of keras.applications, imagenet (fetched once), or random, a control",
+    )
 
 
 def run_transfer(arguments):
