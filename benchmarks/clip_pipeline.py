@@ -86,6 +86,9 @@ def compare(name, paths, args, work):
     )
     print(f"{'':26s}{'clips/s':>9s}{'CPU ms':>9s}{'of decode':>11s}{'of decode + RGB':>17s}")
     for side, (wall, cpu) in {"clip_dataset, first epoch": first["clip_dataset"], **best}.items():
+        if wall == float("inf"):
+            print(f"{side:26s} cannot read all of these files")
+            continue
         shares = [best[base][1] / cpu for base in ("decode", "decode + RGB")]
         rates = f"{args.clips / wall:9.1f}{1000 * cpu / args.clips:9.2f}"
         print(f"{side:26s}{rates}{shares[0]:11.2f}{shares[1]:17.2f}", flush=True)
@@ -284,7 +287,7 @@ def in_threads(read, plan, threads):
 class Other:
     """A side that runs in another Python, and reads the plan whenever it is told to.
 
-    Where it crashes, its figures are NaN.
+    Where it crashes, it took infinitely long.
     """
 
     def __init__(self, python, side, threads, plan):
@@ -298,9 +301,9 @@ class Other:
             self.process.stdin.write(self.plan + "\n")
             self.process.stdin.flush()
         except BrokenPipeError:
-            return (float("nan"),) * 2
+            return (float("inf"),) * 2
         line = self.process.stdout.readline()
-        return tuple(json.loads(line)) if line else (float("nan"),) * 2
+        return tuple(json.loads(line)) if line else (float("inf"),) * 2
 
 
 def answer(side, threads):

@@ -198,7 +198,7 @@ def test_resized_frames_are_ffmpegs(folder, pix_fmt, size):
     codec = {"codec": "mjpeg" if pix_fmt == "yuvj420p" else "ffv1", "pix_fmt": pix_fmt}
     path = written(folder, f"resize_{pix_fmt}.mkv", size=(96, 130), count=3, **codec)
     height, width = size
-    scale = ("-vf", f"scale={width}:{height}:flags=bilinear")
+    scale = ("-vf", f"scale={width}:{height}:flags=bilinear+full_chroma_int")
     expected = video_files.ffmpeg_frames(path, height, width, *scale).astype(int)
     geometry = Geometry(crop=size, short_side=height)
     assert geometry.frame_size(96, 130) == size
