@@ -39,8 +39,8 @@ from keras_stc.data import open_data
 from keras_stc.demo.motion import write_motion_videos
 from keras_stc.training import RECIPES, train
 from keras_stc.training.run import weights_file
-from keras_stc.transfer import CorrespondenceTransfer
 from keras_stc.transfer import recipe as transfer_recipes
+from keras_stc.transfer.build import create_transfer
 from keras_stc.transfer.loop import train_transfer
 from keras_stc.transfer.teachers import create_teacher
 
@@ -134,10 +134,8 @@ def one(args, start, seed, videos, test, out):
 
 def transfer(args, seed, videos, out, options):
     """Pair accuracy on a tenth of the videos; leaves the student in `out`."""
-    keras.utils.set_random_seed(seed)
-    student = keras_stc.create_model(args.student, include_top=False, pooling="avg", **options)
-    student.video_config = student.video_config.replace(stride=args.stride)
-    model = CorrespondenceTransfer(student, create_teacher(args.teacher, args.teacher_weights))
+    teacher = create_teacher(args.teacher, args.teacher_weights)
+    model = create_transfer(args.student, teacher, stride=args.stride, seed=seed, **options)
     recipe = transfer_recipes.RECIPES["default"].replace(
         epochs=args.transfer_epochs,
         drop_every=max(1, args.transfer_epochs // 2),

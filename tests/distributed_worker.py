@@ -2,7 +2,8 @@
 
     python distributed_worker.py DEVICES VIDEOS OUT RECIPE... [--slow SECONDS]
 
-Trains once for each RECIPE and leaves OUT/RECIPE/ (the run folder) and OUT/RECIPE.npz.
+Trains once for each RECIPE and leaves OUT/RECIPE/, the run folder; `transfer` is a transfer, `fit`
+leaves OUT/fit.json.
 """
 
 import argparse
@@ -14,11 +15,14 @@ import sys
 import time
 
 import keras
+import transfer_parts
 
 from keras_stc import distribute
-from keras_stc.data import VideoFolder, clip_dataset
+from keras_stc.data import VideoFolder, clip_dataset, open_unlabelled
 from keras_stc.models import VideoModel
 from keras_stc.training import RECIPES, train
+from keras_stc.transfer.loop import train_transfer
+from keras_stc.transfer.recipe import RECIPES as TRANSFERS
 from keras_stc.video_config import VideoConfig
 
 #: Twelve steps.
@@ -111,6 +115,21 @@ def _fit_plainly(videos, epochs):
     return [{name: float(value) for name, value in row.items()} for row in rows]
 
 
+def transfer(videos, out, **options):
+    """Trains a small student; returns its history."""
+    sets = [open_unlabelled(pathlib.Path(videos) / subset) for subset in ("train", "test")]
+    recipe = TRANSFERS["default"].replace(epochs=2, batch_size=8, learning_rate=0.05)
+    with precision("float64"):
+        with distribute.strategy().scope():
+            small = transfer_parts.small_student()
+            config = VideoConfig(4, 2, 16)
+            student = VideoModel(small.inputs[0], small.outputs[0], video_config=config)
+            model = transfer_parts.small_transfer(student)
+        return train_transfer(
+            model, sets[0], recipe, out, sets[1], frame_size=16, verbose=0, **options
+        )
+
+
 def slow_down(seconds, out):
     """Makes every step take that long, and leaves a line in OUT/steps.log for each."""
     out.mkdir(parents=True, exist_ok=True)
@@ -147,6 +166,9 @@ def main():
         if name == "fit":
             logs = fit_plainly(arguments.videos)
             (arguments.out / "fit.json").write_text(json.dumps(logs))
+            continue
+        if name == "transfer":
+            transfer(arguments.videos, arguments.out / name, save_steps=arguments.save_steps)
             continue
         recipe = RECIPES_BY_NAME[name].replace(epochs=arguments.epochs)
         out = arguments.out / name

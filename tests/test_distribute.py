@@ -74,6 +74,12 @@ def succeed(*processes):
         assert status == 0, text
 
 
+def trained(folder):
+    """The model of a run, or its student."""
+    student = Run(folder).student_path
+    return keras.models.load_model(student) if student.exists() else load_model(folder)
+
+
 def assert_same_run(got, want, tolerance=TOLERANCE):
     """Loss, accuracy and validation of every epoch, and every weight."""
     histories = [Run(folder).state()["history"] for folder in (got, want)]
@@ -82,7 +88,7 @@ def assert_same_run(got, want, tolerance=TOLERANCE):
         assert one.keys() == other.keys() and np.isfinite(list(one.values())).all()
         for key, value in other.items():
             assert one[key] == pytest.approx(value, abs=tolerance), (one["epoch"], key)
-    for one, other in zip(*(load_model(f).get_weights() for f in (got, want)), strict=True):
+    for one, other in zip(*(trained(folder).get_weights() for folder in (got, want)), strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=tolerance)
 
 
@@ -163,6 +169,16 @@ def test_two_jax_devices_compute_what_one_does(videos, tmp_path):
     succeed(*processes)
     # JAX takes sums in an order of its own when it divides a program.
     assert_same_run(tmp_path / "2" / "exact", tmp_path / "1" / "exact", tolerance=1e-6)
+
+
+@multi_device
+def test_a_transfer_on_two_devices_or_workers_is_that_on_one(videos, tmp_path):
+    distributed_worker.transfer(videos, tmp_path / "one")
+
+    succeed(start(2, videos, tmp_path / "devices", "transfer"))
+    assert_same_run(tmp_path / "devices" / "transfer", tmp_path / "one")
+    succeed(*start_workers(1, videos, tmp_path / "workers", "transfer"))
+    assert_same_run(tmp_path / "workers" / "transfer", tmp_path / "one")
 
 
 def test_one_device_is_the_default():

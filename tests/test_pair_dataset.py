@@ -5,15 +5,18 @@ import pytest
 import video_files
 
 from keras_stc.data import (
+    Geometry,
     Video,
     VideoError,
     VideoReader,
     VideoSet,
     find_video_error,
     open_unlabelled,
+    pack,
     sampling,
     training_geometry,
     transforms,
+    video_file,
 )
 from keras_stc.transfer import pair_dataset
 from keras_stc.video_config import VideoConfig
@@ -143,6 +146,47 @@ def test_pieces_of_a_file_are_one_video(videos):
             assert len(set(batch["video"].numpy())) == 2
 
 
+def test_packed_videos_give_the_same_pairs(folder, videos, tmp_path):
+    """From shards, the pairs of the files, but for what JPEG loses."""
+    pack(folder, tmp_path / "packed", short_side=96, labels=False)
+    packed = open_unlabelled(tmp_path / "packed")
+    source = open_unlabelled(folder)
+    options = {"seed": 2, "batch_size": 5, "video_config": CONFIG}
+    got, wanted = collected(pairs(packed, **options)), collected(pairs(source, **options))
+    np.testing.assert_array_equal(got["video"], wanted["video"])
+    for name in ("frames", "clip"):
+        assert np.abs(got[name].astype(int) - wanted[name]).mean() < 5
+
+
+def test_every_frame_is_decoded_once(videos, monkeypatch):
+    decoded, decode = [], video_file.VideoFile.decode
+
+    def counted(self, wanted=None):
+        for frame in decode(self, wanted):
+            decoded.append(frame)
+            yield frame
+
+    monkeypatch.setattr(video_file.VideoFile, "decode", counted)
+    geometries = [Geometry((32, 32), 36), Geometry((64, 64), 72, flip=True)]
+    with VideoReader(videos[0].path) as reader:
+        ((small, large),) = reader.views([range(4, 12, 2)], geometries)
+        assert len(decoded) <= 12
+        for pixels, geometry in zip((small, large), geometries, strict=True):
+            np.testing.assert_array_equal(pixels, reader.read(range(4, 12, 2), geometry))
+
+
+def test_parts_of_a_batch_make_the_batch(videos):
+    options = {"batch_size": 4, "clips_per_video": 3, "seed": 1}
+    whole = list(pairs(videos, **options).as_numpy_iterator())
+    parts = [list(pairs(videos, shard=(k, 2), **options).as_numpy_iterator()) for k in (0, 1)]
+    assert len(whole) == len(parts[0]) == len(parts[1]) == 3
+    for batch, *halves in zip(whole, *parts, strict=True):
+        assert_same({name: np.concatenate([h[name] for h in halves]) for name in batch}, batch)
+    rest = pairs(videos, first_batch=2, **options)
+    assert rest.batches == 3 and int(rest.cardinality()) == 1
+    assert_same(next(rest.as_numpy_iterator()), whole[2])
+
+
 def test_a_bad_video_is_replaced_and_named(videos, tmp_path):
     (tmp_path / "bad.mp4").write_bytes(b"")
     dataset = pairs([*videos, Video(str(tmp_path / "bad.mp4"))], batch_size=6)
@@ -179,6 +223,7 @@ def test_a_real_video(shared):
         ({"frame_size": 0}, "`frame_size` must be at least 1"),
         ({"clips_per_video": 0}, "`clips_per_video` must be at least 1"),
         ({"seed": -1}, "`seed` must be at least 0"),
+        ({"shard": (0, 3)}, "`shard` must be"),
     ],
 )
 def test_bad_arguments_get_a_sentence(videos, options, words):

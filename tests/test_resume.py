@@ -39,13 +39,19 @@ def weights(folder):
 
 
 @pytest.mark.slow
-def test_killed_at_any_moment_it_loses_the_interval_at_most(videos, tmp_path):
-    """Four kills at random moments of twelve steps; a checkpoint every second step."""
-    distributed_worker.run(videos, tmp_path / "whole", distributed_worker.RECIPES_BY_NAME["rich"])
+# 24 passes through the network, 12 an epoch, two to an update; and a transfer of 18 steps.
+@pytest.mark.parametrize(("name", "passes"), [("rich", 12), ("transfer", 9)])
+def test_killed_at_any_moment_it_loses_the_interval_at_most(videos, tmp_path, name, passes):
+    """Four kills at random moments of two epochs; a checkpoint every second step."""
+    if name == "transfer":
+        distributed_worker.transfer(videos, tmp_path / "whole")
+    else:
+        distributed_worker.run(videos, tmp_path / "whole", distributed_worker.RECIPES_BY_NAME[name])
     out, chance = tmp_path / "killed", random.Random(0)
-    run, kills = Run(out / "rich"), 0
-    line = (1, videos, out, "rich", "--save-steps", 2, "--slow", 0.25)
-    while not run.model_path.exists():
+    run, kills = Run(out / name), 0
+    end = run.student_path if name == "transfer" else run.model_path
+    line = (1, videos, out, name, "--save-steps", 2, "--slow", 0.25)
+    while not end.exists():
         before, steps = run.state(), out / "steps.log"
         steps.unlink(missing_ok=True)
         process = start(*line)
@@ -61,11 +67,10 @@ def test_killed_at_any_moment_it_loses_the_interval_at_most(videos, tmp_path):
         after = run.state() or {"epoch": 0, "step": 0}
         begun = before or {"epoch": 0, "step": 0}
         done = steps.read_text().count("\n")
-        # 24 passes through the network: 12 an epoch, two to an update.
-        kept = 12 * (after["epoch"] - begun["epoch"]) + after["step"] - begun["step"]
+        kept = passes * (after["epoch"] - begun["epoch"]) + after["step"] - begun["step"]
         assert 0 <= done - kept <= 2, (begun, after, done)
     assert kills == 4
-    assert_same_run(out / "rich", tmp_path / "whole")
+    assert_same_run(out / name, tmp_path / "whole")
 
 
 def test_after_an_epoch_that_was_broken_off_epochs_are_whole(videos, tmp_path, monkeypatch):
@@ -184,7 +189,9 @@ def test_weights_that_are_no_numbers_are_never_kept(tmp_path):
     model.compile(RECIPE.optimizer(1), "sparse_categorical_crossentropy")
     (tmp_path / "run").mkdir()
     run, state = Run(tmp_path / "run"), {"epoch": 0, "step": 0, "history": []}
-    checkpoint = Checkpoint(run, state, save_every=1, save_steps=None, epochs=9, steps=1)
+    checkpoint = Checkpoint(
+        run, state, save_every=1, save_steps=None, epochs=9, steps=1, example=()
+    )
     checkpoint.set_model(model)
     checkpoint.on_epoch_end(0, {"loss": 0.5})
     kept = run.state()

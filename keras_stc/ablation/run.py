@@ -15,7 +15,7 @@ from keras_stc.models import create_model
 from keras_stc.training import train
 from keras_stc.training.precision import precision
 from keras_stc.training.run import Run, load_model, weights_file, write_atomically
-from keras_stc.transfer import CorrespondenceTransfer
+from keras_stc.transfer.build import create_transfer
 from keras_stc.transfer.loop import train_transfer
 
 #: Shorter trainings are begun again after a kill: a checkpoint costs as much as some of their
@@ -180,17 +180,16 @@ def _run(videos, test, form, setting, seed, teacher, folder, verbose):
 
 
 def _transfer(videos, form, setting, seed, teacher, folder, verbose):
-    keras.utils.set_random_seed(seed)
-    student = create_model(
+    transfer = create_transfer(
         setting.model,
-        include_top=False,
-        pooling="avg",
-        input_shape=(setting.frames, form.size, form.size, 3),
+        teacher,
+        (setting.frames, form.size, form.size, 3),
+        setting.stride,
+        seed,
         **setting.arguments,
     )
-    student.video_config = student.video_config.replace(stride=setting.stride)
     return train_transfer(
-        CorrespondenceTransfer(student, teacher),
+        transfer,
         videos,
         form.transfer_recipe.replace(flip=form.recipe.flip),
         folder,

@@ -26,6 +26,12 @@ def register(commands, common):
         "the size you train at; more where you use multi-scale crops)",
     )
     command.add_argument("--quality", type=int, default=90, help="of the JPEG frames (90)")
+    command.add_argument(
+        "--unlabelled",
+        action="store_true",
+        help="DATA is a folder of videos at any depth, or a CSV file with the column path, for "
+        "keras-stc transfer",
+    )
     command.add_argument("--videos-per-shard", type=int, default=100)
     command.add_argument("--workers", type=int, help="videos packed at a time (the cores)")
     command.add_argument(
@@ -53,6 +59,7 @@ def run(arguments):
             arguments.workers,
             progress,
             quarantine,
+            labels=not arguments.unlabelled,
         )
     wrong = verify_shards(arguments.out) if arguments.verify else []
     out = pathlib.Path(arguments.out)
@@ -76,7 +83,8 @@ def run(arguments):
         spec = arguments.out
         if len(index["splits"]) > 1:
             spec = f"shards:{arguments.out}:{index['splits'][0]}"
-        print(f"Train on them: keras-stc train {spec} --out runs/a")
+        command = "transfer" if arguments.unlabelled else "train"
+        print(f"Train on them: keras-stc {command} {spec} --out runs/a")
     if report := quarantine.report():
         print(report, file=sys.stderr)
     if wrong:

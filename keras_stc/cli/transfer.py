@@ -1,6 +1,7 @@
 """`keras-stc transfer`."""
 
 import csv
+import functools
 import sys
 
 from keras_stc.cli.console import print_json
@@ -28,7 +29,9 @@ def register(commands, common):
     command.add_argument("--epochs", type=int)
     command.add_argument("--batch-size", type=int, help="videos in an update (32)")
     command.add_argument(
-        "--accumulate", type=int, help="parts of a batch, one after the other, to save memory (1)"
+        "--accumulation",
+        type=int,
+        help="parts of a batch, one after the other, to save memory (1)",
     )
     command.add_argument("--lr", type=float, help="highest learning rate")
     command.add_argument("--frames", type=int, default=16, help="frames in a clip (16)")
@@ -50,6 +53,12 @@ def register(commands, common):
         help="part of the videos to measure on (0.1); 0 for none",
     )
     command.add_argument("--seed", type=int, default=0)
+    command.add_argument(
+        "--checkpoint-steps",
+        type=int,
+        metavar="STEPS",
+        help="steps that a kill costs at most (one epoch)",
+    )
     command.set_defaults(run=run_transfer)
 
 
@@ -65,11 +74,9 @@ def teacher_options(command):
 
 
 def run_transfer(arguments):
-    import keras
-
-    from keras_stc.models import create_model
+    from keras_stc import distribute
     from keras_stc.training.run import Run, write_atomically
-    from keras_stc.transfer import CorrespondenceTransfer
+    from keras_stc.transfer.build import create_transfer
     from keras_stc.transfer.loop import train_transfer
     from keras_stc.transfer.recipe import RECIPES
     from keras_stc.transfer.teachers import create_teacher
@@ -81,10 +88,11 @@ def run_transfer(arguments):
     recipe = RECIPES[arguments.recipe].replace(
         epochs=arguments.epochs,
         batch_size=arguments.batch_size,
-        accumulate=arguments.accumulate,
+        accumulation=arguments.accumulation,
         learning_rate=arguments.lr,
         flip=False if arguments.no_flip else None,
     )
+    distribute.strategy()  # Workers have to find one another before anything else.
     videos, held_out, origin = _videos(arguments)
     run = Run(arguments.out)
     if not arguments.json:
@@ -92,17 +100,13 @@ def run_transfer(arguments):
         if done := run.state().get("epoch"):
             print(f"Going on after epoch {done} of the run in {arguments.out}")
 
-    keras.utils.set_random_seed(arguments.seed)
-    student = create_model(
+    transfer = create_transfer(
         arguments.student,
-        include_top=False,
-        pooling="avg",
-        input_shape=(arguments.frames, arguments.size, arguments.size, 3),
+        functools.partial(create_teacher, arguments.teacher, arguments.teacher_weights),
+        (arguments.frames, arguments.size, arguments.size, 3),
+        arguments.stride,
+        arguments.seed,
         **placement(arguments.student, arguments.placement),
-    )
-    student.video_config = student.video_config.replace(stride=arguments.stride)
-    transfer = CorrespondenceTransfer(
-        student, create_teacher(arguments.teacher, arguments.teacher_weights)
     )
     history = train_transfer(
         transfer,
@@ -114,6 +118,7 @@ def run_transfer(arguments):
         arguments.frame_size,
         data=origin,
         verbose=0 if arguments.json else "auto",
+        save_steps=arguments.checkpoint_steps,
     )
     write_atomically(run.command_path, arguments.line + "\n")
     result = {"run": arguments.out, "epochs": len(history), "last": history[-1]}

@@ -1,11 +1,11 @@
 """Videos to a `tf.data.Dataset` of clips."""
 
-import itertools
 import os
 
 import numpy as np
 
 from keras_stc.data import sampling, transforms
+from keras_stc.data.epochs import Epochs, check_shard, planned, shard_positions
 from keras_stc.data.errors import VideoError
 from keras_stc.data.isolation import open_isolated
 from keras_stc.data.prefetch import prefetched
@@ -130,17 +130,13 @@ def clip_dataset(
     for name, value in (("seed", seed), ("first_epoch", first_epoch), ("first_batch", first_batch)):
         if value < 0:
             raise ValueError(f"`{name}` must not be negative. Received: {name}={value!r}")
-    index, count = shard
+    count = shard[1]
     if clips_per_decode > 1 and (count > 1 or first_batch):
         raise ValueError(
             "`clips_per_decode` must be 1 where only a part of an epoch is decoded, by `shard` or "
             f"`first_batch`. Received: clips_per_decode={clips_per_decode!r}"
         )
-    if not 0 <= index < count or batch_size % count:
-        raise ValueError(
-            "`shard` must be (index, count) with index below count, and count must divide "
-            f"`batch_size`. Received: shard={shard!r}, batch_size={batch_size!r}"
-        )
+    check_shard(shard, batch_size)
     videos = tuple(videos)
     _check_videos(videos, training)
     shuffle = training if shuffle is None else shuffle
@@ -184,19 +180,14 @@ def clip_dataset(
     def sample(epoch, position, chosen, number):
         """One row of the plan: clips, or what the graph makes one of; and their label."""
         numbers = np.arange(number, number + clips_per_decode)
-        for index in itertools.islice(itertools.cycle(range(len(videos))), chosen, None):
-            video = videos[index]
-            quarantine.check()
-            if video.path in quarantine:
-                continue
-            try:
-                # A replacement draws the same random numbers, so that who comes first to a bad
-                # video makes no difference.
-                made = read(video, numbers, transforms.generator(seed, epoch, 1 + position))
-            except VideoError as error:
-                quarantine.add(video.path, error)
-                continue
-            return *made, np.int32(-1 if video.label is None else video.label)
+        # A replacement draws the same random numbers, so that who comes first to a bad video makes
+        # no difference.
+        video, made = quarantine.first_usable(
+            videos,
+            chosen,
+            lambda video: read(video, numbers, transforms.generator(seed, epoch, 1 + position)),
+        )
+        return *made, np.int32(-1 if video.label is None else video.label)
 
     def begin():
         """The next epoch: int64 `(N, 4)`, a row the arguments of `sample`."""
@@ -231,13 +222,9 @@ def clip_dataset(
 
     samples = len(videos) * clips_per_video
     rows = samples // clips_per_decode
-    positions = _shard_positions(samples, batch_size, shard, drop_remainder)
-    epochs = _Epochs(first_epoch)
-    dataset = tf.data.Dataset.from_tensors(0)
-    dataset = dataset.map(
-        lambda _: tf.ensure_shape(tf.numpy_function(begin, [], tf.int64), (None, 4))
-    )
-    dataset = dataset.flat_map(tf.data.Dataset.from_tensor_slices)
+    positions = shard_positions(samples, batch_size, shard, drop_remainder)
+    epochs = Epochs(first_epoch)
+    dataset = planned(begin)
     options = {"num_parallel_calls": num_parallel_calls or _cores(), "deterministic": True}
     if clips_per_decode == 1:
         # Each clip by itself, without the axis of clips: one copy less.
@@ -258,31 +245,6 @@ def clip_dataset(
     dataset.set_epoch = epochs.set
     dataset.video_config = config
     return dataset
-
-
-class _Epochs:
-    """Counts iterations over a dataset."""
-
-    def __init__(self, epoch):
-        self._next = epoch
-
-    def set(self, epoch):
-        """Makes the next iteration over the dataset epoch `epoch`."""
-        self._next = epoch
-
-    def take(self):
-        """The iteration that begins now."""
-        epoch, self._next = self._next, self._next + 1
-        return epoch
-
-
-def _shard_positions(samples, batch_size, shard, drop_remainder):
-    """Which places of an epoch's order belong to a part of every batch."""
-    index, count = shard
-    positions = np.arange(samples - samples % batch_size if drop_remainder else samples)
-    batch, place = np.divmod(positions, batch_size)
-    size = np.minimum(batch_size, samples - batch * batch_size)
-    return positions[(place >= index * size // count) & (place < (index + 1) * size // count)]
 
 
 def _are_cut_alone(videos, cut):

@@ -111,17 +111,13 @@ class VideoReader(FrameReader):
         self.known = what
         KNOWN_FILES.put(self._key, what, what.index.nbytes)
 
-    def _pictures(self, wanted, geometry):
-        """Yields `(ordinal, pixels)` for every ordinal of `wanted`, which ascends."""
+    def _cut(self, frame, geometry):
         orientation = self.known.orientation
         size = geometry.frame_size(self.info.height, self.info.width)
-        height, width = orientation.upright_size(*size)
-        for ordinal, frame in self._shown(wanted):
-            parts = self._file.to_rgb(frame, height, width)
-            yield ordinal, [geometry.cut(orientation.turn(part)) for part in parts]
+        parts = self._file.to_rgb(frame, *orientation.upright_size(*size))
+        return [geometry.cut(orientation.turn(part)) for part in parts]
 
-    def _shown(self, wanted):
-        """Yields `(ordinal, frame displayed then)` for every ordinal of `wanted`."""
+    def _frames(self, wanted):
         index, run = self.known.index, None
         for place, ordinal in enumerate(map(int, wanted)):
             while True:

@@ -1,16 +1,15 @@
 """A helper process that decodes: `python -m keras_stc.data.decode_worker FD`; see isolation.py.
 
-A request is what to open, what is known of it, clips and a geometry. The answer is what is known
-of the file; for each clip, its shape and its pixels; and `None`, or an error instead of the rest.
+A request is what to open, what is known of it, clips and geometries. The answer is what is known of
+the file; for each clip and geometry, shape and pixels; and `None`, or an error instead of the rest.
 """
 
+import itertools
 import multiprocessing.connection
 import os
 import sys
 import threading
 import time
-
-import numpy as np
 
 from keras_stc.data import known
 from keras_stc.data.decode import KNOWN_FILES, Known
@@ -43,15 +42,14 @@ def main(descriptor):
             )
 
 
-def answer(pipe, path, options, what, clips, geometry):
+def answer(pipe, path, options, what, clips, geometries):
     if what is not None and what.index is not None:
         KNOWN_FILES.put(known.file_key(path), what, what.index.nbytes)
     with open_video(path, *options) as reader:
         before = getattr(reader, "known", reader)
         if what is None:
             pipe.send(_sendable(reader))
-        for pixels in reader.clips(clips, geometry):
-            pixels = np.ascontiguousarray(pixels)
+        for pixels in itertools.chain.from_iterable(reader.views(clips, geometries)):
             pipe.send(pixels.shape)
             pipe.send_bytes(pixels.reshape(-1))
         if getattr(reader, "known", reader) is not before:  # trust in its times was lost

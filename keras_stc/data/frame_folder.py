@@ -37,12 +37,14 @@ class FrameFolder(FrameReader):
         count = len(names)
         self.info = VideoInfo(path, count, rate, count / rate, width, height, 0, codec)
 
-    def _pictures(self, wanted, geometry):
-        height, width = geometry.frame_size(self.info.height, self.info.width)
+    def _frames(self, wanted):
         for number in map(int, wanted):
             with _Picture(self._files[number]) as picture:
-                parts = picture.file.to_rgb(picture.frame, height, width)
-                yield number, [geometry.cut(part) for part in parts]
+                yield number, picture
+
+    def _cut(self, frame, geometry):
+        size = geometry.frame_size(self.info.height, self.info.width)
+        return [geometry.cut(part) for part in frame.file.to_rgb(frame.frame, *size)]
 
 
 class _Picture:

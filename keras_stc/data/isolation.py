@@ -56,21 +56,23 @@ class IsolatedReader(FrameReader):
         self._key = known.file_key(path)
         self.known = KNOWN_FILES.get(self._key)
         if self.known is None:
-            for _ in self._ask([], None):
+            for _ in self._ask([], []):
                 pass
         self.info = self.known.info
 
-    def clips(self, clips, geometry=None):
-        """See `FrameReader.clips`."""
+    def views(self, clips, geometries):
+        """See `FrameReader.views`."""
         clips = [self._checked(clip) for clip in clips]
-        yield from self._ask(clips, geometry)
+        pixels = self._ask(clips, geometries)
+        for _ in clips:
+            yield [next(pixels) for _ in geometries]
 
-    def _ask(self, clips, geometry):
-        """Yields what a helper reads; it is free again when the last clip has come."""
-        helper, finished, left = _take(), False, len(clips)
+    def _ask(self, clips, geometries):
+        """Yields the arrays a helper reads; it is free again when the last one has come."""
+        helper, finished, left = _take(), False, len(clips) * len(geometries)
         last = []
         try:
-            helper.send((self._path, self._options, self.known, clips, geometry))
+            helper.send((self._path, self._options, self.known, clips, geometries))
             while (answer := helper.receive(self._path)) is not None:
                 if isinstance(answer, VideoError):
                     finished = True

@@ -1,6 +1,7 @@
 """Bad videos are put aside and counted; they do not stop a run unless they are the majority."""
 
 import csv
+import itertools
 import re
 import threading
 
@@ -58,6 +59,30 @@ class Quarantine:
         """Raises the `VideoError` of a run that had to stop."""
         if self.fatal is not None:
             raise VideoError(self.fatal)
+
+    def first_usable(self, videos, first, read):
+        """What is read of a video, or of the next one in the list that can be used.
+
+        Args:
+            videos: A list of videos.
+            first: Place of the one that is wanted.
+            read: Called with a video.
+
+        Returns:
+            A pair, the video and what `read` returned of it.
+
+        Raises:
+            VideoError: If too many videos are bad to go on.
+        """
+        for place in itertools.count(first):
+            video = videos[place % len(videos)]
+            self.check()
+            if video.path in self:
+                continue
+            try:
+                return video, read(video)
+            except VideoError as error:
+                self.add(video.path, error)
 
     @property
     def reasons(self):

@@ -127,27 +127,35 @@ class FrameReader:
         Yields:
             uint8 arrays `(T, H, W, 3)`, in the order of `clips`.
         """
+        for (pixels,) in self.views(clips, [geometry or Geometry()]):
+            yield pixels
+
+    def views(self, clips, geometries):
+        """Clips of a video, each cut in several ways, decoding every frame once.
+
+        Args:
+            clips: See `clips`.
+            geometries: A list of `Geometry`s.
+
+        Yields:
+            For each clip a list, for each geometry a uint8 array `(T, H, W, 3)`.
+        """
         clips = [self._ordinals(self._checked(clip)) for clip in clips]
         if not clips:
             return
-        geometry = geometry or Geometry()
         # What clip k + 1 and all later ones need begins at needed_from[k + 1].
         firsts = [clip.min() for clip in clips]
         needed_from = np.minimum.accumulate(firsts[::-1])[::-1]
-        pictures = self._pictures(np.unique(np.concatenate(clips)), geometry)
+        frames = self._frames(np.unique(np.concatenate(clips)))
         held, newest = {}, -1
         for k, clip in enumerate(clips):
             last = clip.max()
             while newest < last:
-                newest, picture = next(pictures)
-                held[newest] = picture
-            height, width = held[last][0].shape[:2]
-            pixels = np.empty((len(clip), height, width, 3), np.uint8)
-            for out, ordinal in zip(pixels, clip, strict=True):
-                _paste(held[ordinal], out)
-            yield pixels
+                newest, frame = next(frames)
+                held[newest] = [self._cut(frame, geometry) for geometry in geometries]
+            yield [_assembled([held[o][view] for o in clip]) for view in range(len(geometries))]
             if k + 1 < len(clips):
-                held = {o: picture for o, picture in held.items() if o >= needed_from[k + 1]}
+                held = {o: pictures for o, pictures in held.items() if o >= needed_from[k + 1]}
 
     def _checked(self, indices):
         indices = np.asarray(list(indices) if not isinstance(indices, np.ndarray) else indices)
@@ -162,15 +170,28 @@ class FrameReader:
         return indices
 
     def _ordinals(self, indices):
-        """Frame numbers to what `_pictures` counts by."""
+        """Frame numbers to what `_frames` counts by."""
         return indices
 
-    def _pictures(self, wanted, geometry):
-        """Yields `(ordinal, pixels)` for every ordinal of `wanted`, which ascends.
+    def _frames(self, wanted):
+        """Yields `(ordinal, frame)` for every ordinal of `wanted`, which ascends.
 
-        Pixels are a list of uint8 arrays `(H, W, channels)`, one with R, G and B or one for each.
+        A frame is whatever `_cut` takes, valid until the next one is asked for.
         """
         raise NotImplementedError
+
+    def _cut(self, frame, geometry):
+        """Pixels of a frame: uint8 arrays `(H, W, channels)`, one of R, G, B or one of each."""
+        raise NotImplementedError
+
+
+def _assembled(pictures):
+    """Pictures as `_cut` returns them to one array `(T, H, W, 3)`."""
+    height, width = pictures[0][0].shape[:2]
+    pixels = np.empty((len(pictures), height, width, 3), np.uint8)
+    for out, parts in zip(pixels, pictures, strict=True):
+        _paste(parts, out)
+    return pixels
 
 
 def _paste(parts, out):

@@ -39,7 +39,7 @@ class ShardReader(FrameReader):
             path, count, fps, count / fps, video["width"], video["height"], 0, "mjpeg"
         )
         first = video["first"]
-        self._frames = self._shard.frames[first : first + count]
+        self._table = self._shard.frames[first : first + count]
 
     def encoded(self, indices):
         """JPEG files of frames by number, a list of bytes.
@@ -47,19 +47,20 @@ class ShardReader(FrameReader):
         Raises:
             VideoError: If a frame is not what was packed.
         """
-        frames = self._frames[indices].tolist()
+        frames = self._table[indices].tolist()
         return [self._shard.read(frame, self.info.path) for frame in frames]
 
-    def _pictures(self, wanted, geometry):
+    def _frames(self, wanted):
         import tensorflow as tf
 
-        size = self.info.height, self.info.width
-        resized = geometry.frame_size(*size)
         for number, jpeg in zip(wanted.tolist(), self.encoded(wanted), strict=True):
-            pixels = tf.io.decode_jpeg(jpeg, **JPEG).numpy()
-            if resized != size:
-                pixels = video_file.resize_rgb(pixels, *resized)
-            yield number, [geometry.cut(pixels)]
+            yield number, tf.io.decode_jpeg(jpeg, **JPEG).numpy()
+
+    def _cut(self, frame, geometry):
+        size = geometry.frame_size(self.info.height, self.info.width)
+        if size != frame.shape[:2]:
+            frame = video_file.resize_rgb(frame, *size)
+        return [geometry.cut(frame)]
 
 
 class Shard:

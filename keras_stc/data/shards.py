@@ -19,7 +19,7 @@ import zlib
 import filelock
 import numpy as np
 
-from keras_stc.data import known, specs
+from keras_stc.data import known, specs, unlabelled
 from keras_stc.data.errors import VideoError
 from keras_stc.data.isolation import open_isolated
 from keras_stc.data.packed import LAYOUT, sha256
@@ -50,6 +50,7 @@ def pack(
     workers=None,
     progress=None,
     quarantine=None,
+    labels=True,
 ):
     """Packs videos into shards; run again, it goes on with the shards that are not there yet.
 
@@ -69,6 +70,7 @@ def pack(
         workers: Videos packed at a time. Defaults to the number of processor cores.
         progress: Called with the number of videos done, `done`, and of all, `total`.
         quarantine: A `Quarantine` for videos that cannot be packed, or `None` for a new one.
+        labels: Whether the data has labels; otherwise it is what `open_unlabelled` takes.
 
     Returns:
         The index, a dict.
@@ -84,7 +86,7 @@ def pack(
             raise ValueError(f"`{name}` must be at least {least}. Received: {name}={value!r}")
     if not 1 <= quality <= 100:
         raise ValueError(f"`quality` must be from 1 to 100. Received: quality={quality!r}")
-    videos, class_names, splits, subsets = _everything(data)
+    videos, class_names, splits, subsets = _everything(data) if labels else _unlabelled(data)
     out = pathlib.Path(out)
     out.mkdir(parents=True, exist_ok=True)
     settings = {"short_side": short_side, "quality": quality, "videos_per_shard": videos_per_shard}
@@ -169,6 +171,11 @@ def _everything(data):
     lists = {i: [subsets[i].get(k) for k in range(len(splits))] for i in videos}
     names = [split.rpartition(":")[2] for split in splits] if len(splits) > 1 else [""]
     return list(videos.values()), class_names, names, lists
+
+
+def _unlabelled(data):
+    videos = unlabelled.open_unlabelled(data)
+    return list(videos), (), [""], collections.defaultdict(lambda: [None])
 
 
 def _place(video):

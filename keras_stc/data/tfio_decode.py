@@ -27,23 +27,25 @@ class TfioReader(FrameReader):
         self._tfio = _import_tfio()
         with VideoReader(path) as reader:
             self.info, self.known = reader.info, reader.known
-        self._frames = None
+        self._decoded = None
 
     def _ordinals(self, indices):
         display = self.known.index.display
         return indices if display is None else display[indices]
 
-    def _pictures(self, wanted, geometry):
-        if self._frames is None:
-            self._frames = self._decode()
+    def _frames(self, wanted):
+        if self._decoded is None:
+            self._decoded = self._decode()
+        for ordinal in map(int, wanted):
+            yield ordinal, self._decoded[ordinal]
+
+    def _cut(self, frame, geometry):
         orientation = self.known.orientation
         size = geometry.frame_size(self.info.height, self.info.width)
         height, width = orientation.upright_size(*size)
-        for ordinal in map(int, wanted):
-            pixels = self._frames[ordinal]
-            if pixels.shape[:2] != (height, width):
-                pixels = video_file.resize_rgb(pixels, height, width)
-            yield ordinal, [geometry.cut(orientation.turn(pixels))]
+        if frame.shape[:2] != (height, width):
+            frame = video_file.resize_rgb(frame, height, width)
+        return [geometry.cut(orientation.turn(frame))]
 
     def _decode(self):
         import tensorflow as tf

@@ -3,6 +3,7 @@
 import pathlib
 
 from keras_stc.data.errors import VideoError
+from keras_stc.data.packed import is_packed
 from keras_stc.data.sources import EXTENSIONS, Video, VideoCSV, VideoSet
 from keras_stc.data.specs import open_data
 
@@ -19,7 +20,7 @@ def open_unlabelled(spec, subset=None):
 
     Args:
         spec: A folder with videos at any depth; a CSV file with the column path and perhaps start,
-            end and split; or what `open_data` takes.
+            end and split; or what `open_data` takes, such as a folder of packed shards.
         subset: `"train"`, `"val"`, `"test"` where the data is divided, or `None` for everything.
 
     Returns:
@@ -29,7 +30,7 @@ def open_unlabelled(spec, subset=None):
         VideoError: If there is no such data.
     """
     path = pathlib.Path(spec)
-    if path.is_dir() and subset is None:
+    if path.is_dir() and subset is None and not is_packed(path):
         files = sorted(p for p in path.rglob("*") if p.is_file() and _is_video(p))
         if not files:
             raise VideoError(f"{path} holds no videos; expected files such as .mp4 or .avi.")

@@ -20,14 +20,15 @@ class Checkpoint(keras.callbacks.Callback):
         save_steps: Steps from one to the next within an epoch, or `None`.
         epochs: Of the whole training; the last always ends in a checkpoint.
         steps: Of an epoch.
+        example: Arguments of `test_on_batch` for a batch of any values.
         average: The `Average` callback, or `None`.
     """
 
-    def __init__(self, run, state, save_every, save_steps, epochs, steps, average=None):
+    def __init__(self, run, state, save_every, save_steps, epochs, steps, example, average=None):
         super().__init__()
         self.run, self.state, self.average = run, state, average
         self.save_every, self.save_steps = save_every, save_steps
-        self.epochs, self.steps = epochs, steps
+        self.epochs, self.steps, self.example = epochs, steps, example
         self.best = max(state["history"], key=_quality, default=None)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -37,8 +38,7 @@ class Checkpoint(keras.callbacks.Callback):
             return
         if len(self.model.metrics_variables) < len(measured):
             # On one device Keras makes the metrics' variables with the first batch.
-            clip = np.zeros((1, *self.model.inputs[0].shape[1:]), self.model.inputs[0].dtype)
-            self.model.test_on_batch(clip, np.zeros(1, "int32"))
+            self.model.test_on_batch(*self.example)
         for variable, value in zip(self.model.metrics_variables, measured, strict=True):
             variable.assign(np.array(value, variable.dtype))
 

@@ -1,5 +1,6 @@
 """A training run: data, model, recipe and a folder that survives a kill."""
 
+import functools
 import importlib.util
 import math
 
@@ -7,18 +8,9 @@ import keras
 import numpy as np
 
 from keras_stc import distribute
-from keras_stc.data import Quarantine, clip_dataset, find_video_error
-from keras_stc.training.callbacks import (
-    Average,
-    Checkpoint,
-    EarlyStop,
-    Plateau,
-    StopOnNaN,
-    Unfinished,
-    is_over,
-    random_state,
-    restore_random_state,
-)
+from keras_stc.data import Quarantine, clip_dataset
+from keras_stc.training.callbacks import Average, EarlyStop, Plateau, is_over
+from keras_stc.training.fitting import fit_run, restore, run_state
 from keras_stc.training.freeze import frozen
 from keras_stc.training.run import Run
 
@@ -101,8 +93,9 @@ def train(
         "videos": len(videos),
         "validation_videos": None if validation is None else len(validation),
     }
-    options = {"verbose": verbose if chief else 0, "tensorboard": tensorboard and chief}
-    options.update(save_every=save_every, save_steps=save_steps)
+    options = {"save_every": save_every, "save_steps": save_steps}
+    options["verbose"] = verbose if chief else 0
+    tensorboard = tensorboard and chief
     with (
         distribute.connected(model),
         frozen(model, recipe.freeze),
@@ -113,7 +106,9 @@ def train(
             raise ImportError("Logs for TensorBoard need it installed: pip install tensorboard")
         if chief:
             run.open(config)
-        state, quarantine = _train(model, videos, validation, recipe, run, seed, chief, options)
+        state, quarantine = _train(
+            model, videos, validation, recipe, run, seed, chief, tensorboard, options
+        )
     if chief and not run.model_path.exists():
         run.save_model(model, run.model_path)
     if chief and len(quarantine):
@@ -121,100 +116,44 @@ def train(
     return state["history"]
 
 
-def _train(model, videos, validation, recipe, run, seed, chief, options):
-    state = distribute.from_chief(model, run.state() if chief else None)
-    state = {"epoch": 0, "step": 0, "history": [], **(state or {})}
+def _train(model, videos, validation, recipe, run, seed, chief, tensorboard, options):
+    state = run_state(model, run, chief)
     quarantine = Quarantine()
     settings = {"seed": seed, "quarantine": quarantine, "shard": distribute.share(model)}
     batch = _batch_size(model, recipe, len(videos))
-    train_clips = _training_clips(model, videos, recipe, batch, settings)
+    train_clips = functools.partial(_training_clips, model, videos, recipe, batch, settings)
     valid_clips = _validation_clips(model, validation, batch // recipe.accumulation, settings)
     monitor = "val_loss" if valid_clips else "loss"
 
     with distribute.scope(model):
         model.compile(
-            optimizer=recipe.optimizer(train_clips.batches, batch),
+            optimizer=recipe.optimizer(train_clips().batches, batch),
             loss=recipe.loss(videos.labels, len(videos.class_names)),
             metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         )
         model.optimizer.build(model.trainable_variables)
-    if state["epoch"] or state["step"]:
-        _restore(model, run, state, chief)
+    restore(model, run, state, chief)
 
-    def is_done():
-        over = is_over(state["history"], recipe.early_stop, monitor)
-        return over or state["epoch"] >= recipe.epochs
-
-    if is_done():
-        _finalize(model)
-        return state, quarantine
-
-    average = Average() if recipe.ema else None
-    checkpoint = Checkpoint(
-        run if chief else None,
-        state,
-        options["save_every"],
-        options["save_steps"],
-        recipe.epochs,
-        train_clips.batches,
-        average,
-    )
-    callbacks = [
-        StopOnNaN(run, state),
-        *([average] if average else []),
-        *([Plateau(recipe, state, monitor)] if recipe.schedule == "plateau" else []),
-        EarlyStop(state, recipe.early_stop, monitor),
-        checkpoint,
-    ]
-    if options["tensorboard"]:
+    callbacks = [EarlyStop(state, recipe.early_stop, monitor)]
+    if recipe.schedule == "plateau":
+        callbacks.insert(0, Plateau(recipe, state, monitor))
+    if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(run.folder / "tensorboard", write_graph=False))
-
-    def fit(clips, epochs, *more):
-        # `fit` looks at one batch before its first epoch, which would count as one.
-        begin = keras.callbacks.LambdaCallback(
-            on_epoch_begin=lambda epoch, _: clips.set_epoch(epoch)
-        )
-        distribute.fit(
-            model,
-            clips,
-            valid_clips,
-            epochs=epochs,
-            initial_epoch=state["epoch"],
-            callbacks=[begin, *callbacks, *more],
-            verbose=options["verbose"],
-        )
-
-    try:
-        if state["step"]:
-            rest = _training_clips(model, videos, recipe, batch, settings, state["step"])
-            fit(rest, state["epoch"] + 1, *([Unfinished()] if recipe.ema else []))
-            if is_done():
-                _finalize(model)
-        if not is_done():
-            fit(train_clips, recipe.epochs)
-    except Exception as error:
-        # TensorFlow wraps what the pipeline raised into an error of its own.
-        video_error = find_video_error(error)
-        if video_error is None:
-            raise
-        raise video_error from error
+    fit_run(
+        model,
+        run,
+        state,
+        train_clips,
+        valid_clips,
+        epochs=recipe.epochs,
+        chief=chief,
+        example=(np.zeros((2, *model.input_shape[1:]), "float32"), np.zeros(2, "int32")),
+        callbacks=callbacks,
+        average=Average() if recipe.ema else None,
+        stopped=lambda: is_over(state["history"], recipe.early_stop, monitor),
+        **options,
+    )
     return state, quarantine
-
-
-def _finalize(model):
-    """Puts the moving average, where there is one, in the place of the weights."""
-    with distribute.scope(model):
-        model.optimizer.finalize_variable_values(model.trainable_variables)
-
-
-def _restore(model, run, state, chief):
-    """Weights, optimizer and random state of the checkpoint, the first worker's on every worker."""
-    if chief:
-        run.restore(model, state)
-    if distribute.share(model)[1] > 1:
-        for variable in (*model.weights, *model.optimizer.variables):
-            variable.assign(distribute.from_chief(model, np.asarray(variable)))
-    restore_random_state(model, state.get("random", random_state(model)))
 
 
 def _check_batches(model, recipe, videos, validation):

@@ -1,12 +1,13 @@
 """Videos to pairs of frames and clip: what a teacher and its student see of the same moment."""
 
 import dataclasses
-import itertools
 import os
 
 import numpy as np
 
-from keras_stc.data import Quarantine, VideoError, VideoReader, sampling, transforms
+from keras_stc.data import Quarantine, VideoError, open_video, sampling, transforms
+from keras_stc.data.epochs import Epochs, check_shard, planned, shard_positions
+from keras_stc.data.isolation import open_isolated
 from keras_stc.data.prefetch import prefetched
 from keras_stc.video_config import VideoConfig
 
@@ -26,15 +27,19 @@ def pair_dataset(
     clips_per_video=1,
     seed=0,
     first_epoch=0,
+    first_batch=0,
+    shard=(0, 1),
     drop_remainder=None,
     quarantine=None,
     num_parallel_calls=None,
     prefetch=2,
+    isolate=True,
 ):
     """Frames for a teacher and a clip for its student, for `CorrespondenceTransfer.fit`.
 
-    Both show the same frames of the video in the same crop, mirrored or not, at two sizes. No
-    labels are needed.
+    Both show the same frames of the video in the same crop, mirrored or not, at two sizes; every
+    frame is decoded once. No labels are needed. Videos are files, folders of frames or packed; of
+    packed ones, the frames should be as large as the teacher's (`keras-stc pack --short-side`).
 
     In training, clips lie anywhere in their videos and crops are random, as in
     `keras_stc.data.clip_dataset`. Otherwise clips are spread evenly, the crop is the centre's, and
@@ -69,17 +74,22 @@ def pair_dataset(
         clips_per_video: Clips of every video in an epoch.
         seed: A non-negative integer; chooses all that is random.
         first_epoch: Number of the first iteration, for a training that goes on.
+        first_batch: Number of the batch with which every iteration begins.
+        shard: `(index, count)`: of every batch, only part number `index` of `count` equal ones, as
+            in `keras_stc.data.clip_dataset`.
         drop_remainder: Whether a last batch that is not full is left out; one of a single clip
             always is. Defaults to `training`. Strategies need full batches.
         quarantine: A `keras_stc.data.Quarantine` to share, or `None` for a new one.
         num_parallel_calls: Clips decoded at a time. Defaults to the number of processor cores.
         prefetch: Batches made in advance.
+        isolate: Whether video files are decoded in helper processes, as in
+            `keras_stc.data.clip_dataset`.
 
     Returns:
         A `tf.data.Dataset` of dictionaries: `"frames"`, uint8 `(B, T, frame_size, frame_size, 3)`,
         `"clip"`, uint8 `(B, T, size, size, 3)`, both RGB 0-255, and `"video"`, int32 `(B,)`, the
         number of the video; pieces of one file have one number. It has the attributes
-        `quarantine`, `set_epoch` and `video_config`.
+        `batches`, their number in an epoch, `quarantine`, `set_epoch` and `video_config`.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -94,9 +104,11 @@ def pair_dataset(
         ("clips_per_video", clips_per_video, 1),
         ("seed", seed, 0),
         ("first_epoch", first_epoch, 0),
+        ("first_batch", first_batch, 0),
     ):
         if value < least:
             raise ValueError(f"`{name}` must be at least {least}. Received: {name}={value!r}")
+    check_shard(shard, batch_size)
     videos = tuple(videos)
     numbers = {path: i for i, path in enumerate(dict.fromkeys(video.path for video in videos))}
     if len(numbers) < 2:
@@ -128,7 +140,7 @@ def pair_dataset(
         ), small
 
     def read(video, number, rng):
-        with VideoReader(video.path, threads=1) as reader:
+        with opened(video.path, threads=1) as reader:
             first, count = video.frame_range(reader.info)
             if training:
                 indices = sampling.training_clip(count, config.frames, config.stride, rng)
@@ -136,30 +148,26 @@ def pair_dataset(
                 indices = sampling.uniform_clips(
                     count, config.frames, config.stride, clips_per_video
                 )[number]
-            return [reader.read(first + indices, geometry) for geometry in cut(rng)]
+            return next(reader.views([first + indices], cut(rng)))
 
     def sample(epoch, position, chosen, number):
-        for index in itertools.islice(itertools.cycle(range(len(videos))), chosen, None):
-            video = videos[index]
-            quarantine.check()
-            if video.path in quarantine:
-                continue
-            try:
-                # A replacement draws the same random numbers, so that who comes first to a bad
-                # video makes no difference.
-                pair = read(video, number, transforms.generator(seed, epoch, 1 + position))
-            except VideoError as error:
-                quarantine.add(video.path, error)
-                continue
-            return *pair, np.int32(numbers[video.path])
+        # A replacement draws the same random numbers, so that who comes first to a bad video makes
+        # no difference.
+        video, pair = quarantine.first_usable(
+            videos,
+            chosen,
+            lambda video: read(video, number, transforms.generator(seed, epoch, 1 + position)),
+        )
+        return *pair, np.int32(numbers[video.path])
 
     def begin():
-        """The samples of the next epoch: int64 `(N, 4)`, the arguments of `sample`."""
-        epoch = next(counter[0])
+        """The samples of the next epoch: int64 `(N, 4)`, a row the arguments of `sample`."""
+        epoch = epochs.take()
         rng = transforms.generator(seed, epoch if training else 0, 0)
         chosen = _order(rng, videos, clips_per_video)
         number = np.repeat(np.arange(clips_per_video), len(videos))
-        return np.stack([np.full(samples, epoch), np.arange(samples), chosen, number], axis=1)
+        plan = np.stack([np.full(samples, epoch), np.arange(samples), chosen, number], axis=1)
+        return plan[positions[positions >= first_batch * batch_size]]
 
     def shaped(plan):
         frames, clip, video = tf.numpy_function(
@@ -171,26 +179,23 @@ def pair_dataset(
             "video": tf.ensure_shape(video, ()),
         }
 
-    def set_epoch(epoch):
-        counter[0] = itertools.count(epoch)
-
-    counter = [itertools.count(first_epoch)]
-    dataset = tf.data.Dataset.from_tensors(0)
-    dataset = dataset.map(
-        lambda _: tf.ensure_shape(tf.numpy_function(begin, [], tf.int64), (samples, 4))
-    )
-    dataset = dataset.flat_map(tf.data.Dataset.from_tensor_slices)
-    kept = samples - (samples % batch_size == 1)
-    dataset = dataset.take(kept)
+    opened = open_isolated if isolate else open_video
+    positions = shard_positions(samples, batch_size, shard, drop_remainder)
+    if samples % batch_size == 1:
+        positions = positions[positions < samples - 1]
+    batches = len(np.unique(positions // batch_size))
+    epochs = Epochs(first_epoch)
+    dataset = planned(begin)
     dataset = dataset.map(
         shaped, num_parallel_calls=num_parallel_calls or os.cpu_count() or 1, deterministic=True
     )
-    dataset = dataset.batch(batch_size, drop_remainder=drop_remainder)
-    batches = samples // batch_size if drop_remainder else -(-kept // batch_size)
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
+    dataset = dataset.batch(batch_size // shard[1], drop_remainder=drop_remainder)
+    left = max(0, batches - first_batch)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(left))
     dataset = prefetched(dataset, prefetch)
+    dataset.batches = batches
     dataset.quarantine = quarantine
-    dataset.set_epoch = set_epoch
+    dataset.set_epoch = epochs.set
     dataset.video_config = config
     return dataset
 

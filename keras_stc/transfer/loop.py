@@ -2,10 +2,11 @@
 
 import math
 
-import keras
+import numpy as np
 
-from keras_stc.data import Quarantine, find_video_error
-from keras_stc.training.callbacks import Checkpoint, StopOnNaN
+from keras_stc import distribute
+from keras_stc.data import Quarantine
+from keras_stc.training.fitting import fit_run, restore, run_state
 from keras_stc.training.loop import MIN_EPOCH_CLIPS
 from keras_stc.training.run import Run
 from keras_stc.transfer.dataset import pair_dataset
@@ -22,12 +23,17 @@ def train_transfer(
     data=None,
     verbose="auto",
     save_every=1,
+    save_steps=None,
 ):
     """Trains a student on videos; run again with the same arguments, it goes on where it was.
 
     Epochs end in a checkpoint of student, heads, optimizer and history; the teacher is not in it,
     only its fingerprint in `config.json`, and another teacher is refused. In the end the student
     alone stays, as `student.keras`.
+
+    A model made by `create_transfer`, or in the scope of `keras_stc.distribute.strategy()`, trains
+    on all devices and workers, as in `keras_stc.training.train`; negative pairs are made within the
+    part of a device, and where parts are even they are the pairs of one device.
 
     Example:
 
@@ -48,83 +54,123 @@ def train_transfer(
         data: What the run's `config.json` is to say of the data's origin.
         verbose: As `keras.Model.fit`.
         save_every: Epochs from one checkpoint to the next.
+        save_steps: Steps from one checkpoint to the next within an epoch, or `None` for none.
 
     Returns:
         The history: a list with a dictionary of figures for each epoch.
 
     Raises:
+        ValueError: If a batch has not two videos for every part of it.
         RunError: If the folder holds another run.
         TrainingError: If the loss is no longer a number.
         VideoError: If there are fewer than two videos, or more than half of them cannot be read.
     """
-    student, teacher = transfer.student, transfer.teacher
     run = Run(out)
-    run.open(
-        {
-            "architecture": student.architecture,
-            "video_config": student.video_config.to_dict(),
-            "teacher": {
-                "name": teacher.model.name,
-                "weights": teacher.fingerprint(),
-                "frame_size": frame_size,
-            },
-            "recipe": recipe.to_dict(),
-            "seed": seed,
-            "data": data,
-            "videos": len(videos),
-            "validation_videos": None if validation is None else len(validation),
-        }
-    )
-    state = {"epoch": 0, "step": 0, "history": [], **run.state()}
-    quarantine = Quarantine()
-    settings = {
-        "video_config": student.video_config,
-        "frame_size": frame_size,
-        "batch_size": max(2, min(recipe.batch_size, len(videos)) // recipe.accumulate),
+    chief = distribute.share(transfer)[0] == 0
+    options = {"save_every": save_every, "save_steps": save_steps}
+    options["verbose"] = verbose if chief else 0
+    student, teacher = transfer.student, transfer.teacher
+    config = {
+        "architecture": student.architecture,
+        "video_config": student.video_config.to_dict(),
+        "teacher": {
+            "name": teacher.model.name,
+            "weights": teacher.fingerprint(),
+            "frame_size": frame_size,
+        },
+        "recipe": recipe.to_dict(),
         "seed": seed,
-        "quarantine": quarantine,
+        "data": data,
+        "videos": len(videos),
+        "validation_videos": None if validation is None else len(validation),
     }
-    pairs = pair_dataset(
-        videos,
-        flip=recipe.flip,
-        multiscale=recipe.multiscale,
-        clips_per_video=max(1, math.ceil(MIN_EPOCH_CLIPS / max(1, len(videos)))),
-        first_epoch=state["epoch"],
-        **settings,
-    )
-    held_out = None
-    if validation is not None:
-        held_out = pair_dataset(validation, training=False, **settings)
-
-    transfer.compile(recipe.optimizer(int(pairs.cardinality())))
-    transfer.optimizer.build(transfer.trainable_variables)
-    if state["epoch"]:
-        run.restore(transfer, state)
-    if state["epoch"] < recipe.epochs:
-        callbacks = [
-            # `fit` looks at one batch before its first epoch, which would count as one.
-            keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: pairs.set_epoch(epoch)),
-            StopOnNaN(run, state),
-            Checkpoint(run, state, save_every, None, recipe.epochs, int(pairs.cardinality())),
-        ]
-        try:
-            transfer.fit(
-                pairs,
-                validation_data=held_out,
-                epochs=recipe.epochs,
-                initial_epoch=state["epoch"],
-                callbacks=callbacks,
-                shuffle=False,
-                verbose=verbose,
-            )
-        except Exception as error:
-            # TensorFlow wraps what the pipeline raised into an error of its own.
-            video_error = find_video_error(error)
-            if video_error is None:
-                raise
-            raise video_error from error
-    if not run.student_path.exists():
+    with distribute.connected(transfer), distribute.synchronized(student):
+        _check_batches(transfer, recipe, videos, validation)
+        if chief:
+            run.open(config)
+        state, quarantine = _train(
+            transfer, videos, validation, recipe, run, seed, frame_size, chief, options
+        )
+    if chief and not run.student_path.exists():
         run.save_model(student, run.student_path)
-    if len(quarantine):
+    if chief and len(quarantine):
         quarantine.save(run.quarantine_path)
     return state["history"]
+
+
+def _train(transfer, videos, validation, recipe, run, seed, frame_size, chief, options):
+    state = run_state(transfer, run, chief)
+    quarantine = Quarantine()
+    settings = {
+        "video_config": transfer.student.video_config,
+        "frame_size": frame_size,
+        "seed": seed,
+        "quarantine": quarantine,
+        "shard": distribute.share(transfer),
+    }
+    devices = distribute.devices(transfer)
+    batch = _multiple(min(recipe.batch_size, len(videos)), devices * recipe.accumulation)
+
+    def pairs(first_batch=0):
+        return pair_dataset(
+            videos,
+            batch_size=batch // recipe.accumulation,
+            flip=recipe.flip,
+            multiscale=recipe.multiscale,
+            clips_per_video=max(1, math.ceil(MIN_EPOCH_CLIPS / len(videos))),
+            first_batch=first_batch,
+            drop_remainder=True,
+            **settings,
+        )
+
+    held_out = None
+    if validation is not None:
+        size = _multiple(min(batch // recipe.accumulation, len(validation)), devices)
+        # Several devices need a part of every batch, of two videos at least.
+        held_out = pair_dataset(
+            validation, batch_size=size, training=False, drop_remainder=devices > 1, **settings
+        )
+    steps = pairs().batches
+    with distribute.scope(transfer):
+        transfer.compile(recipe.optimizer(steps))
+        transfer.optimizer.build(transfer.trainable_variables)
+    restore(transfer, run, state, chief)
+    example = {
+        name: np.zeros((2, *spec.shape[1:]), spec.dtype.as_numpy_dtype)
+        for name, spec in pairs().element_spec.items()
+    }
+    example["video"] = np.arange(2, dtype="int32")
+    fit_run(
+        transfer,
+        run,
+        state,
+        pairs,
+        held_out,
+        epochs=recipe.epochs,
+        chief=chief,
+        example=(example,),
+        **options,
+    )
+    return state, quarantine
+
+
+def _multiple(count, parts):
+    return count - count % parts
+
+
+def _check_batches(transfer, recipe, videos, validation):
+    """Every part of a batch has to hold two videos."""
+    devices = distribute.devices(transfer)
+    parts = devices * recipe.accumulation
+    if recipe.batch_size % parts or recipe.batch_size < 2 * parts:
+        raise ValueError(
+            f"`batch_size` must divide evenly into {parts} parts of at least two videos, one for "
+            f"each of {devices} devices and {recipe.accumulation} steps of accumulation. "
+            f"Received: batch_size={recipe.batch_size}"
+        )
+    for name, found, least in (("videos", videos, parts), ("validation", validation, devices)):
+        if found is not None and len(found) < 2 * least:
+            raise ValueError(
+                f"`{name}` must be at least {2 * least} videos, two for each part of a batch. "
+                f"Received: {len(found)}"
+            )

@@ -86,10 +86,11 @@ class CorrespondenceTransfer(keras.Model):
         dense = keras.layers.Dense
         self.frame_projection = dense(projection, "relu", name="frame_projection")
         self.clip_projection = dense(projection, "relu", name="clip_projection")
-        # The logit stays in float32 under mixed precision.
+        # The logit keeps full precision under mixed precision.
+        full = keras.config.floatx()
         layers = [dense(units, "relu", name=f"hidden{i}") for i, units in enumerate(hidden, 1)]
         self.classifier = keras.Sequential(
-            [*layers, dense(1, dtype="float32", name="match")], name="classifier"
+            [*layers, dense(1, dtype=full, name="match")], name="classifier"
         )
         self.frame_projection.build((None, teacher.features))
         self.clip_projection.build((None, student.output_shape[-1]))

@@ -51,7 +51,7 @@ class TransferRecipe:
         drop_every: Epochs from one tenth of the rate to the next.
         momentum: Of SGD; Nesterov's.
         weight_decay: L2 factor on kernels.
-        accumulate: Parts in which a batch is gone through, one after the other, where memory is
+        accumulation: Parts in which a batch is gone through, one after the other, where memory is
             short: negative pairs and batch statistics are then those of a part.
         flip: Whether videos are mirrored at random.
         multiscale: Whether crops come at [4]'s five scales.
@@ -66,12 +66,12 @@ class TransferRecipe:
     drop_every: int
     momentum: float = 0.9
     weight_decay: float = 1e-4
-    accumulate: int = 1
+    accumulation: int = 1
     flip: bool = True
     multiscale: bool = False
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "drop_every", "accumulate"):
+        for name in ("epochs", "batch_size", "drop_every", "accumulation"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
@@ -79,10 +79,10 @@ class TransferRecipe:
             raise ValueError(
                 f"`learning_rate` must be positive. Received: learning_rate={self.learning_rate!r}"
             )
-        if self.batch_size % self.accumulate or self.batch_size // self.accumulate < 2:
+        if self.batch_size % self.accumulation or self.batch_size // self.accumulation < 2:
             raise ValueError(
-                "`accumulate` must divide `batch_size` into parts of at least 2 videos. "
-                f"Received: accumulate={self.accumulate}, batch_size={self.batch_size}"
+                "`accumulation` must divide `batch_size` into parts of at least 2 videos. "
+                f"Received: accumulation={self.accumulation}, batch_size={self.batch_size}"
             )
 
     def replace(self, **changes):
@@ -104,7 +104,7 @@ class TransferRecipe:
             l2=self.weight_decay,
             momentum=self.momentum,
             nesterov=True,
-            gradient_accumulation_steps=self.accumulate if self.accumulate > 1 else None,
+            accumulation=self.accumulation,
         )
 
 

@@ -4,6 +4,7 @@ import os
 
 import keras
 
+from keras_stc.distribute import strategy
 from keras_stc.transfer.teacher import FrameTeacher
 
 #: Name of a teacher -> its constructor in `keras.applications` (paper: a ResNet).
@@ -19,7 +20,7 @@ TEACHERS = {
 
 
 def create_teacher(name="resnet50", weights="imagenet", chunk=64):
-    """A `FrameTeacher` by its name.
+    """A `FrameTeacher` by its name, in the scope of the machine's strategy.
 
     Example:
 
@@ -48,13 +49,15 @@ def create_teacher(name="resnet50", weights="imagenet", chunk=64):
         )
     constructor = getattr(keras.applications, TEACHERS[name])
     try:
-        model = constructor(
-            include_top=False, pooling="avg", weights=None if weights == "random" else weights
-        )
+        with strategy().scope():
+            model = constructor(
+                include_top=False, pooling="avg", weights=None if weights == "random" else weights
+            )
     except Exception as error:  # Of downloads, of HDF5, of Keras: many types.
         reason = " ".join(str(error).split())
         raise ValueError(
             f"The teacher's weights {weights} cannot be loaded into {TEACHERS[name]} ({reason}): "
             "give the path of a file with --teacher-weights."
         ) from error
-    return FrameTeacher(model, chunk=chunk)
+    with strategy().scope():
+        return FrameTeacher(model, chunk=chunk)

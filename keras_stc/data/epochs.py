@@ -1,0 +1,71 @@
+"""Which samples an epoch has, in which order, and which of them a worker reads."""
+
+import numpy as np
+
+
+class Epochs:
+    """Counts iterations over a dataset.
+
+    Args:
+        first: Number of the first one.
+    """
+
+    def __init__(self, first):
+        self._next = first
+
+    def set(self, epoch):
+        """Makes the next iteration over the dataset epoch `epoch`."""
+        self._next = epoch
+
+    def take(self):
+        """The iteration that begins now."""
+        epoch, self._next = self._next, self._next + 1
+        return epoch
+
+
+def planned(begin):
+    """A dataset of the rows of a plan, made anew for every iteration.
+
+    Args:
+        begin: Called at the start of an iteration; returns int64 `(N, 4)`.
+
+    Returns:
+        A `tf.data.Dataset` of int64 `(4,)`.
+    """
+    import tensorflow as tf
+
+    dataset = tf.data.Dataset.from_tensors(0)
+    dataset = dataset.map(
+        lambda _: tf.ensure_shape(tf.numpy_function(begin, [], tf.int64), (None, 4))
+    )
+    return dataset.flat_map(tf.data.Dataset.from_tensor_slices)
+
+
+def shard_positions(samples, batch_size, shard, drop_remainder):
+    """Which places of an epoch's order belong to a part of every batch.
+
+    Args:
+        samples: Places in an epoch.
+        batch_size: Of the whole batch.
+        shard: `(index, count)`: part number `index` of `count` equal ones. A last batch that is not
+            full is divided as evenly as it can be.
+        drop_remainder: Whether a last batch that is not full is left out.
+
+    Returns:
+        An array of places, ascending.
+    """
+    index, count = shard
+    positions = np.arange(samples - samples % batch_size if drop_remainder else samples)
+    batch, place = np.divmod(positions, batch_size)
+    size = np.minimum(batch_size, samples - batch * batch_size)
+    return positions[(place >= index * size // count) & (place < (index + 1) * size // count)]
+
+
+def check_shard(shard, batch_size):
+    """Raises a `ValueError` unless a batch can be divided so."""
+    index, count = shard
+    if not 0 <= index < count or batch_size % count:
+        raise ValueError(
+            "`shard` must be (index, count) with index below count, and count must divide "
+            f"`batch_size`. Received: shard={shard!r}, batch_size={batch_size!r}"
+        )

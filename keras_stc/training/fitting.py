@@ -1,0 +1,126 @@
+"""Epochs from wherever a run is to its end: what every training in a run folder has in common."""
+
+import keras
+import numpy as np
+
+from keras_stc import distribute
+from keras_stc.data import find_video_error
+from keras_stc.training.callbacks import (
+    Checkpoint,
+    StopOnNaN,
+    Unfinished,
+    random_state,
+    restore_random_state,
+)
+
+
+def run_state(model, run, chief):
+    """Where a run is, on every worker: `epoch`, `step`, `history` and what else was kept."""
+    state = distribute.from_chief(model, run.state() if chief else None)
+    return {"epoch": 0, "step": 0, "history": [], **(state or {})}
+
+
+def restore(model, run, state, chief):
+    """Weights, optimizer and random state of the checkpoint, the first worker's on every worker.
+
+    Args:
+        model: A compiled model with a built optimizer.
+        run: A `Run`.
+        state: Of `run_state`; of a run without a checkpoint, nothing happens.
+        chief: Whether this process is the first worker.
+    """
+    if not (state["epoch"] or state["step"]):
+        return
+    if chief:
+        run.restore(model, state)
+    if distribute.share(model)[1] > 1:
+        for variable in (*model.weights, *model.optimizer.variables):
+            variable.assign(distribute.from_chief(model, np.asarray(variable)))
+    restore_random_state(model, state.get("random", random_state(model)))
+
+
+def fit_run(
+    model,
+    run,
+    state,
+    batches,
+    validation,
+    *,
+    epochs,
+    chief=True,
+    example,
+    callbacks=(),
+    average=None,
+    stopped=lambda: False,
+    save_every=1,
+    save_steps=None,
+    verbose="auto",
+):
+    """Trains a compiled model until its last epoch, from the step where the run is.
+
+    Args:
+        model: The model; what `restore` loads is loaded.
+        run: A `Run`.
+        state: Of `run_state`; kept up to date here.
+        batches: Called with the number of a batch: the dataset of an epoch from that batch on, with
+            the attributes `batches` and `set_epoch`.
+        validation: A dataset, or `None`.
+        epochs: Of the whole training.
+        chief: Whether this process is the first worker, which writes.
+        example: Arguments of `test_on_batch` for two samples, of any values.
+        callbacks: Further callbacks; those that end the training come before the checkpoint.
+        average: The `Average` callback, or `None`.
+        stopped: Whether the training is over before its last epoch.
+        save_every: Epochs from one checkpoint to the next.
+        save_steps: Steps from one to the next within an epoch, or `None`.
+        verbose: As `keras.Model.fit`.
+
+    Raises:
+        TrainingError: If the loss is no longer a number.
+        VideoError: If more than half of the videos cannot be read.
+    """
+
+    def is_done():
+        return stopped() or state["epoch"] >= epochs
+
+    def fit(data, epochs, *more):
+        # `fit` looks at one batch before its first epoch, which would count as one.
+        begin = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda epoch, _: data.set_epoch(epoch)
+        )
+        distribute.fit(
+            model,
+            data,
+            validation,
+            epochs=epochs,
+            initial_epoch=state["epoch"],
+            callbacks=[begin, *callbacks, checkpoint, *more],
+            verbose=verbose,
+        )
+
+    whole = batches(0)
+    checkpoint = Checkpoint(
+        run if chief else None,
+        state,
+        save_every,
+        save_steps,
+        epochs,
+        whole.batches,
+        example,
+        average,
+    )
+    callbacks = [StopOnNaN(run, state), *([average] if average else []), *callbacks]
+    try:
+        if state["step"] and not is_done():
+            fit(batches(state["step"]), state["epoch"] + 1, *([Unfinished()] if average else []))
+        if not is_done():
+            return fit(whole, epochs)
+    except Exception as error:
+        # TensorFlow wraps what the pipeline raised into an error of its own.
+        video_error = find_video_error(error)
+        if video_error is None:
+            raise
+        raise video_error from error
+    # Puts the moving average, where there is one, in the place of the weights.
+    with distribute.scope(model):
+        model.optimizer.finalize_variable_values(model.trainable_variables)
