@@ -11,6 +11,7 @@ from keras_stc.data import (
     VideoReader,
     VideoSet,
     find_video_error,
+    open_data,
     open_unlabelled,
     pack,
     sampling,
@@ -150,6 +151,8 @@ def test_packed_videos_give_the_same_pairs(folder, videos, tmp_path):
     """From shards, the pairs of the files, but for what JPEG loses."""
     pack(folder, tmp_path / "packed", short_side=96, labels=False)
     packed = open_unlabelled(tmp_path / "packed")
+    with pytest.raises(VideoError, match="was packed without labels"):
+        open_data(tmp_path / "packed")
     source = open_unlabelled(folder)
     options = {"seed": 2, "batch_size": 5, "video_config": CONFIG}
     got, wanted = collected(pairs(packed, **options)), collected(pairs(source, **options))

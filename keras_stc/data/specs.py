@@ -145,7 +145,13 @@ def open_data(spec, subset=None, class_names=None):
     if name in DATA_SETS:
         return DATA_SETS[name].open(rest, subset, class_names)
     if packed.is_packed(spec):
-        return packed.PackedVideos(spec, subset, class_names=class_names)
+        videos = packed.PackedVideos(spec, subset, class_names=class_names)
+        if not videos.class_names:
+            raise VideoError(
+                f"{spec} was packed without labels, for keras-stc transfer: pack labelled videos "
+                "without --unlabelled."
+            )
+        return videos
     own = _own_names(spec)
     if subset is not None and subset not in own:
         there = f"it has {', '.join(own)}" if own else "it is not divided into subsets"

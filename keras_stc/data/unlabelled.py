@@ -3,7 +3,7 @@
 import pathlib
 
 from keras_stc.data.errors import VideoError
-from keras_stc.data.packed import is_packed
+from keras_stc.data.packed import PackedVideos, is_packed
 from keras_stc.data.sources import EXTENSIONS, Video, VideoCSV, VideoSet
 from keras_stc.data.specs import open_data
 
@@ -30,12 +30,14 @@ def open_unlabelled(spec, subset=None):
         VideoError: If there is no such data.
     """
     path = pathlib.Path(spec)
-    if path.is_dir() and subset is None and not is_packed(path):
+    if is_packed(path):
+        videos = PackedVideos(path, subset)
+    elif path.is_dir() and subset is None:
         files = sorted(p for p in path.rglob("*") if p.is_file() and _is_video(p))
         if not files:
             raise VideoError(f"{path} holds no videos; expected files such as .mp4 or .avi.")
         return VideoSet([Video(str(file)) for file in files])
-    if path.is_file() and path.suffix.lower() == ".csv" and subset is None:
+    elif path.is_file() and path.suffix.lower() == ".csv" and subset is None:
         # Rows need no label then.
         videos = VideoCSV(path, label_column="path")
     else:
