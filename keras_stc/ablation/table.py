@@ -146,7 +146,8 @@ def _tables(form, results, studies):
 
 
 def _spread(values):
-    return 100 * values.mean(), 100 * values.std()
+    """Mean and standard deviation in per cent; of one value no deviation."""
+    return 100 * values.mean(), 100 * values.std() if len(values) > 1 else float("nan")
 
 
 def _difference(row, other):
