@@ -38,7 +38,6 @@ import keras_stc
 from keras_stc.data import open_data
 from keras_stc.demo.motion import write_motion_videos
 from keras_stc.training import RECIPES, train
-from keras_stc.training.run import weights_file
 from keras_stc.transfer import recipe as transfer_recipes
 from keras_stc.transfer.build import create_transfer
 from keras_stc.transfer.loop import train_transfer
@@ -101,7 +100,7 @@ def one(args, start, seed, videos, test, out):
     figures, weights = {}, None
     if start == "transfer":
         figures["pairs"] = transfer(args, seed, videos, out / "transfer", options)
-        weights = weights_file(out / "transfer")
+        weights = out / "transfer"
     elif start == "inflated":
         weights = args.inflated
     labels, rng = videos.labels, np.random.default_rng(seed)

@@ -15,6 +15,7 @@ import argparse
 from keras_stc.ablation import FORMS, markdown, run_ablation
 from keras_stc.ablation.run import motion_videos
 from keras_stc.data import data_subsets, open_data
+from keras_stc.transfer import create_teacher
 
 
 def main():
@@ -40,7 +41,10 @@ def main():
         videos, test = open_data(arguments.data).split(0.2, seed=0)
 
     seeds = range(arguments.seeds)
-    results = run_ablation(videos, test, form, arguments.out, arguments.studies, seeds)
+    teacher = create_teacher() if "transfer" in arguments.studies else None
+    results = run_ablation(
+        videos, test, form, arguments.out, arguments.studies, seeds, teacher=teacher
+    )
     print(markdown(form, results, arguments.studies))
 
 

@@ -20,6 +20,7 @@ _SUBMODULES = (
     "distribute",
     "layers",
     "models",
+    "publish",
     "training",
     "transfer",
     "weights",

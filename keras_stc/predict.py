@@ -106,7 +106,7 @@ def predict_video(model, video, batch_size=None, max_clips=None):
 
 
 def classify(model, clips):
-    """Softmax probabilities of a batch of clips, whatever the model's classifier puts out.
+    """Softmax probabilities of a batch of clips, of a classifier with softmax or with logits.
 
     Args:
         model: A `keras_stc.VideoModel` with a classifier.
@@ -116,11 +116,29 @@ def classify(model, clips):
         float32 array `(B, classes)`.
     """
     outputs = np.asarray(model.predict_on_batch(clips), dtype="float32")
-    if getattr(model.layers[-1], "activation", None) is keras.activations.softmax:
+    if ends_in_softmax(model):
         return outputs
     # Logits: the softmax in a form that does not overflow.
     outputs = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
     return outputs / outputs.sum(axis=-1, keepdims=True)
+
+
+def ends_in_softmax(model):
+    """Whether a classifier puts out probabilities; otherwise it puts out logits.
+
+    Raises:
+        ValueError: If it ends in another activation.
+    """
+    last = model.layers[-1]
+    activation = getattr(last, "activation", keras.activations.linear)
+    if isinstance(last, keras.layers.Softmax) or activation is keras.activations.softmax:
+        return True
+    if activation in (None, keras.activations.linear):
+        return False
+    raise ValueError(
+        "`model` must end in softmax or in logits, since classes exclude one another here: build "
+        f"it with classifier_activation='softmax' or None. Received: {activation.__name__}"
+    )
 
 
 def model_config(model):
@@ -131,11 +149,13 @@ def model_config(model):
             "`model` must carry a video_config, which says how to feed it; models that keras_stc "
             f"builds do. Received: a {type(model).__name__} without one"
         )
-    if len(model.output_shape) != 2:
+    has_top = (getattr(model, "architecture", None) or {}).get("include_top", True)
+    if len(model.output_shape) != 2 or not has_top:
         raise ValueError(
             "`model` must have a classifier (include_top=True). "
             f"Received: a model with outputs of shape {model.output_shape}"
         )
+    ends_in_softmax(model)
     return config
 
 

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from keras_stc.cli import main
+from keras_stc.cli.console import print_table
 
 
 def run(capsys, *arguments):
@@ -72,6 +73,32 @@ def test_evaluate(capsys, small_run):
     assert trained["videos"] == 12
 
 
+def test_data_without_subsets_is_evaluated_where_it_was_not_trained_on(capsys, small_run, tmp_path):
+    data = small_run.videos / "train"
+    line = ["train", data, "--out", tmp_path / "run", "--frames", 4, "--size", 32, "--epochs", 1]
+    assert run_json(capsys, *line, "--no-flip")["evaluation"]["videos"] == 2
+    result = run_json(capsys, "evaluate", tmp_path / "run", data)
+    assert result["videos"] == 2 and result["subset"] == "20% of each class, held out"
+    kept = json.loads((tmp_path / "run" / "evaluation.json").read_text())
+    assert result["video@1"] == kept["video@1"]
+    # Another folder is other data.
+    assert run_json(capsys, "evaluate", small_run.folder, data)["videos"] == 12
+
+
+def test_classes_may_look_like_markup(capsys):
+    print_table(("class", "videos"), [("[red]", "1"), ("jump[/x]", "2")])
+    out = capsys.readouterr().out
+    assert "[red]" in out and "jump[/x]" in out
+
+
+def test_the_demo_deletes_only_what_it_wrote(capsys, tmp_path):
+    (tmp_path / "videos").mkdir()
+    (tmp_path / "videos" / "mine.avi").write_text("")
+    status, _, err = run(capsys, "demo", "--out", tmp_path)
+    assert status == 1 and "holds other files, which the demo would replace" in err
+    assert (tmp_path / "videos" / "mine.avi").exists()
+
+
 def test_train_again_goes_on(capsys, small_run, tmp_path):
     line = ["train", small_run.videos, "--out", tmp_path / "run", "--frames", 4, "--size", 32]
     line += ["--epochs", 1, "--no-flip"]
@@ -115,13 +142,21 @@ def test_train_again_goes_on(capsys, small_run, tmp_path):
         ),
         (["train", "{tmp}/empty", "--out", "{tmp}/run"], "empty"),
         (["evaluate", "nowhere", "{videos}"], "nowhere does not exist"),
+        (["evaluate", "{run}", "{videos}", "--out", "{tmp}/no/a.json"], "does not exist: make it"),
+        (["train", "{videos}", "--out", "{tmp}/run", "--hold-out", "1"], "--hold-out must be"),
+        (["train", "{uneven}", "--out", "{tmp}/run"], "no video to train on of 1 of its 2 classes"),
+        (["train", "s3://b/v.csv", "--out", "{tmp}/run"], "is an address, and DATA must be here"),
         (["evaluate", "{run}", "{tmp}/empty"], "empty"),
     ],
 )
 def test_mistakes_get_one_sentence(capsys, small_run, tmp_path, line, words):
     (tmp_path / "empty").mkdir()
     (tmp_path / "file").write_text("")
+    uneven = tmp_path / "uneven.csv"
+    video = next((small_run.videos / "train" / "move_left").iterdir())
+    uneven.write_text(f"path,label,split\n{video},a,train\n{video},b,test\n")
     names = {"tmp": tmp_path, "videos": small_run.videos, "run": small_run.folder}
+    names["uneven"] = uneven
     status, _, err = run(capsys, *(word.format(**names) for word in line))
     assert status == 1
     assert err.startswith("keras-stc: error: ") and words in err

@@ -277,6 +277,33 @@ def test_nothing_but_bad_videos(bad):
     assert "videos cannot be used" in str(find_video_error(caught.value))
 
 
+def test_where_none_is_left_it_ends():
+    """Though far fewer than half of all that are watched are bad."""
+    quarantine = Quarantine()
+    quarantine.watch(f"{k}.mp4" for k in range(20))
+    videos = [Video("0.mp4"), Video("1.mp4")]
+
+    def read(video):
+        raise VideoError(f"{video.path} is empty.")
+
+    with pytest.raises(VideoError, match="2 of 2 videos cannot be used.*; the first: 0.mp4 is"):
+        quarantine.first_usable(videos, 1, read)
+
+
+def test_a_bad_piece_is_not_the_file():
+    quarantine = Quarantine()
+    videos = [
+        Video("0.mp4", start=0.0, end=1.0),
+        Video("0.mp4", start=1.0, end=0.5),
+        Video("1.mp4"),
+    ]
+    quarantine.watch(video.name for video in videos)
+    quarantine.add(videos[1].name, VideoError("no frames"))
+    assert quarantine.first_usable(videos, 1, lambda video: 7, avoid={"1.mp4"}) == (videos[0], 7)
+    assert quarantine.first_usable(videos, 1, lambda video: 7, avoid={"0.mp4"}) == (videos[2], 7)
+    assert list(quarantine.reasons) == ["0.mp4#t=1,0.5"]
+
+
 def test_quarantine_is_shared():
     quarantine = Quarantine()
     quarantine.watch(["a", "b"])

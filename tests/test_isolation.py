@@ -1,7 +1,9 @@
+import multiprocessing
 import os
 import signal
 import textwrap
 import time
+import types
 
 import numpy as np
 import pytest
@@ -15,8 +17,10 @@ from keras_stc.data import (
     VideoSet,
     clip_dataset,
     decode,
+    decode_worker,
     isolation,
     video_clips,
+    video_file,
 )
 from keras_stc.video_config import VideoConfig
 
@@ -97,6 +101,76 @@ def test_what_a_file_is_is_asked_once(folder, path, monkeypatch):
 def test_errors_come_through(tmp_path):
     with pytest.raises(VideoError, match="none.mp4 does not exist; check the path"):
         isolation.open_isolated(str(tmp_path / "none.mp4"))
+
+
+def test_relative_paths_mean_the_folder_of_now(tmp_path, monkeypatch):
+    for k, name in enumerate("ab"):
+        (tmp_path / name).mkdir()
+        video_files.write_video(tmp_path / name / "1.mp4", size=(48, 48), count=6 + k)
+    counts = []
+    for name in "ab":
+        monkeypatch.chdir(tmp_path / name)
+        with isolation.open_isolated("1.mp4") as reader:
+            counts.append((reader.info.num_frames, len(reader.read([5]))))
+    assert counts == [(6, 1), (7, 1)]
+
+
+def test_modules_in_the_working_directory_do_no_harm(path, tmp_path, monkeypatch):
+    for name in ("random", "token", "logging"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit(3)")
+    monkeypatch.chdir(tmp_path)
+    isolation.close_helpers()
+    with isolation.open_isolated(path) as reader:
+        assert len(reader.read([0])) == 1
+
+
+def test_an_interrupt_is_for_the_parent(path):
+    isolation.close_helpers()
+    with isolation.open_isolated(path) as reader:
+        clips = reader.clips([np.arange(30)] * 50)
+        next(clips)
+        (helper,) = all_helpers()
+        os.kill(helper._process.pid, signal.SIGINT)
+        assert len(list(clips)) == 49
+
+
+def test_what_is_not_installed_is_no_damaged_file(path):
+    pytest.importorskip("tensorflow")
+    try:
+        import tensorflow_io  # noqa: F401
+    except ImportError:
+        with pytest.raises(ImportError, match="needs tensorflow-io"):
+            isolation.open_isolated(path, decoder="tfio")
+    else:
+        pytest.skip("tensorflow-io is installed")
+
+
+def test_a_file_that_takes_long_says_so(monkeypatch):
+    """Where packets are read, a helper says so; a test of what the parent makes of it follows."""
+    said = []
+    answers = types.SimpleNamespace(send=said.append)
+    naps = iter([None, None, None])
+
+    def nap(seconds):
+        if next(naps, "over") == "over":
+            raise InterruptedError
+        video_file.packets_read += len(said) == 0
+
+    monkeypatch.setattr(decode_worker.time, "sleep", nap)
+    with pytest.raises(InterruptedError):
+        decode_worker._follow(os.getppid(), answers)
+    assert said == [isolation.STILL_READING]
+
+
+def test_still_reading_is_waited_for(path, monkeypatch):
+    ours, theirs = multiprocessing.Pipe()
+    helper = isolation.Helper()
+    pipe, helper._pipe = helper._pipe, ours
+    for what in (isolation.STILL_READING, isolation.STILL_READING, None):
+        theirs.send(what)
+    assert helper.receive(path) is None
+    helper._pipe = pipe
+    helper.close()
 
 
 def test_a_killed_helper_costs_one_file(path, monkeypatch):

@@ -1,10 +1,11 @@
 import json
+import shutil
 
 import pytest
 import video_files
 
 from keras_stc.cli import main
-from keras_stc.data import open_data
+from keras_stc.data import VideoError, open_data, pack, shards
 
 
 @pytest.fixture()
@@ -35,6 +36,27 @@ def test_pack_by_command_line(folder, tmp_path, capsys):
     assert "1 files in" in error and "the first being videos-00001.tfrecord: delete them" in error
     assert main(["pack", str(folder), str(out), "--quality", "50"]) == 1
     assert "holds shards with short_side=32, not 122" in capsys.readouterr().err
+
+
+def test_a_pack_broken_off_is_no_pack(folder, tmp_path, monkeypatch):
+    """The index of the earlier one would give the new shards the old labels."""
+    out = tmp_path / "out"
+    pack(folder, out, short_side=32)
+    (folder / "0").mkdir()
+    shutil.move(folder / "b" / "1.mp4", folder / "0" / "1.mp4")
+
+    def broken_off(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(shards, "sha256", broken_off)
+        pack(folder, out, short_side=32)
+    with pytest.raises(VideoError, match="is not packed to the end"):
+        open_data(out)
+    pack(folder, out, short_side=32)
+    videos = open_data(out)
+    names = [videos.class_names[video.label] for video in videos]
+    assert [video.file.split("/")[-2] for video in videos] == names and "0" in names
 
 
 def test_bad_videos_are_named_at_the_end(folder, tmp_path, capsys):

@@ -151,6 +151,7 @@ def test_packed_videos_give_the_same_pairs(folder, videos, tmp_path):
     """From shards, the pairs of the files, but for what JPEG loses."""
     pack(folder, tmp_path / "packed", short_side=96, labels=False)
     packed = open_unlabelled(tmp_path / "packed")
+    assert [video.file for video in packed] == [video.path for video in open_unlabelled(folder)]
     with pytest.raises(VideoError, match="was packed without labels"):
         open_data(tmp_path / "packed")
     source = open_unlabelled(folder)
@@ -199,6 +200,14 @@ def test_a_bad_video_is_replaced_and_named(videos, tmp_path):
     assert 5 not in got["video"] and len(got["video"]) == 6
     for clip, video in zip(got["clip"], got["video"], strict=True):
         assert max(video_files.numbers(clip[:, :, ::-1])) < 256 and COUNTS[video]
+
+
+def test_the_replacement_is_of_another_video_than_its_partner(videos, tmp_path):
+    (tmp_path / "bad.mp4").write_bytes(b"")
+    some = [videos[0], Video(str(tmp_path / "bad.mp4")), videos[1], videos[2]]
+    for seed in range(6):
+        for batch in pairs(some, seed=seed):
+            assert len(set(batch["video"].numpy())) == 2
 
 
 def test_mostly_bad_videos_end_in_a_sentence(videos, tmp_path):

@@ -45,6 +45,16 @@ def test_probabilities_are_averaged_not_logits(model):
     np.testing.assert_allclose(classify(logits, clips), classify(model, clips), atol=1e-6)
 
 
+def test_what_is_no_classifier_of_exclusive_classes_is_refused(model):
+    student = keras_stc.ResNet3D18(include_top=False, pooling="avg", input_shape=(2, 32, 32, 3))
+    with pytest.raises(ValueError, match="`model` must have a classifier"):
+        keras_stc.predict_video(student, "x.mp4")
+    config = model.get_config()
+    config["layers"][-1]["config"]["activation"] = "sigmoid"
+    with pytest.raises(ValueError, match="must end in softmax or in logits.* Received: sigmoid"):
+        keras_stc.predict_video(VideoModel.from_config(config), "x.mp4")
+
+
 def test_top_and_timeline_of_known_probabilities():
     prediction = VideoPrediction(
         path="x.mp4",

@@ -293,6 +293,16 @@ def test_mistakes_get_one_sentence(capsys, run, tmp_path, line, words):
     assert error.startswith("keras-stc: error: ") and words in error and error.count("\n") == 1
 
 
+def test_a_folder_of_other_files_is_left_alone(run, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "README.md").write_text("mine")
+    with pytest.raises(PublishError, match="out holds other files.* choose an empty folder"):
+        write_files(run, tmp_path / "out", REPO)
+    assert (tmp_path / "out" / "README.md").read_text() == "mine"
+    for _ in range(2):  # an earlier dry run may be replaced
+        write_files(run, tmp_path / "new", REPO)
+
+
 @pytest.mark.parametrize(
     ("typed", "shown"),
     [

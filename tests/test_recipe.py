@@ -12,7 +12,7 @@ import pytest
 
 from keras_stc.data import VideoFolder
 from keras_stc.training import RECIPES, SGD, train
-from keras_stc.training.callbacks import is_over
+from keras_stc.training.callbacks import Unfinished, is_over
 from keras_stc.training.freeze import frozen
 from keras_stc.training.run import Run, load_model
 
@@ -123,11 +123,31 @@ def test_recipes_are_data(name):
         ({"precision": "half"}, "`precision` must be one of"),
         ({"class_weights": "rare"}, "`class_weights` must be one of"),
         ({"ema": 1.0}, "`ema` must be at least 0 and below 1"),
+        ({"early_stop": -1}, "`early_stop` must be an integer of at least 0"),
+        ({"weight_decay": -1e-4}, "`weight_decay` must be at least 0"),
+        ({"learning_rate": float("inf")}, "`learning_rate` must be positive"),
     ],
 )
 def test_bad_recipes_get_a_sentence(change, words):
     with pytest.raises(ValueError, match=words):
         dataclasses.replace(RECIPES["default"], **change)
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_float16"])
+def test_the_rest_of_an_epoch_ends_without_the_averages(precision):
+    """Or training would go on from them; under float16 Keras wraps the optimizer."""
+    with distributed_worker.precision(precision):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+        model.compile(SGD(0.1, use_ema=True, ema_momentum=0.9), "mse")
+        kernel = model.layers[0].kernel
+        trained = []
+        last = keras.callbacks.LambdaCallback(
+            on_train_batch_end=lambda batch, logs: trained.append(np.array(kernel))
+        )
+        model.fit(np.ones((8, 2)), np.ones(8), callbacks=[last, Unfinished()], verbose=0)
+    np.testing.assert_array_equal(kernel, trained[-1])
+    assert getattr(model.optimizer, "inner_optimizer", model.optimizer).use_ema
 
 
 def test_frozen_stages_stay_bit_identical(videos, tmp_path):

@@ -20,7 +20,7 @@ from test_distribute import assert_same_run, start, succeed
 from keras_stc.data import VideoError
 from keras_stc.training import TrainingError
 from keras_stc.training.callbacks import Checkpoint
-from keras_stc.training.run import Run, RunError
+from keras_stc.training.run import Run, RunError, write_atomically
 
 RECIPE = distributed_worker.PLAIN
 
@@ -90,6 +90,33 @@ def test_after_an_epoch_that_was_broken_off_epochs_are_whole(videos, tmp_path, m
     assert Run(tmp_path / "broken").state()["step"] == 3
     distributed_worker.run(videos, tmp_path / "broken", recipe, save_steps=3)
     assert_same_run(tmp_path / "broken", tmp_path / "whole")
+
+
+@pytest.mark.parametrize("ema", [0.0, 0.9])
+def test_the_best_is_kept_whenever_it_is_killed(videos, tmp_path, monkeypatch, ema):
+    """Broken off when the first epoch is about to count, the run has its best in the end."""
+    recipe = dataclasses.replace(distributed_worker.EXACT, ema=ema)
+    distributed_worker.run(videos, tmp_path / "whole", recipe)
+
+    def break_off(path, text):
+        if path.name == "state.json":
+            raise KeyboardInterrupt
+        write_atomically(path, text)
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("keras_stc.training.run.write_atomically", break_off)
+        distributed_worker.run(videos, tmp_path / "broken", recipe)
+    left = tmp_path / "broken" / f".{2**22 + 1}-state-0001.weights.h5"
+    left.write_bytes(b"of a process that is no more")
+    distributed_worker.run(videos, tmp_path / "broken", recipe)
+    assert_same_run(tmp_path / "broken", tmp_path / "whole")
+    models = []
+    for name in ("broken", "whole"):
+        models.append(distributed_worker.small_model())
+        models[-1].load_weights(Run(tmp_path / name).best_path)
+    for one, two in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-6)
+    assert not left.exists()
 
 
 @pytest.fixture()

@@ -12,8 +12,10 @@ from keras_stc.data import (
     VideoFolder,
     VideoInfo,
     VideoSet,
+    VideoWarning,
     data_subsets,
     open_data,
+    open_unlabelled,
 )
 
 
@@ -81,7 +83,9 @@ TABLE = "path,label,split\na.mp4,run,train\nb.mp4,walk,train\nc.mp4,run,test\nd.
 
 def test_csv_splits_share_the_classes_of_the_whole_file(tmp_path):
     path = table(touch(tmp_path, "a.mp4", "c.mp4") / "list.csv", TABLE)
-    assert names(VideoCSV(path), tmp_path) == [
+    with pytest.warns(VideoWarning, match="1 of 4 rows have no label .* the first in line 5"):
+        videos = VideoCSV(path)
+    assert names(videos, tmp_path) == [
         ("a.mp4", "run"),
         ("b.mp4", "walk"),
         ("c.mp4", "run"),
@@ -110,6 +114,7 @@ def test_csv_with_root_pieces_and_a_byte_order_mark(tmp_path):
         ("", {}, "no column 'path'"),
         ("path,label\nz.mp4,run\n", {}, "lists 1 videos and none of them exists"),
         ("path,label,start\na.mp4,run,soon\n", {}, "line 2, has 'soon' as start"),
+        ("path,label,end\na.mp4,run,inf\n", {}, "line 2, has 'inf' as end"),
         ("path,label\n\xff\xfe,x", {"encoding": "latin-1"}, "cannot be read as a CSV"),
     ],
 )
@@ -133,6 +138,42 @@ def test_split_holds_out_a_part_of_every_class():
     assert [len(part) for part in tiny] == [1, 1]
     with pytest.raises(ValueError, match="`fraction`"):
         videos.split(1.0)
+
+
+def test_pieces_of_a_file_stay_together():
+    videos = VideoSet([Video(f"{k // 3}.mp4", 0, k % 3, k % 3 + 1) for k in range(30)], "a")
+    train, held = videos.split(0.2)
+    assert len(held) == 6 and not {v.path for v in train} & {v.path for v in held}
+    assert videos[4].name == "1.mp4#t=1,2" and videos[4].file == "1.mp4"
+
+
+def test_subsets_by_any_letters_and_no_other_folders(tmp_path):
+    for name in ("Train/a", "Train/b", "Test/a"):
+        touch(tmp_path / "good" / name, "1.mp4")
+        touch(tmp_path / "bad" / name, "1.mp4")
+    assert data_subsets(tmp_path / "good") == ("train", "test")
+    assert open_data(tmp_path / "good", "test")[0].path.endswith("Test/a/1.mp4")
+    touch(tmp_path / "bad" / "unused", "1.mp4")
+    with pytest.raises(VideoError, match="has the folder unused beside test, train"):
+        open_data(tmp_path / "bad")
+    table = tmp_path / "good" / "Train" / "a" / "list.csv"
+    table.write_text("path,label,split\n1.mp4,a,Train\n1.mp4,a,TEST\n")
+    assert data_subsets(table) == ("train", "test") and len(open_data(table, "test")) == 1
+    table.write_text("path,label,split\n1.mp4,a,train\n1.mp4,a,odd\n")
+    with pytest.raises(VideoError, match="has the split 'odd'; expected train"):
+        open_data(table)
+    table.write_text("path,label,split\n1.mp4,a,train\n1.mp4,a,val\n1.mp4,a,valid\n")
+    with pytest.raises(VideoError, match="has both val and valid"):
+        open_data(table)
+
+
+def test_subsets_of_unlabelled_videos(tmp_path):
+    touch(tmp_path / "train" / "deep", "1.mp4", "2.mp4")
+    touch(tmp_path / "test", "3.mp4")
+    assert len(open_unlabelled(tmp_path, "train")) == 2 and len(open_unlabelled(tmp_path)) == 3
+    table = tmp_path / "list.csv"
+    table.write_text("path,split\ntest/3.mp4,train\ntrain/deep/1.mp4,test\n")
+    assert [v.path for v in open_unlabelled(table, "train")] == [str(tmp_path / "test/3.mp4")]
 
 
 def test_set_is_a_sequence():

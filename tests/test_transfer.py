@@ -7,7 +7,7 @@ import transfer_parts
 from keras import ops
 
 import keras_stc
-from keras_stc.transfer import CorrespondenceTransfer, FrameTeacher
+from keras_stc.transfer import CorrespondenceTransfer, FrameTeacher, create_transfer
 from keras_stc.transfer.pairs import negative_partners
 
 
@@ -312,6 +312,29 @@ def test_accumulated_steps_are_one_step():
         weights.append(transfer.get_weights())
     for one, two in zip(*weights, strict=True):
         np.testing.assert_allclose(one, two, atol=1e-5)
+
+
+def test_accumulation_of_our_sgd_is_one_step():
+    """The same with the optimizer of the recipes, on every backend."""
+    weights = []
+    for steps in (1, 2):
+        keras.utils.set_random_seed(5)
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(2), keras.layers.Dense(1)])
+        settings = {"momentum": 0.9, "nesterov": True, "l2": 0.01, "accumulation": steps}
+        model.compile(keras_stc.training.SGD(0.1, **settings), "mse")
+        rng = np.random.default_rng(0)
+        x, y = rng.normal(size=(12, 3)), rng.normal(size=(12, 1))
+        model.fit(x, y, batch_size=4 // steps, shuffle=False, verbose=0)
+        weights.append(model.get_weights())
+    for one, two in zip(*weights, strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-6)
+
+
+def test_created_with_a_teacher_or_what_makes_one():
+    teacher = transfer_parts.frame_teacher()
+    for given in (teacher, lambda: teacher):
+        transfer = create_transfer("resnet3d18", given, (2, 32, 32, 3), stride=3)
+        assert transfer.teacher is teacher and transfer.student.video_config.stride == 3
 
 
 def test_mixed_precision():

@@ -15,10 +15,11 @@ import transfer_parts
 import keras_stc
 from keras_stc.cli import main
 from keras_stc.data import open_unlabelled
-from keras_stc.training.run import RunError, load_model, weights_file
+from keras_stc.training.run import RunError, load_model
 from keras_stc.transfer.loop import train_transfer
 from keras_stc.transfer.recipe import RECIPES, WarmupDrops
 from keras_stc.transfer.teachers import create_teacher
+from keras_stc.weights.find import find_weights
 
 RECIPE = RECIPES["default"].replace(epochs=3, batch_size=8, drop_every=2)
 CONFIG = keras_stc.VideoConfig(4, 2, 16)
@@ -85,7 +86,7 @@ def test_a_transfer_leaves_its_files(finished):
     student = keras.models.load_model(out / "student.keras")
     assert student.video_config == CONFIG and student.output_shape == (None, 8)
     assert json.loads((out / "config.json").read_text())["teacher"]["name"] == "small2d"
-    assert weights_file(out) == str(out / "student.keras")
+    assert find_weights(out, "resnet3d18").path == out / "student.keras"
     with pytest.raises(RunError, match="is a transfer.*keras-stc train DATA --weights"):
         load_model(out)
 

@@ -98,7 +98,7 @@ def test_wrong_files_get_a_sentence_and_change_nothing(saved, tmp_path):
         keras_stc.STCResNet18(weights="kinetic400")
     with pytest.raises(ValueError, match="not published by anybody: start from weights='imagenet'"):
         keras_stc.STCResNet18(weights="kinetics400")
-    with pytest.raises(ValueError, match="holds no model.keras, so it is no finished run"):
+    with pytest.raises(ValueError, match="holds no finished run"):
         keras_stc.STCResNet18(weights=tmp_path)
     (tmp_path / "text.weights.h5").write_text("not HDF5")
     with pytest.raises(ValueError, match="not a weights file that Keras wrote"):

@@ -9,12 +9,12 @@ import keras
 
 from keras_stc.data import VideoFolder
 from keras_stc.demo.motion import write_motion_videos
-from keras_stc.distribute import strategy
+from keras_stc.distribute import DistributionError, strategy, worker_count
 from keras_stc.evaluation import evaluate_videos
 from keras_stc.models import create_model
 from keras_stc.training import train
 from keras_stc.training.precision import precision
-from keras_stc.training.run import Run, load_model, weights_file, write_atomically
+from keras_stc.training.run import Run, RunError, load_model, write_atomically
 from keras_stc.transfer.build import create_transfer
 from keras_stc.transfer.loop import train_transfer
 
@@ -71,6 +71,10 @@ def run_ablation(
         RunError: If `out` holds an ablation with other settings.
         VideoError: If more than half of the videos cannot be read.
     """
+    if worker_count() > 1:
+        raise DistributionError(
+            "An ablation runs on one machine, on all of its GPUs: unset TF_CONFIG."
+        )
     settings = chosen_settings(form, studies)
     if teacher is None and any(setting.transfer for setting in settings):
         raise ValueError("`teacher` must be a FrameTeacher for the study of transfer. Got: None")
@@ -90,6 +94,8 @@ def run_ablation(
     for number, (setting, seed) in enumerate(jobs, start=1):
         folder = pathlib.Path(out) / "runs" / f"{setting.key}-seed{seed}"
         kept = folder / "result.json"
+        if kept.exists() and setting.transfer:
+            _check_teacher(json.loads(kept.read_text()), teacher, out)
         if not kept.exists():
             say(f"{number} of {len(jobs)}: {setting.key}, seed {seed}")
             figures = _run(videos, test, form, setting, seed, teacher, folder, verbose)
@@ -142,9 +148,10 @@ def _run(videos, test, form, setting, seed, teacher, folder, verbose):
     started = time.monotonic()
     figures, weights = {}, None
     if setting.transfer:
+        figures["teacher"] = teacher.fingerprint()
         history = _transfer(videos, form, setting, seed, teacher, folder / "transfer", verbose)
         figures["pair_accuracy"] = history[-1].get("pair_accuracy")
-        weights = weights_file(folder / "transfer")
+        weights = folder / "transfer"
     keras.utils.clear_session(free_memory=True)
     keras.utils.set_random_seed(seed)
     recipe = form.recipe
@@ -177,6 +184,14 @@ def _run(videos, test, form, setting, seed, teacher, folder, verbose):
         "loss": history[-1]["loss"],
         "seconds": round(time.monotonic() - started, 1),
     }
+
+
+def _check_teacher(result, teacher, out):
+    if result["teacher"] != teacher.fingerprint():
+        raise RunError(
+            f"{out} holds results after transfer from another teacher: repeat its command line, or "
+            "choose another --out."
+        )
 
 
 def _transfer(videos, form, setting, seed, teacher, folder, verbose):

@@ -49,14 +49,18 @@ def print_json(value):
 def print_table(columns, rows):
     """Columns aligned; numbers, which come as text, to the right."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=None, pad_edge=False)
     for i, column in enumerate(columns):
         numeric = all(re.fullmatch(r"[\d. ±%]+", row[i]) for row in rows if row[i])
-        table.add_column(column, justify="right" if numeric else "left", no_wrap=True)
+        # Numbers stay whole; text goes on in the next line where the terminal is narrow.
+        table.add_column(
+            column, justify="right" if numeric else "left", no_wrap=numeric, overflow="fold"
+        )
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(escape, row))  # "[" is no markup in names of classes
     console = Console()
     # A file or a pipe has no width to fit.
     Console(width=None if console.is_terminal else 200, highlight=False).print(table)

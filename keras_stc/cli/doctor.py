@@ -98,7 +98,8 @@ def _backend(problems, missing):
     packages = {"keras": keras.__version__, "backend": name}
     try:
         packages[name] = importlib.import_module(name).__version__
-        gpus = keras.distribution.list_devices("gpu") if name != "torch" else _torch_gpus()
+        # Asking JAX for GPUs where it has none is an error.
+        gpus = _torch_gpus() if name == "torch" else _gpus(keras.distribution.list_devices())
     except Exception as error:  # A broken driver raises anything.
         problems["backend"] = f"{type(error).__name__}: {error}"
         return packages, {"GPUs": "unknown"}
@@ -110,6 +111,10 @@ def _backend(problems, missing):
         }[name]
         missing.append(f"a GPU for {name} (with an NVIDIA card: {line})")
     return packages, {"GPUs": ", ".join(gpus) or "none: training runs on the CPU"}
+
+
+def _gpus(devices):
+    return [device for device in devices if device.startswith(("gpu", "cuda"))]
 
 
 def _torch_gpus():

@@ -3,6 +3,7 @@
 import json
 import pathlib
 import sys
+import warnings
 
 from keras_stc.cli.console import print_json, print_table, progress_bar, say
 
@@ -48,6 +49,8 @@ def run_evaluate(arguments):
     from keras_stc.evaluation import mean_over_splits
     from keras_stc.training.run import load_model, write_atomically
 
+    if arguments.out and not pathlib.Path(arguments.out).absolute().parent.is_dir():
+        raise ValueError(f"The folder of --out {arguments.out} does not exist: make it first.")
     splits = data_splits(arguments.data)
     if len(splits) != len(arguments.models):
         raise ValueError(
@@ -60,6 +63,8 @@ def run_evaluate(arguments):
         there = data_subsets(split)
         subset = arguments.subset or next((name for name in ("test", "val") if name in there), None)
         videos = open_data(split, subset, class_names=model.video_config.class_names)
+        if subset is None:
+            videos, subset = _not_trained_on(path, split, videos)
         say(arguments, f"{len(videos)} videos" + (f" of subset {subset!r}" if subset else ""))
         partial = pathlib.Path(path) / PARTIAL_NAME if pathlib.Path(path).is_dir() else None
         evaluation = evaluate(
@@ -78,10 +83,32 @@ def run_evaluate(arguments):
     if len(splits) > 1:
         result = {**mean_over_splits(evaluations), "splits": results}
         _print_splits(arguments, result)
-    if arguments.out:
-        write_atomically(pathlib.Path(arguments.out), json.dumps(result, indent=1) + "\n")
     if arguments.json:
         print_json(result)
+    if arguments.out:
+        write_atomically(pathlib.Path(arguments.out), json.dumps(result, indent=1) + "\n")
+
+
+def _not_trained_on(path, data, videos):
+    """Of data without subsets that a run was trained on: the part it held out, and its name."""
+    from keras_stc.cli.train import data_origin, held_out_name
+    from keras_stc.data import VideoWarning
+    from keras_stc.training.run import Run
+
+    config = Run(path).config()
+    origin = (config.get("data") or {}).get("origin") or {}
+    if origin.get("data") != data_origin(data) or origin.get("subset"):
+        return videos, None
+    if origin.get("hold_out"):
+        return videos.split(origin["hold_out"], config["seed"])[1], held_out_name(
+            origin["hold_out"]
+        )
+    warnings.warn(
+        f"{path} was trained on all of {data}: the figures say nothing of other videos.",
+        VideoWarning,
+        stacklevel=2,
+    )
+    return videos, "trained on"
 
 
 def evaluate(model, videos, arguments, **options):

@@ -1,6 +1,7 @@
 """`keras-stc train`."""
 
 import csv
+import dataclasses
 import json
 import pathlib
 import sys
@@ -83,7 +84,7 @@ def run_train(arguments):
     from keras_stc.models import create_model
     from keras_stc.training import train
     from keras_stc.training.precision import precision
-    from keras_stc.training.run import Run, load_model, weights_file, write_atomically
+    from keras_stc.training.run import Run, load_model, write_atomically
 
     recipe = _recipe(arguments)
     if distribute.worker_count() > 1:
@@ -107,7 +108,7 @@ def run_train(arguments):
     with precision(recipe.precision), strategy.scope():
         model = create_model(
             arguments.model,
-            weights=arguments.weights and weights_file(arguments.weights),
+            weights=arguments.weights,
             classes=len(videos.class_names),
             input_shape=(recipe.frames, arguments.size, arguments.size, 3),
             **placement(arguments.model, arguments.placement),
@@ -175,7 +176,10 @@ def _recipe(arguments):
     changes = {name: getattr(arguments, name) for name, *_ in RECIPE_OPTIONS}
     if arguments.lr is not None:
         changes.update(learning_rate=arguments.lr, reference_batch=0)
-    return RECIPES[arguments.recipe].replace(
+    recipe = RECIPES[arguments.recipe]
+    if changes["freeze"] == "none":
+        recipe, changes["freeze"] = dataclasses.replace(recipe, freeze=None), None
+    return recipe.replace(
         **changes,
         frames=arguments.frames,
         stride=arguments.stride,
@@ -186,13 +190,29 @@ def _recipe(arguments):
 def training_data(arguments):
     """Training and validation videos, what the run's configuration says of their origin, and what
     those to validate on are called."""
+    videos, *others = _training_data(arguments)
+    if missing := sorted(set(range(len(videos.class_names))) - set(videos.labels.tolist())):
+        names = [videos.class_names[label] for label in missing]
+        raise ValueError(
+            f"{arguments.data} has no video to train on of {len(names)} of its "
+            f"{len(videos.class_names)} classes, the first being {names[0]!r}: add some, or leave "
+            "the class out."
+        )
+    return videos, *others
+
+
+def _training_data(arguments):
     from keras_stc.data import data_subsets, open_data
 
     spec = arguments.data
+    if not 0 <= arguments.hold_out < 1:
+        raise ValueError(
+            f"--hold-out must be at least 0 and below 1. Received: {arguments.hold_out}"
+        )
     there = data_subsets(spec)
     subset = "train" if "train" in there else None
     videos = open_data(spec, subset)
-    origin = {"data": str(pathlib.Path(spec).absolute()), "subset": subset}
+    origin = {"data": data_origin(spec), "subset": subset}
     held = {"data": data_name(spec), "subset": None}
     if arguments.validation:
         origin["validation"] = arguments.validation
@@ -207,5 +227,15 @@ def training_data(arguments):
         return videos, None, origin, held
     origin["hold_out"] = arguments.hold_out
     videos, validation = videos.split(arguments.hold_out, seed=arguments.seed)
-    held["subset"] = f"{arguments.hold_out:.0%} of each class, held out"
+    held["subset"] = held_out_name(arguments.hold_out)
     return videos, (validation if len(validation) else None), origin, held
+
+
+def data_origin(spec):
+    """What a run's configuration calls the data it was trained on."""
+    return str(pathlib.Path(spec).absolute())
+
+
+def held_out_name(hold_out):
+    """What the part of undivided data is called that a run was not trained on."""
+    return f"{hold_out:.0%} of each class, held out"

@@ -4,7 +4,7 @@ import csv
 import functools
 import sys
 
-from keras_stc.cli.console import print_json
+from keras_stc.cli.console import print_json, say
 from keras_stc.cli.train import placement
 
 
@@ -95,10 +95,9 @@ def run_transfer(arguments):
     distribute.strategy()  # Workers have to find one another before anything else.
     videos, held_out, origin = _videos(arguments)
     run = Run(arguments.out)
-    if not arguments.json:
-        print(f"{len(videos)} videos to learn from, {len(held_out or ())} to measure on")
-        if done := run.state().get("epoch"):
-            print(f"Going on after epoch {done} of the run in {arguments.out}")
+    say(arguments, f"{len(videos)} videos to learn from, {len(held_out or ())} to measure on")
+    if done := run.state().get("epoch"):
+        say(arguments, f"Going on after epoch {done} of the run in {arguments.out}")
 
     transfer = create_transfer(
         arguments.student,
@@ -120,6 +119,8 @@ def run_transfer(arguments):
         verbose=0 if arguments.json else "auto",
         save_steps=arguments.checkpoint_steps,
     )
+    if not distribute.is_chief():
+        return
     write_atomically(run.command_path, arguments.line + "\n")
     result = {"run": arguments.out, "epochs": len(history), "last": history[-1]}
     if run.quarantine_path.exists():
@@ -152,5 +153,7 @@ def _videos(arguments):
     videos = open_unlabelled(spec, subset)
     if not arguments.hold_out:
         return videos, None, origin
-    videos, held_out = videos.split(arguments.hold_out, seed=arguments.seed)
-    return videos, (held_out if len(held_out) > 1 else None), origin
+    rest, held_out = videos.split(arguments.hold_out, seed=arguments.seed)
+    if len(held_out) < 2:  # Pairs take two; one alone is better learned from.
+        return videos, None, origin
+    return rest, held_out, origin

@@ -141,7 +141,7 @@ def clip_dataset(
     _check_videos(videos, training)
     shuffle = training if shuffle is None else shuffle
     quarantine = Quarantine() if quarantine is None else quarantine
-    quarantine.watch(video.path for video in videos)
+    quarantine.watch(video.name for video in videos)
 
     def cut(rng):
         if not training:

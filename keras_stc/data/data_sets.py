@@ -264,7 +264,7 @@ def _lines(path):
 def _whole_seconds(path, number, row, column):
     try:
         return int(float(row[column]))
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise VideoError(
             f"{path}, line {number}, has {row[column]!r} as {column}; expected a number of seconds."
         ) from error

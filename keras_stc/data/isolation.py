@@ -22,9 +22,18 @@ from keras_stc.data.decode import KNOWN_FILES
 from keras_stc.data.errors import VideoError
 from keras_stc.data.readers import SHARD_MARK, FrameReader, open_video
 
-#: Seconds without an answer after which a decoder counts as hanging: some hundred times what a
-#: clip takes. Our choice.
+#: Seconds without an answer or another packet after which a decoder counts as hanging: some hundred
+#: times what a clip takes. Our choice.
 PATIENCE = 120.0
+
+#: What a helper runs. Unlike `-m`, nothing in the working directory takes the place of a module.
+PROGRAM = (
+    "import sys; sys.path[:] = [p for p in sys.path if p]; "
+    "from keras_stc.data.decode_worker import main; main(int(sys.argv[1]))"
+)
+
+#: What a helper says now and then of a file that takes long.
+STILL_READING = "still reading"
 
 #: Protocols that mean the same in another process; others, such as memory://, do not.
 PROTOCOLS = ("http", "https", "s3", "gs", "hf")
@@ -72,9 +81,10 @@ class IsolatedReader(FrameReader):
         helper, finished, left = _take(), False, len(clips) * len(geometries)
         last = []
         try:
-            helper.send((self._path, self._options, self.known, clips, geometries))
+            here = os.getcwd()  # which may have changed since the helper began
+            helper.send((here, self._path, self._options, self.known, clips, geometries))
             while (answer := helper.receive(self._path)) is not None:
-                if isinstance(answer, VideoError):
+                if isinstance(answer, Exception):
                     finished = True
                     raise answer
                 if isinstance(answer, np.ndarray):
@@ -104,7 +114,7 @@ class Helper:
         with theirs:
             for end in (ours, theirs):  # room for a whole clip: fewer switches to and fro
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**20)
-            command = [sys.executable, "-m", "keras_stc.data.decode_worker", str(theirs.fileno())]
+            command = [sys.executable, "-c", PROGRAM, str(theirs.fileno())]
             # The child has to find the package where this process found it.
             path = os.pathsep.join([_package_root(), os.environ.get("PYTHONPATH", "")])
             self._process = subprocess.Popen(
@@ -117,14 +127,21 @@ class Helper:
         self._pipe = multiprocessing.connection.Connection(ours.detach())
 
     def send(self, request):
-        self._pipe.send(request)
+        try:
+            self._pipe.send(request)
+        except OSError as error:
+            raise VideoError(
+                f"{request[1]} could not be handed to a decoder, which ended before: read it again."
+            ) from error
 
     def receive(self, path):
         """The next part of an answer: an array, what is known of the file, an error, or `None`."""
+        answer = STILL_READING
         try:
-            if not self._pipe.poll(PATIENCE):
-                return self._lost(f"{path} hangs its decoder: no answer in {PATIENCE:.0f} s")
-            answer = self._pipe.recv()
+            while answer == STILL_READING:
+                if not self._pipe.poll(PATIENCE):
+                    return self._lost(f"{path} hangs its decoder: no answer in {PATIENCE:.0f} s")
+                answer = self._pipe.recv()
             if isinstance(answer, tuple):  # the shape of pixels that follow
                 pixels = np.empty(answer, np.uint8)
                 self._pipe.recv_bytes_into(pixels.reshape(-1))
@@ -189,4 +206,10 @@ def _package_root():
 
 # A child made by fork must not share its parent's helpers.
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_idle.clear)
+
+    def _forget():
+        global _lock
+        _lock = threading.Lock()  # somebody may have held it
+        _idle.clear()
+
+    os.register_at_fork(after_in_child=_forget)

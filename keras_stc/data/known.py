@@ -66,4 +66,4 @@ def file_key(path):
         found = os.stat(path)
     except (OSError, ValueError):
         return None
-    return path, found.st_size, found.st_mtime_ns
+    return os.path.abspath(path), found.st_size, found.st_mtime_ns

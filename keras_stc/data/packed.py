@@ -29,9 +29,6 @@ class PackedVideos(VideoSet):
 
     Raises:
         VideoError: If the folder is not whole, or there is no such subset or split.
-
-    Attributes:
-        sizes: The set of `(height, width)` of the frames.
     """
 
     def __init__(self, root, subset=None, split=None, class_names=None):
@@ -66,12 +63,12 @@ class PackedVideos(VideoSet):
                 Video(
                     f"{root / row['shard']}#{row['row']}",
                     None if row["label"] is None else label[row["label"]],
+                    source=row["path"],
                 )
                 for row in rows
             ],
             names,
         )
-        self.sizes = {(row["height"], row["width"]) for row in rows}
 
 
 def is_packed(root):

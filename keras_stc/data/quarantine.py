@@ -34,19 +34,19 @@ class Quarantine:
         self._watched = set()
         self._reasons = {}
 
-    def watch(self, paths):
-        """Adds videos to those of which at most `limit` may be bad."""
+    def watch(self, names):
+        """Adds videos, by `Video.name`, to those of which at most `limit` may be bad."""
         with self._lock:
-            self._watched.update(paths)
+            self._watched.update(names)
 
-    def add(self, path, error):
+    def add(self, name, error):
         """Puts a video aside.
 
         Raises:
             VideoError: If more than `limit` of the watched videos are bad by now.
         """
         with self._lock:
-            self._reasons.setdefault(path, str(error))
+            self._reasons.setdefault(name, str(error))
             bad, total = len(self._reasons), len(self._watched)
             if self.fatal is None and bad > self.limit * total:
                 self.fatal = (
@@ -60,41 +60,48 @@ class Quarantine:
         if self.fatal is not None:
             raise VideoError(self.fatal)
 
-    def first_usable(self, videos, first, read):
+    def first_usable(self, videos, first, read, avoid=()):
         """What is read of a video, or of the next one in the list that can be used.
 
         Args:
             videos: A list of videos.
             first: Place of the one that is wanted.
             read: Called with a video.
+            avoid: Files whose videos take the place of a bad one only where no other can.
 
         Returns:
             A pair, the video and what `read` returned of it.
 
         Raises:
-            VideoError: If too many videos are bad to go on.
+            VideoError: If too many videos are bad to go on, or none is left.
         """
-        for place in itertools.count(first):
-            video = videos[place % len(videos)]
+        later = (videos[place % len(videos)] for place in range(first + 1, first + len(videos)))
+        unwanted = []
+        for video in itertools.chain([videos[first]], _put_off(later, avoid, unwanted), unwanted):
             self.check()
-            if video.path in self:
+            if video.name in self:
                 continue
             try:
                 return video, read(video)
             except VideoError as error:
-                self.add(video.path, error)
+                self.add(video.name, error)
+        bad = [video.name for video in videos if video.name in self]
+        raise VideoError(
+            f"{len(bad)} of {len(videos)} videos cannot be used, and none is left to take the "
+            f"place of {videos[first].name}; the first: {self.reasons[bad[0]]}"
+        )
 
     @property
     def reasons(self):
-        """A dict from path to reason, in the order in which they were found."""
+        """A dict from a video's name to the reason, in the order in which they were found."""
         with self._lock:
             return dict(self._reasons)
 
     def __len__(self):
         return len(self._reasons)
 
-    def __contains__(self, path):
-        return path in self._reasons
+    def __contains__(self, name):
+        return name in self._reasons
 
     def report(self):
         """Text for people: how many, and a line for each; empty where all is well."""
@@ -110,6 +117,15 @@ class Quarantine:
             writer = csv.writer(file)
             writer.writerow(["path", "reason"])
             writer.writerows(self.reasons.items())
+
+
+def _put_off(videos, avoid, unwanted):
+    """Yields videos, but collects those of the files `avoid` in `unwanted`."""
+    for video in videos:
+        if video.file in avoid:
+            unwanted.append(video)
+        else:
+            yield video
 
 
 def find_video_error(error):

@@ -91,7 +91,7 @@ def pack(
     out.mkdir(parents=True, exist_ok=True)
     settings = {"short_side": short_side, "quality": quality, "videos_per_shard": videos_per_shard}
     quarantine = Quarantine() if quarantine is None else quarantine
-    quarantine.watch(video.path for video in videos)
+    quarantine.watch(video.name for video in videos)
     report = _Progress(progress, len(videos))
     with _alone(out), concurrent.futures.ThreadPoolExecutor(workers or _cores()) as pool:
         _claim(out, {"layout": LAYOUT, "data": str(data), **settings})
@@ -102,6 +102,8 @@ def pack(
             key = _key(part, settings)
             shard = _finished(path, key)
             if shard is None:
+                # The index of an earlier pack is not that of what is written from now on.
+                (out / "index.json").unlink(missing_ok=True)
                 names = [None if v.label is None else class_names[v.label] for v in part]
                 jobs = [(v, n, short_side, quality) for v, n in zip(part, names, strict=True)]
                 futures = _in_order(pool, _pack_video, jobs)
@@ -174,7 +176,9 @@ def _everything(data):
 
 
 def _unlabelled(data):
-    videos = unlabelled.open_unlabelled(data)
+    # Of divided data only what may be learned from, as keras-stc transfer does.
+    subset = "train" if "train" in specs.data_subsets(data) else None
+    videos = unlabelled.open_unlabelled(data, subset)
     return list(videos), (), [""], collections.defaultdict(lambda: [None])
 
 
@@ -233,7 +237,7 @@ def _results(videos, futures, quarantine, report):
         try:
             result, reason = future.result(), None
         except VideoError as error:
-            quarantine.add(video.path, error)
+            quarantine.add(video.name, error)
             result, reason = None, str(error)
         report()
         yield video, result, reason
@@ -279,18 +283,25 @@ def _pack_video(video, label_text, short_side, quality):
         "height": height,
         "width": width,
     }
-    return example.SerializeToString(), what, jpegs
+    try:
+        return example.SerializeToString(), what, jpegs
+    except Exception as error:  # protobuf's EncodeError, or ValueError
+        raise VideoError(
+            f"{video.path} is too long for one record of at most 2 GB ({count} frames): list it in "
+            "pieces, with start and end in a CSV file."
+        ) from error
 
 
 def _write_shard(path, key, packed):
     """Writes a shard; its .json last, which says that it is whole."""
     import tensorflow as tf
 
+    path.with_suffix(".json").unlink(missing_ok=True)
     videos, failures, tables, position, rows = [], {}, [np.empty(0, FRAME_TABLE)], 0, 0
     with _replaced(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
         for video, result, reason in packed:
             if result is None:
-                failures[video.path] = reason
+                failures[video.name] = reason
                 continue
             record, what, jpegs = result
             writer.write(record)

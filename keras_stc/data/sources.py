@@ -3,12 +3,14 @@
 import collections.abc
 import csv
 import dataclasses
+import math
 import os
 import pathlib
+import warnings
 
 import numpy as np
 
-from keras_stc.data.errors import VideoError
+from keras_stc.data.errors import VideoError, VideoWarning
 
 #: Names that count as videos in a folder; a CSV may name any file.
 EXTENSIONS = frozenset(
@@ -28,12 +30,27 @@ class Video:
         label: Index of its class, or `None` where it is not known.
         start: Where the piece begins, in seconds, or `None` for the beginning.
         end: Where the piece ends, in seconds, or `None` for the end.
+        source: Of a packed video, the file it was made of.
     """
 
     path: str
     label: int | None = None
     start: float | None = None
     end: float | None = None
+    source: str | None = None
+
+    @property
+    def name(self):
+        """The path, and of a piece its times, as a media fragment: `x.mp4#t=1.5,4`."""
+        if self.start is None and self.end is None:
+            return self.path
+        times = ",".join("" if time is None else f"{time:g}" for time in (self.start, self.end))
+        return f"{self.path}#t={times}"
+
+    @property
+    def file(self):
+        """The file that holds it, packed or not: the same for all pieces of one recording."""
+        return self.source or self.path
 
     def frame_range(self, info):
         """`(first frame, number of frames)` of the piece, by the `VideoInfo` of its file."""
@@ -108,7 +125,8 @@ class VideoSet(collections.abc.Sequence):
 
         Args:
             fraction: Of each class, how much is held out: between 0 and 1. At least one video of
-                a class is held out and at least one stays; a class of one video stays whole.
+                a class is held out and at least one stays; a class of one video stays whole. Pieces
+                of one file stay together.
             seed: Chooses which.
 
         Returns:
@@ -119,8 +137,15 @@ class VideoSet(collections.abc.Sequence):
         rng, labels, held = np.random.default_rng(seed), self.labels, set()
         for label in np.unique(labels):
             members = rng.permutation(np.flatnonzero(labels == label))
-            count = min(max(1, round(fraction * len(members))), len(members) - 1)
-            held.update(members[:count].tolist())
+            count = max(1, round(fraction * len(members)))
+            files = {}
+            for i in members.tolist():
+                files.setdefault(self[i].file, []).append(i)
+            chosen = []
+            for pieces in list(files.values())[:-1]:
+                if len(chosen) < count:
+                    chosen += pieces
+            held.update(chosen)
         return (
             self.subset(i for i in range(len(self)) if i not in held),
             self.subset(sorted(held)),
@@ -213,7 +238,15 @@ class VideoCSV(VideoSet):
                     f"{path} has no column {name!r}; its columns are {', '.join(columns)}: "
                     "expected path, label and, where there is one, split."
                 )
-        rows = [(number, row) for number, row in rows if row[column] and row["path"]]
+        every, rows = rows, [(n, row) for n, row in rows if row[column] and row["path"]]
+        if len(rows) < len(every) and rows:
+            first = next(number for number, row in every if not (row[column] and row["path"]))
+            warnings.warn(
+                f"{path}: {len(every) - len(rows)} of {len(every)} rows have no {column} or path "
+                f"and are left out, the first in line {first}.",
+                VideoWarning,
+                stacklevel=2,
+            )
         names = tuple(class_names or sorted({row[column] for _, row in rows}))
         if split is not None:
             splits = sorted({row["split"] for _, row in rows})
@@ -300,12 +333,17 @@ def _is_video(path):
 
 def _seconds(path, number, row, column):
     text = row.get(column)
+    if not text:
+        return None
     try:
-        return float(text) if text else None
-    except ValueError as error:
+        seconds = float(text)
+    except ValueError:
+        seconds = math.nan
+    if not math.isfinite(seconds):
         raise VideoError(
             f"{path}, line {number}, has {text!r} as {column}; expected a number of seconds."
-        ) from error
+        )
+    return seconds
 
 
 def some_of(names):

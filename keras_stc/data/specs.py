@@ -6,7 +6,14 @@ from typing import NamedTuple
 
 from keras_stc.data import data_sets, packed
 from keras_stc.data.errors import VideoError
-from keras_stc.data.sources import VideoCSV, VideoFolder, VideoSet, class_folders, read_csv
+from keras_stc.data.sources import (
+    VideoCSV,
+    VideoFolder,
+    VideoSet,
+    class_folders,
+    read_csv,
+    some_of,
+)
 
 #: What a subset may be called in folders and CSV files.
 SUBSETS = {
@@ -14,6 +21,9 @@ SUBSETS = {
     "val": ("val", "valid", "validation", "dev"),
     "test": ("test", "testing"),
 }
+
+#: The other way round: name, in small letters -> subset.
+SUBSET_OF = {name: subset for subset, names in SUBSETS.items() for name in names}
 
 
 class DataSet(NamedTuple):
@@ -153,15 +163,10 @@ def open_data(spec, subset=None, class_names=None):
             )
         return videos
     own = _own_names(spec)
-    if subset is not None and subset not in own:
-        there = f"it has {', '.join(own)}" if own else "it is not divided into subsets"
-        raise VideoError(
-            f"{spec} has no subset {subset!r}; {there}: add a folder, or a column `split` in the "
-            "CSV file, of that name."
-        )
+    name = None if subset is None else own_subset(spec, subset)
     path = pathlib.Path(spec)
     if not path.is_dir():
-        return VideoCSV(path, split=own[subset] if subset else None, class_names=class_names)
+        return VideoCSV(path, split=name, class_names=class_names)
     if not own:
         return VideoFolder(path, class_names)
     if class_names is None:
@@ -169,6 +174,22 @@ def open_data(spec, subset=None, class_names=None):
     parts = [subset] if subset else own
     sets = [VideoFolder(path / own[part], class_names) for part in parts]
     return VideoSet([video for videos in sets for video in videos], class_names)
+
+
+def own_subset(spec, subset):
+    """What a folder or a CSV file calls `"train"`, `"val"` or `"test"`.
+
+    Raises:
+        VideoError: If it has no such subset.
+    """
+    own = _own_names(str(spec))
+    if subset not in own:
+        there = f"it has {', '.join(own)}" if own else "it is not divided into subsets"
+        raise VideoError(
+            f"{spec} has no subset {subset!r}; {there}: add a folder, or a column `split` in the "
+            "CSV file, of that name."
+        )
+    return own[subset]
 
 
 def data_subsets(spec):
@@ -220,15 +241,30 @@ def _own_names(spec):
     """The subsets of a folder or a CSV file: from our name to the data's own."""
     path = pathlib.Path(spec)
     if path.is_dir():
-        there = set(class_folders(path))
+        there = {name.lower(): name for name in class_folders(path)}
+        others = [name for key, name in there.items() if key not in SUBSET_OF]
+        found = {SUBSET_OF[key] for key in there if key in SUBSET_OF}
         # Classes may be called "test"; a divided folder holds subsets and nothing else.
-        if not there & set(SUBSETS["train"]) or there - {n for s in SUBSETS.values() for n in s}:
+        if "train" not in found or (others and len(found) == 1):
             return {}
+        if others:
+            raise VideoError(
+                f"{spec} has the folder {others[0]} beside {some_of(sorted(found))}; expected "
+                "subsets alone, or classes alone: move it away."
+            )
     elif path.is_file() and path.suffix.lower() == ".csv":
         columns, rows = read_csv(path)
-        there = {row["split"] for _, row in rows} if "split" in columns else set()
+        names = {row["split"] for _, row in rows if row["split"]} if "split" in columns else set()
+        there = {name.lower(): name for name in sorted(names)}
+        if others := [name for key, name in there.items() if key not in SUBSET_OF]:
+            raise VideoError(
+                f"{spec} has the split {others[0]!r}; expected {', '.join(SUBSET_OF)}: correct the "
+                "column `split`, or call it otherwise."
+            )
     else:
         what = "is neither a folder nor a .csv file" if path.exists() else "does not exist"
+        if "://" in spec:
+            what = "is an address, and DATA must be here; the videos in a CSV file may be addresses"
         known = "".join(f", or {data_set.usage}" for data_set in DATA_SETS.values())
         raise VideoError(
             f"{spec} {what}; expected a folder with a subfolder of videos for each class, or a "
@@ -236,7 +272,11 @@ def _own_names(spec):
         )
     own = {}
     for subset, names in SUBSETS.items():
-        for name in names:
-            if name in there:
-                own.setdefault(subset, name)
+        called = [there[name] for name in names if name in there]
+        if len(called) > 1:
+            raise VideoError(
+                f"{spec} has both {' and '.join(called)}, which mean the same: rename one of them."
+            )
+        if called:
+            own[subset] = called[0]
     return own

@@ -1,11 +1,12 @@
 """Videos of which nobody has said what they show."""
 
+import dataclasses
 import pathlib
 
 from keras_stc.data.errors import VideoError
 from keras_stc.data.packed import PackedVideos, is_packed
 from keras_stc.data.sources import EXTENSIONS, Video, VideoCSV, VideoSet
-from keras_stc.data.specs import open_data
+from keras_stc.data.specs import open_data, own_subset
 
 
 def open_unlabelled(spec, subset=None):
@@ -30,19 +31,24 @@ def open_unlabelled(spec, subset=None):
         VideoError: If there is no such data.
     """
     path = pathlib.Path(spec)
+    is_csv = path.is_file() and path.suffix.lower() == ".csv"
+    own = None
+    if subset is not None and (path.is_dir() or is_csv) and not is_packed(path):
+        own = own_subset(spec, subset)
     if is_packed(path):
         videos = PackedVideos(path, subset)
-    elif path.is_dir() and subset is None:
+    elif path.is_dir():
+        path = path / own if own else path
         files = sorted(p for p in path.rglob("*") if p.is_file() and _is_video(p))
         if not files:
             raise VideoError(f"{path} holds no videos; expected files such as .mp4 or .avi.")
         return VideoSet([Video(str(file)) for file in files])
-    elif path.is_file() and path.suffix.lower() == ".csv" and subset is None:
+    elif is_csv:
         # Rows need no label then.
-        videos = VideoCSV(path, label_column="path")
+        videos = VideoCSV(path, split=own, label_column="path")
     else:
         videos = open_data(spec, subset)
-    return VideoSet([Video(video.path, None, video.start, video.end) for video in videos])
+    return VideoSet([dataclasses.replace(video, label=None) for video in videos])
 
 
 def _is_video(path):

@@ -24,6 +24,10 @@ BILINEAR, BILINEAR_FULL_CHROMA = 0x2, 0x2 | 0x2000
 NOT_VIDEO = {"tty", "concat", "hls", "applehttp"}
 
 
+#: Packets read by this process so far: what tells a long file from one that hangs its decoder.
+packets_read = 0
+
+
 class TimesLie(Exception):
     """Decoded frames do not carry the times that the packets announced."""
 
@@ -179,9 +183,11 @@ class VideoFile:
         yield from self._decode(None)
 
     def _packets(self):
+        global packets_read
         self._fresh = False
         try:
             for packet in self._container.demux(self._stream):
+                packets_read += 1
                 if packet.size:  # empty: PyAV's end mark, or AVI's "as before", which shows nothing
                     yield packet
         except self._av.FFmpegError:

@@ -20,6 +20,10 @@ from keras_stc.training import train
 STRIP = 8
 
 
+#: File that says of a folder that a demo wrote it.
+MARK = ".keras-stc-demo"
+
+
 @dataclasses.dataclass(frozen=True)
 class DemoResult:
     """What the demo measured.
@@ -56,11 +60,13 @@ def run_demo(out, demo=DEMO, seed=0, say=print, verbose="auto"):
 
     Returns:
         A `DemoResult`.
+
+    Raises:
+        ValueError: If the folder holds something else than an earlier demo.
     """
     started = time.monotonic()
     out = pathlib.Path(out)
-    for name in ("videos", "run", "control"):
-        shutil.rmtree(out / name, ignore_errors=True)
+    _clear(out)
     total = (demo.train_videos + demo.test_videos) * len(CLASSES)
     say(f"Writing {total} videos of {len(CLASSES)} motions to {out / 'videos'}")
     for subset, count, offset in (("train", demo.train_videos, 0), ("test", demo.test_videos, 1)):
@@ -104,6 +110,19 @@ def run_demo(out, demo=DEMO, seed=0, say=print, verbose="auto"):
     )
     prediction, label, _ = samples[0]
     return DemoResult(evaluation, control, prediction, label, report, seconds)
+
+
+def _clear(out):
+    """Makes room for a demo; what is no earlier demo's stays untouched."""
+    mark = out / MARK
+    if not mark.exists() and out.exists() and any(out.iterdir()):
+        raise ValueError(
+            f"{out} holds other files, which the demo would replace: choose another --out."
+        )
+    for name in ("videos", "run", "control"):
+        shutil.rmtree(out / name, ignore_errors=True)
+    out.mkdir(parents=True, exist_ok=True)
+    mark.write_text("What keras-stc demo wrote here, it may delete.\n")
 
 
 def _train(demo, frames, videos, validation, out, seed, verbose):

@@ -25,7 +25,11 @@ class Partial:
         if self.path is None:
             return
         good = self._read(fingerprint)
-        self._file = self.path.open("a" if good else "w", encoding="utf-8")
+        try:
+            self._file = self.path.open("a" if good else "w", encoding="utf-8")
+        except OSError:  # Nothing can be kept there: the evaluation does not depend on it.
+            self.path = None
+            return
         self._file.truncate(good)
         if not good:
             self._write({"evaluation": fingerprint})

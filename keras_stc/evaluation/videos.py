@@ -62,7 +62,7 @@ def evaluate_videos(
     views = _check_protocol(protocol, max_clips, config)
     described = views.describe(config, max_clips)
     quarantine = Quarantine()
-    quarantine.watch(video.path for video in videos)
+    quarantine.watch(video.name for video in videos)
 
     sums = np.zeros((len(videos), len(names)))
     counts, right = np.zeros((2, len(videos)), dtype="int64")
@@ -90,7 +90,7 @@ def evaluate_videos(
     kept.finish()
 
     # A video that broke off in the middle is bad, not short.
-    good = [i for i, video in enumerate(videos) if counts[i] and video.path not in quarantine]
+    good = [i for i, video in enumerate(videos) if counts[i] and video.name not in quarantine]
     clips = int(counts[good].sum())
     return Evaluation(
         class_names=names,
@@ -152,7 +152,7 @@ def _clip_batches(videos, config, batch_size, options, quarantine, progress, don
                             return
                     totals[i] = count
                 except VideoError as error:
-                    quarantine.add(video.path, error)
+                    quarantine.add(video.name, error)
                 if progress is not None:
                     progress(i + 1)
             if clips:

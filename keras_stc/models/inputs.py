@@ -1,6 +1,7 @@
 """What every constructor checks at the door, and the first layers every model shares."""
 
 import keras
+import numpy as np
 
 #: Frames and side in pixels of the default clip (paper, section 4.2).
 DEFAULT_INPUT_SHAPE = (16, 112, 112, 3)
@@ -86,9 +87,9 @@ def head(x, include_top, pooling, classes, classifier_activation, classifier=Non
     if pooling not in (None, "avg", "max"):
         raise ValueError(f'`pooling` must be None, "avg" or "max". Received: pooling={pooling!r}')
     if include_top:
-        if not isinstance(classes, int) or classes < 1:
+        if not isinstance(classes, (int, np.integer)) or classes < 1:
             raise ValueError(f"`classes` must be a positive integer. Received: classes={classes!r}")
-        return (classifier or _dense_classifier)(x, classes, classifier_activation)
+        return (classifier or _dense_classifier)(x, int(classes), classifier_activation)
     if pooling == "avg":
         return keras.layers.GlobalAveragePooling3D(name="avg_pool")(x)
     if pooling == "max":

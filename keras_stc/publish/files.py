@@ -57,10 +57,15 @@ def write_files(source, folder, repo, checkpoint="last", evaluations=(), licence
     model = _checked_model(source, checkpoint)
     training = read_json(run.config_path) if is_run else {}
     if is_run and run.command_path.exists():
-        training["command"] = run.command_path.read_text()
+        training["command"] = run.command_path.read_text("utf-8", "replace")
 
     folder = pathlib.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    there = {path.name for path in folder.iterdir()}
+    if there and there != {WEIGHTS, CONFIG, CARD}:
+        raise PublishError(
+            f"{folder} holds other files, which might be overwritten: choose an empty folder."
+        )
     paths = [folder / name for name in (WEIGHTS, CONFIG, CARD)]
     model.save_weights(paths[0])
     config = {

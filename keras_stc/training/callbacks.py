@@ -59,27 +59,30 @@ class Checkpoint(keras.callbacks.Callback):
         last = epoch + 1 == self.epochs or self.model.stop_training
         if (epoch + 1) % self.save_every and not last and not self.save_steps:
             return
-        self._save(self.state)
-        if "val_accuracy" in row and (self.best is None or _quality(row) > _quality(self.best)):
+        # Before the state says that the epoch is done: a kill in between repeats the epoch.
+        is_best = "val_accuracy" in row and (
+            self.best is None or _quality(row) > _quality(self.best)
+        )
+        if is_best:
             self.best = row
+        if is_best and self.average is not None:
             self._save_best()
+        self._save(self.state, is_best and self.average is None)
 
-    def _save(self, state):
+    def _save(self, state, is_best=False):
         if self.run is None:
             return
         if not all(np.isfinite(weights).all() for weights in self.model.get_weights()):
             # A step can spoil the weights before a loss shows it.
             raise TrainingError(_not_a_number("The weights are no numbers", self.run, state))
-        self.run.save(self.model, {**state, "random": random_state(self.model)})
+        self.run.save(self.model, {**state, "random": random_state(self.model)}, is_best)
 
     def _save_best(self):
-        if self.average is None:
-            return None if self.run is None else self.run.mark_best(self.state)
         # What was validated are the averages, and the state file has them beside the weights.
         self.average.on_test_begin()
         if self.run is not None:
             self.run.save_best(self.model)
-        return self.average.on_test_end()
+        self.average.on_test_end()
 
 
 class Average(keras.callbacks.SwapEMAWeights):
@@ -96,10 +99,16 @@ class Unfinished(keras.callbacks.Callback):
     """
 
     def on_epoch_end(self, epoch, logs=None):
-        self.model.optimizer.use_ema = False
+        self._optimizer.use_ema = False
 
     def on_train_end(self, logs=None):
-        self.model.optimizer.use_ema = True
+        self._optimizer.use_ema = True
+
+    @property
+    def _optimizer(self):
+        # Under float16 Keras wraps the optimizer into one that scales the loss.
+        optimizer = self.model.optimizer
+        return getattr(optimizer, "inner_optimizer", optimizer)
 
 
 class Plateau(keras.callbacks.ReduceLROnPlateau):

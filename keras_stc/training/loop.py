@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_stc import distribute
 from keras_stc.data import Quarantine, clip_dataset
+from keras_stc.predict import ends_in_softmax
 from keras_stc.training.callbacks import Average, EarlyStop, Plateau, is_over
 from keras_stc.training.fitting import fit_run, restore, run_state
 from keras_stc.training.freeze import frozen
@@ -76,6 +77,11 @@ def train(
         VideoError: If more than half of the videos cannot be read.
     """
     model.video_config = model.video_config.replace(class_names=videos.class_names)
+    if not ends_in_softmax(model):
+        raise ValueError(
+            "`model` must end in softmax, since its loss is of probabilities: build it with "
+            "classifier_activation='softmax'. Received: a model that ends in logits"
+        )
     if model.dtype_policy.name != recipe.precision:
         raise ValueError(
             f"`model` must be built with the recipe's precision, {recipe.precision}: call "

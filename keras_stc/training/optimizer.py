@@ -50,7 +50,7 @@ class SGD(keras.optimizers.SGD):
             self._update(total / self.accumulation, variable, learning_rate, index)
             # Chosen and not branched on: devices may not exchange anything inside a branch.
             for each, old in zip(held, before, strict=True):
-                self.assign(each, ops.where(is_last, each, old))
+                self.assign(each, ops.where(is_last, ops.convert_to_tensor(each), old))
             self.assign(self.sums[index], ops.where(is_last, ops.zeros_like(total), total))
         else:
             self._update(gradient, variable, learning_rate, index)

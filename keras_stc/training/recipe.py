@@ -1,6 +1,7 @@
 """How to train, as data."""
 
 import dataclasses
+import math
 
 import keras
 
@@ -82,9 +83,19 @@ class Recipe:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
-        if not self.learning_rate > 0:
+        for name in ("warmup_epochs", "patience", "early_stop"):
+            value = getattr(self, name)
+            if not isinstance(value, int) or value < 0:
+                raise ValueError(
+                    f"`{name}` must be an integer of at least 0. Received: {name}={value!r}"
+                )
+        if not 0 < self.learning_rate < math.inf:
             raise ValueError(
                 f"`learning_rate` must be positive. Received: learning_rate={self.learning_rate!r}"
+            )
+        if not 0 <= self.weight_decay < math.inf:
+            raise ValueError(
+                f"`weight_decay` must be at least 0. Received: weight_decay={self.weight_decay!r}"
             )
         for name, choices in CHOICES.items():
             if getattr(self, name) not in choices:

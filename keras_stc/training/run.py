@@ -22,6 +22,7 @@ import json
 import math
 import os
 import pathlib
+import re
 import shutil
 
 import keras
@@ -63,7 +64,8 @@ class Run:
         """
         config = json.loads(json.dumps(config))
         if self.config_path.exists():
-            different = _differences(_read_json(self.config_path), config)
+            _remove_unfinished(self.folder)
+            different = _differences(self.config(), config)
             if different:
                 raise RunError(
                     f"{self.folder} holds a run with other settings ({'; '.join(different)}): "
@@ -79,6 +81,10 @@ class Run:
             ) from error
         write_atomically(self.config_path, json.dumps(config, indent=1) + "\n")
 
+    def config(self):
+        """What `open` was called with; empty where it was not."""
+        return _read_json(self.config_path) if self.config_path.exists() else {}
+
     def state(self):
         """`{"epoch": epochs done, "step": steps done of the next, "history": [...], ...}`.
 
@@ -86,23 +92,30 @@ class Run:
         """
         return _read_json(self.state_path) if self.state_path.exists() else {}
 
-    def save(self, model, state):
-        """Keeps the weights, the optimizer and `state`; the previous ones until these are safe."""
+    def save(self, model, state, is_best=False):
+        """Keeps the weights, the optimizer and `state`; the previous ones until these are safe.
+
+        Args:
+            model: The model, compiled.
+            state: See `state`.
+            is_best: Whether the weights are the best ones so far.
+        """
         name = _state_name(state)
         with self._writing():
             with atomic_path(self.folder / name) as path:
                 _reserve(path, model)
                 model.save_weights(path)
+            if is_best:
+                self._mark_best(self.folder / name)
             write_atomically(self.state_path, json.dumps({**state, "file": name}, indent=1) + "\n")
             write_atomically(self.history_path, _csv(state["history"]))
         for old in self.folder.glob("state-*.weights.h5"):
             if old.name != name:
                 old.unlink()
 
-    def mark_best(self, state):
-        """Keeps the state file of this epoch as the best one; it is linked, not written again."""
+    def _mark_best(self, source):
+        """Keeps a state file as the best one; it is linked, not written again."""
         with atomic_path(self.best_path) as path:
-            source = self.folder / _state_name(state)
             try:
                 os.link(source, path)
             except OSError:  # A file system without links.
@@ -196,27 +209,8 @@ def load_model(source, checkpoint="last"):
     return model
 
 
-def weights_file(source):
-    """What a model's `weights=` takes: of a run folder its model or student, else `source`.
-
-    Raises:
-        RunError: If the folder is no run folder, or the run is not finished.
-    """
-    path = pathlib.Path(source)
-    if not path.is_dir():
-        return source
-    run = Run(path)
-    for file in (run.student_path, run.model_path):
-        if file.exists():
-            return str(file)
-    raise RunError(
-        f"{path} holds no finished run to take weights from: repeat the run's command line until "
-        "it is done, or give the path of a weights file."
-    )
-
-
 def _best_model(run):
-    config = _read_json(run.config_path)
+    config = run.config()
     if not run.best_path.exists() or config["architecture"] is None:
         raise RunError(
             f"The run in {run.folder} has no best checkpoint: it had no validation videos, or its "
@@ -268,9 +262,28 @@ def atomic_path(path):
         temporary.unlink(missing_ok=True)
 
 
+def _remove_unfinished(folder):
+    """Removes what `atomic_path` leaves of a process that was killed."""
+    for path in folder.glob(".*-*"):
+        process = re.match(r"\.(\d+)-", path.name)
+        if process and not _is_alive(int(process[1])):
+            path.unlink(missing_ok=True)
+
+
+def _is_alive(process):
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
 def write_atomically(path, text):
     with atomic_path(path) as temporary:
-        temporary.write_text(text)
+        # Paths on a command line may be any bytes.
+        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
 def _read_json(path):

@@ -8,7 +8,12 @@ import importlib
 _HOME = {
     "CorrespondenceTransfer": "model",
     "FrameTeacher": "teacher",
+    "RECIPES": "recipe",
+    "TransferRecipe": "recipe",
+    "create_teacher": "teachers",
+    "create_transfer": "build",
     "pair_dataset": "dataset",
+    "train_transfer": "loop",
 }
 
 __all__ = sorted(_HOME)

@@ -5,6 +5,7 @@ import keras
 from keras_stc.distribute import strategy
 from keras_stc.models import create_model
 from keras_stc.transfer.model import CorrespondenceTransfer
+from keras_stc.transfer.teacher import FrameTeacher
 
 
 def create_transfer(student, teacher, input_shape, stride=2, seed=0, **arguments):
@@ -32,8 +33,6 @@ def create_transfer(student, teacher, input_shape, stride=2, seed=0, **arguments
             student, include_top=False, pooling="avg", input_shape=input_shape, **arguments
         )
         model.video_config = model.video_config.replace(stride=stride)
-        return CorrespondenceTransfer(model, teacher() if _makes_one(teacher) else teacher)
-
-
-def _makes_one(teacher):
-    return callable(teacher) and not isinstance(teacher, keras.Layer)
+        if not isinstance(teacher, FrameTeacher):
+            teacher = teacher()
+        return CorrespondenceTransfer(model, teacher)

@@ -110,14 +110,14 @@ def pair_dataset(
             raise ValueError(f"`{name}` must be at least {least}. Received: {name}={value!r}")
     check_shard(shard, batch_size)
     videos = tuple(videos)
-    numbers = {path: i for i, path in enumerate(dict.fromkeys(video.path for video in videos))}
+    numbers = {file: i for i, file in enumerate(dict.fromkeys(video.file for video in videos))}
     if len(numbers) < 2:
         raise VideoError(
             "`videos` must hold at least two different videos, since negative pairs are of two. "
             f"Received: {len(numbers)}"
         )
     quarantine = Quarantine() if quarantine is None else quarantine
-    quarantine.watch(numbers)
+    quarantine.watch(video.name for video in videos)
     drop_remainder = training if drop_remainder is None else drop_remainder
     samples = len(videos) * clips_per_video
     if drop_remainder and samples < batch_size:
@@ -152,19 +152,23 @@ def pair_dataset(
 
     def sample(epoch, position, chosen, number):
         # A replacement draws the same random numbers, so that who comes first to a bad video makes
-        # no difference.
+        # no difference. It is another than those in the batch, whose pairs are of two videos.
+        start = position - position % batch_size
+        batch = orders[epoch][start : start + batch_size]
         video, pair = quarantine.first_usable(
             videos,
             chosen,
             lambda video: read(video, number, transforms.generator(seed, epoch, 1 + position)),
+            avoid={videos[index].file for index in batch},
         )
-        return *pair, np.int32(numbers[video.path])
+        return *pair, np.int32(numbers[video.file])
 
     def begin():
         """The samples of the next epoch: int64 `(N, 4)`, a row the arguments of `sample`."""
         epoch = epochs.take()
         rng = transforms.generator(seed, epoch if training else 0, 0)
-        chosen = _order(rng, videos, clips_per_video)
+        chosen = orders[epoch] = _order(rng, videos, clips_per_video)
+        orders.pop(epoch - 2, None)
         number = np.repeat(np.arange(clips_per_video), len(videos))
         plan = np.stack([np.full(samples, epoch), np.arange(samples), chosen, number], axis=1)
         return plan[positions[positions >= first_batch * batch_size]]
@@ -184,7 +188,7 @@ def pair_dataset(
     if samples % batch_size == 1:
         positions = positions[positions < samples - 1]
     batches = len(np.unique(positions // batch_size))
-    epochs = Epochs(first_epoch)
+    epochs, orders = Epochs(first_epoch), {}
     dataset = planned(begin)
     dataset = dataset.map(
         shaped, num_parallel_calls=num_parallel_calls or os.cpu_count() or 1, deterministic=True
@@ -205,8 +209,8 @@ def _order(rng, videos, rounds):
     order = np.concatenate([rng.permutation(len(videos)) for _ in range(rounds)])
     for line in (order, order[::-1]):  # what the end could not part, the beginning can
         for place in range(1, len(line)):
-            before = videos[line[place - 1]].path
-            others = (k for k in range(place, len(line)) if videos[line[k]].path != before)
+            before = videos[line[place - 1]].file
+            others = (k for k in range(place, len(line)) if videos[line[k]].file != before)
             k = next(others, place)
             line[place : k + 1] = np.roll(line[place : k + 1], 1)
     return order

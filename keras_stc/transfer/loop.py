@@ -6,10 +6,12 @@ import numpy as np
 
 from keras_stc import distribute
 from keras_stc.data import Quarantine
+from keras_stc.training.callbacks import TrainingError
 from keras_stc.training.fitting import fit_run, restore, run_state
 from keras_stc.training.loop import MIN_EPOCH_CLIPS
 from keras_stc.training.run import Run
 from keras_stc.transfer.dataset import pair_dataset
+from keras_stc.transfer.pairs import ONE_VIDEO
 
 
 def train_transfer(
@@ -140,17 +142,24 @@ def _train(transfer, videos, validation, recipe, run, seed, frame_size, chief, o
         for name, spec in pairs().element_spec.items()
     }
     example["video"] = np.arange(2, dtype="int32")
-    fit_run(
-        transfer,
-        run,
-        state,
-        pairs,
-        held_out,
-        epochs=recipe.epochs,
-        chief=chief,
-        example=(example,),
-        **options,
-    )
+    try:
+        fit_run(
+            transfer,
+            run,
+            state,
+            pairs,
+            held_out,
+            epochs=recipe.epochs,
+            chief=chief,
+            example=(example,),
+            **options,
+        )
+    except Exception as error:  # As a device raises it, of many types.
+        if ONE_VIDEO not in str(error):
+            raise
+        raise TrainingError(
+            f"{ONE_VIDEO}: give more videos, or larger batches to fewer devices."
+        ) from error
     return state, quarantine
 
 

@@ -91,7 +91,7 @@ def find_weights(weights, arch):
     if name.startswith("hf://"):
         return _from_hub(hub.parse_address(name))
     record = find_record(arch, name)
-    if record is not None and not os.path.exists(name):
+    if record is not None:  # whatever lies in the working directory: ./imagenet means a file
         return _from_record(record)
     if os.path.isdir(name):
         name = _in_run_folder(name)
@@ -178,12 +178,12 @@ def _from_file(path):
 
 def _in_run_folder(folder):
     """The file of a run folder to start from: its last model, or else its best."""
-    for name in ("student.weights.h5", "model.keras", "best.weights.h5"):
+    for name in ("student.keras", "model.keras", "best.weights.h5"):
         if os.path.exists(os.path.join(folder, name)):
             return os.path.join(folder, name)
     raise WeightsError(
-        f"The folder {folder} holds no model.keras, so it is no finished run: give a run folder, "
-        "or the path of a .keras or .weights.h5 file."
+        f"The folder {folder} holds no finished run to take weights from: repeat the run's command "
+        "line until it is done, or give the path of a .keras or .weights.h5 file."
     )
 
 
