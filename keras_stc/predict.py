@@ -3,8 +3,9 @@
 import dataclasses
 import os
 
-import keras
 import numpy as np
+
+from keras_stc.models.classifier import ends_in_softmax
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,24 +122,6 @@ def classify(model, clips):
     # Logits: the softmax in a form that does not overflow.
     outputs = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
     return outputs / outputs.sum(axis=-1, keepdims=True)
-
-
-def ends_in_softmax(model):
-    """Whether a classifier puts out probabilities; otherwise it puts out logits.
-
-    Raises:
-        ValueError: If it ends in another activation.
-    """
-    last = model.layers[-1]
-    activation = getattr(last, "activation", keras.activations.linear)
-    if isinstance(last, keras.layers.Softmax) or activation is keras.activations.softmax:
-        return True
-    if activation in (None, keras.activations.linear):
-        return False
-    raise ValueError(
-        "`model` must end in softmax or in logits, since classes exclude one another here: build "
-        f"it with classifier_activation='softmax' or None. Received: {activation.__name__}"
-    )
 
 
 def model_config(model):

@@ -73,6 +73,7 @@ def test_evaluate(capsys, small_run):
     assert trained["videos"] == 12
 
 
+@pytest.mark.slow
 def test_data_without_subsets_is_evaluated_where_it_was_not_trained_on(capsys, small_run, tmp_path):
     data = small_run.videos / "train"
     line = ["train", data, "--out", tmp_path / "run", "--frames", 4, "--size", 32, "--epochs", 1]

@@ -171,6 +171,7 @@ def test_two_jax_devices_compute_what_one_does(videos, tmp_path):
     assert_same_run(tmp_path / "2" / "exact", tmp_path / "1" / "exact", tolerance=1e-6)
 
 
+@pytest.mark.slow
 @multi_device
 def test_a_transfer_on_two_devices_or_workers_is_that_on_one(videos, tmp_path):
     distributed_worker.transfer(videos, tmp_path / "one")

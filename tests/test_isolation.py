@@ -139,8 +139,11 @@ def test_what_is_not_installed_is_no_damaged_file(path):
     try:
         import tensorflow_io  # noqa: F401
     except ImportError:
-        with pytest.raises(ImportError, match="needs tensorflow-io"):
-            isolation.open_isolated(path, decoder="tfio")
+        with (
+            isolation.open_isolated(path, decoder="tfio") as reader,
+            pytest.raises(ImportError, match="needs tensorflow-io"),
+        ):
+            reader.read([0])
     else:
         pytest.skip("tensorflow-io is installed")
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_stc import distribute
 from keras_stc.data import Quarantine, clip_dataset
-from keras_stc.predict import ends_in_softmax
+from keras_stc.models.classifier import ends_in_softmax
 from keras_stc.training.callbacks import Average, EarlyStop, Plateau, is_over
 from keras_stc.training.fitting import fit_run, restore, run_state
 from keras_stc.training.freeze import frozen
