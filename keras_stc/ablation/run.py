@@ -64,7 +64,8 @@ def run_ablation(
 
     Returns:
         A list of dictionaries, one for each setting and seed: `key`, `seed`, `video@1`, `clip@1`,
-        `parameters`, `seconds` and, after a transfer, `pair_accuracy`.
+        `parameters`, `seconds` and, after a transfer, `pair_accuracy` and the fingerprint of the
+        `teacher`.
 
     Raises:
         ValueError: If there is no such study, or that of transfer has no teacher.
@@ -89,21 +90,29 @@ def run_ablation(
             "test_videos": len(test),
         }
     )
+    teacher_weights = teacher and teacher.fingerprint()
     jobs = [(setting, seed) for seed in seeds for setting in settings]
     results = []
     for number, (setting, seed) in enumerate(jobs, start=1):
         folder = pathlib.Path(out) / "runs" / f"{setting.key}-seed{seed}"
         kept = folder / "result.json"
-        if kept.exists() and setting.transfer:
-            _check_teacher(json.loads(kept.read_text()), teacher, out)
-        if not kept.exists():
+        if kept.exists():
+            result = json.loads(kept.read_text())
+            if setting.transfer and result["teacher"] != teacher_weights:
+                raise RunError(
+                    f"{out} holds results after transfer from another teacher: repeat its command "
+                    "line, or choose another --out."
+                )
+        else:
             say(f"{number} of {len(jobs)}: {setting.key}, seed {seed}")
-            figures = _run(videos, test, form, setting, seed, teacher, folder, verbose)
-            write_atomically(kept, json.dumps(figures) + "\n")
+            result = _run(videos, test, form, setting, seed, teacher, folder, verbose)
+            if setting.transfer:
+                result["teacher"] = teacher_weights
+            write_atomically(kept, json.dumps(result) + "\n")
             for pattern in ("*.weights.h5", "*.keras"):
                 for file in folder.rglob(pattern):
                     file.unlink()
-        results.append({"key": setting.key, "seed": seed, **json.loads(kept.read_text())})
+        results.append({"key": setting.key, "seed": seed, **result})
     return results
 
 
@@ -148,7 +157,6 @@ def _run(videos, test, form, setting, seed, teacher, folder, verbose):
     started = time.monotonic()
     figures, weights = {}, None
     if setting.transfer:
-        figures["teacher"] = teacher.fingerprint()
         history = _transfer(videos, form, setting, seed, teacher, folder / "transfer", verbose)
         figures["pair_accuracy"] = history[-1].get("pair_accuracy")
         weights = folder / "transfer"
@@ -184,14 +192,6 @@ def _run(videos, test, form, setting, seed, teacher, folder, verbose):
         "loss": history[-1]["loss"],
         "seconds": round(time.monotonic() - started, 1),
     }
-
-
-def _check_teacher(result, teacher, out):
-    if result["teacher"] != teacher.fingerprint():
-        raise RunError(
-            f"{out} holds results after transfer from another teacher: repeat its command line, or "
-            "choose another --out."
-        )
 
 
 def _transfer(videos, form, setting, seed, teacher, folder, verbose):

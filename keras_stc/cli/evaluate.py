@@ -99,10 +99,8 @@ def _not_trained_on(path, data, videos):
     origin = (config.get("data") or {}).get("origin") or {}
     if origin.get("data") != data_origin(data) or origin.get("subset"):
         return videos, None
-    if origin.get("hold_out"):
-        return videos.split(origin["hold_out"], config["seed"])[1], held_out_name(
-            origin["hold_out"]
-        )
+    if hold_out := origin.get("hold_out"):
+        return videos.split(hold_out, config["seed"])[1], held_out_name(hold_out)
     warnings.warn(
         f"{path} was trained on all of {data}: the figures say nothing of other videos.",
         VideoWarning,

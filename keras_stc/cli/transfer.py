@@ -142,15 +142,13 @@ def _videos(arguments):
     """Videos to learn from, held-out ones, and what the run's configuration says of them."""
     import pathlib
 
-    from keras_stc.data import data_subsets, open_unlabelled
+    from keras_stc.data.unlabelled import open_learnable
 
-    # Of divided data, only the part to train on: the rest is to be tested on later.
     spec = arguments.videos
     is_folder = pathlib.Path(spec).is_dir()
-    subset = "train" if "train" in data_subsets(spec) else None
+    videos, subset = open_learnable(spec)
     origin = {"videos": str(pathlib.Path(spec).absolute()) if is_folder else spec}
     origin.update(subset=subset, hold_out=arguments.hold_out)
-    videos = open_unlabelled(spec, subset)
     if not arguments.hold_out:
         return videos, None, origin
     rest, held_out = videos.split(arguments.hold_out, seed=arguments.seed)

@@ -176,9 +176,7 @@ def _everything(data):
 
 
 def _unlabelled(data):
-    # Of divided data only what may be learned from, as keras-stc transfer does.
-    subset = "train" if "train" in specs.data_subsets(data) else None
-    videos = unlabelled.open_unlabelled(data, subset)
+    videos, _ = unlabelled.open_learnable(data)
     return list(videos), (), [""], collections.defaultdict(lambda: [None])
 
 

@@ -163,7 +163,7 @@ def open_data(spec, subset=None, class_names=None):
             )
         return videos
     own = _own_names(spec)
-    name = None if subset is None else own_subset(spec, subset)
+    name = None if subset is None else _named(own, subset, spec)
     path = pathlib.Path(spec)
     if not path.is_dir():
         return VideoCSV(path, split=name, class_names=class_names)
@@ -182,7 +182,10 @@ def own_subset(spec, subset):
     Raises:
         VideoError: If it has no such subset.
     """
-    own = _own_names(str(spec))
+    return _named(_own_names(str(spec)), subset, spec)
+
+
+def _named(own, subset, spec):
     if subset not in own:
         there = f"it has {', '.join(own)}" if own else "it is not divided into subsets"
         raise VideoError(

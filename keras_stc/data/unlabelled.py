@@ -6,7 +6,7 @@ import pathlib
 from keras_stc.data.errors import VideoError
 from keras_stc.data.packed import PackedVideos, is_packed
 from keras_stc.data.sources import EXTENSIONS, Video, VideoCSV, VideoSet
-from keras_stc.data.specs import open_data, own_subset
+from keras_stc.data.specs import data_subsets, open_data, own_subset
 
 
 def open_unlabelled(spec, subset=None):
@@ -31,24 +31,33 @@ def open_unlabelled(spec, subset=None):
         VideoError: If there is no such data.
     """
     path = pathlib.Path(spec)
-    is_csv = path.is_file() and path.suffix.lower() == ".csv"
-    own = None
-    if subset is not None and (path.is_dir() or is_csv) and not is_packed(path):
-        own = own_subset(spec, subset)
     if is_packed(path):
         videos = PackedVideos(path, subset)
     elif path.is_dir():
-        path = path / own if own else path
-        files = sorted(p for p in path.rglob("*") if p.is_file() and _is_video(p))
-        if not files:
-            raise VideoError(f"{path} holds no videos; expected files such as .mp4 or .avi.")
-        return VideoSet([Video(str(file)) for file in files])
-    elif is_csv:
-        # Rows need no label then.
-        videos = VideoCSV(path, split=own, label_column="path")
+        videos = _below(path if subset is None else path / own_subset(spec, subset))
+    elif path.is_file() and path.suffix.lower() == ".csv":
+        split = None if subset is None else own_subset(spec, subset)
+        videos = VideoCSV(path, split=split, label_column="path")  # rows need no label then
     else:
         videos = open_data(spec, subset)
     return VideoSet([dataclasses.replace(video, label=None) for video in videos])
+
+
+def open_learnable(spec):
+    """Of divided data only the part to train on, since the rest is to be tested on later.
+
+    Returns:
+        What `open_unlabelled` returns, and the subset's name or `None`.
+    """
+    subset = "train" if "train" in data_subsets(spec) else None
+    return open_unlabelled(spec, subset), subset
+
+
+def _below(folder):
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and _is_video(p))
+    if not files:
+        raise VideoError(f"{folder} holds no videos; expected files such as .mp4 or .avi.")
+    return [Video(str(file)) for file in files]
 
 
 def _is_video(path):

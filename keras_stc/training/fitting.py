@@ -1,5 +1,7 @@
 """Epochs from wherever a run is to its end: what every training in a run folder has in common."""
 
+import math
+
 import keras
 import numpy as np
 
@@ -12,6 +14,43 @@ from keras_stc.training.callbacks import (
     random_state,
     restore_random_state,
 )
+
+#: An epoch has at least this many clips: small sets are gone through several times in one.
+MIN_EPOCH_CLIPS = 64
+
+
+def describe(network, recipe, videos, validation, seed, data):
+    """What the `config.json` of every run says; of `network`, which stays when it is done."""
+    return {
+        "architecture": network.architecture,
+        "video_config": network.video_config.to_dict(),
+        "recipe": recipe.to_dict(),
+        "seed": seed,
+        "data": data,
+        "videos": len(videos),
+        "validation_videos": None if validation is None else len(validation),
+    }
+
+
+def leave(run, network, path, quarantine):
+    """Writes what a finished run leaves: the network, and the videos that were put aside."""
+    if not path.exists():
+        run.save_model(network, path)
+    if len(quarantine):
+        quarantine.save(run.quarantine_path)
+
+
+def batch_size(model, recipe, videos):
+    """Clips in an update: the recipe's, or about as many as there are videos."""
+    videos = len(videos)
+    return min(
+        recipe.batch_size, videos - videos % (distribute.devices(model) * recipe.accumulation)
+    )
+
+
+def clips_per_video(videos):
+    """How often an epoch goes through the videos."""
+    return max(1, math.ceil(MIN_EPOCH_CLIPS / len(videos)))
 
 
 def run_state(model, run, chief):
@@ -43,7 +82,8 @@ def fit_run(
     model,
     run,
     state,
-    batches,
+    whole,
+    rest,
     validation,
     *,
     epochs,
@@ -62,8 +102,8 @@ def fit_run(
         model: The model; what `restore` loads is loaded.
         run: A `Run`.
         state: Of `run_state`; kept up to date here.
-        batches: Called with the number of a batch: the dataset of an epoch from that batch on, with
-            the attributes `batches` and `set_epoch`.
+        whole: The dataset of an epoch, with the attributes `batches` and `set_epoch`.
+        rest: Called with the number of a batch: the dataset of an epoch from that batch on.
         validation: A dataset, or `None`.
         epochs: Of the whole training.
         chief: Whether this process is the first worker, which writes.
@@ -73,7 +113,7 @@ def fit_run(
         stopped: Whether the training is over before its last epoch.
         save_every: Epochs from one checkpoint to the next.
         save_steps: Steps from one to the next within an epoch, or `None`.
-        verbose: As `keras.Model.fit`.
+        verbose: As `keras.Model.fit`; the first worker's.
 
     Raises:
         TrainingError: If the loss is no longer a number.
@@ -95,10 +135,9 @@ def fit_run(
             epochs=epochs,
             initial_epoch=state["epoch"],
             callbacks=[begin, *callbacks, checkpoint, *more],
-            verbose=verbose,
+            verbose=verbose if chief else 0,
         )
 
-    whole = batches(0)
     checkpoint = Checkpoint(
         run if chief else None,
         state,
@@ -112,7 +151,7 @@ def fit_run(
     callbacks = [StopOnNaN(run, state), *([average] if average else []), *callbacks]
     try:
         if state["step"] and not is_done():
-            fit(batches(state["step"]), state["epoch"] + 1, *([Unfinished()] if average else []))
+            fit(rest(state["step"]), state["epoch"] + 1, *([Unfinished()] if average else []))
         if not is_done():
             return fit(whole, epochs)
     except Exception as error:

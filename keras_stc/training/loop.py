@@ -2,7 +2,6 @@
 
 import functools
 import importlib.util
-import math
 
 import keras
 import numpy as np
@@ -10,13 +9,10 @@ import numpy as np
 from keras_stc import distribute
 from keras_stc.data import Quarantine, clip_dataset
 from keras_stc.models.classifier import ends_in_softmax
+from keras_stc.training import fitting
 from keras_stc.training.callbacks import Average, EarlyStop, Plateau, is_over
-from keras_stc.training.fitting import fit_run, restore, run_state
 from keras_stc.training.freeze import frozen
 from keras_stc.training.run import Run
-
-#: An epoch has at least this many clips: small sets are gone through several times in one.
-MIN_EPOCH_CLIPS = 64
 
 
 def train(
@@ -90,17 +86,7 @@ def train(
         )
     run = Run(out)
     chief = distribute.share(model)[0] == 0
-    config = {
-        "architecture": model.architecture,
-        "video_config": model.video_config.to_dict(),
-        "recipe": recipe.to_dict(),
-        "seed": seed,
-        "data": data,
-        "videos": len(videos),
-        "validation_videos": None if validation is None else len(validation),
-    }
-    options = {"save_every": save_every, "save_steps": save_steps}
-    options["verbose"] = verbose if chief else 0
+    options = {"save_every": save_every, "save_steps": save_steps, "verbose": verbose}
     tensorboard = tensorboard and chief
     with (
         distribute.connected(model),
@@ -111,45 +97,45 @@ def train(
         if tensorboard and importlib.util.find_spec("tensorboard") is None:
             raise ImportError("Logs for TensorBoard need it installed: pip install tensorboard")
         if chief:
-            run.open(config)
+            run.open(fitting.describe(model, recipe, videos, validation, seed, data))
         state, quarantine = _train(
             model, videos, validation, recipe, run, seed, chief, tensorboard, options
         )
-    if chief and not run.model_path.exists():
-        run.save_model(model, run.model_path)
-    if chief and len(quarantine):
-        quarantine.save(run.quarantine_path)
+    if chief:
+        fitting.leave(run, model, run.model_path, quarantine)
     return state["history"]
 
 
 def _train(model, videos, validation, recipe, run, seed, chief, tensorboard, options):
-    state = run_state(model, run, chief)
+    state = fitting.run_state(model, run, chief)
     quarantine = Quarantine()
     settings = {"seed": seed, "quarantine": quarantine, "shard": distribute.share(model)}
-    batch = _batch_size(model, recipe, len(videos))
-    train_clips = functools.partial(_training_clips, model, videos, recipe, batch, settings)
+    batch = fitting.batch_size(model, recipe, videos)
+    rest = functools.partial(_training_clips, model, videos, recipe, batch, settings)
+    train_clips = rest()
     valid_clips = _validation_clips(model, validation, batch // recipe.accumulation, settings)
     monitor = "val_loss" if valid_clips else "loss"
 
     with distribute.scope(model):
         model.compile(
-            optimizer=recipe.optimizer(train_clips().batches, batch),
+            optimizer=recipe.optimizer(train_clips.batches, batch),
             loss=recipe.loss(videos.labels, len(videos.class_names)),
             metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
         )
         model.optimizer.build(model.trainable_variables)
-    restore(model, run, state, chief)
+    fitting.restore(model, run, state, chief)
 
     callbacks = [EarlyStop(state, recipe.early_stop, monitor)]
     if recipe.schedule == "plateau":
         callbacks.insert(0, Plateau(recipe, state, monitor))
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(run.folder / "tensorboard", write_graph=False))
-    fit_run(
+    fitting.fit_run(
         model,
         run,
         state,
         train_clips,
+        rest,
         valid_clips,
         epochs=recipe.epochs,
         chief=chief,
@@ -184,13 +170,6 @@ def _check_batches(model, recipe, videos, validation):
         )
 
 
-def _batch_size(model, recipe, videos):
-    """Clips in an update: the recipe's, or about as many as there are videos."""
-    return min(
-        recipe.batch_size, videos - videos % (distribute.devices(model) * recipe.accumulation)
-    )
-
-
 def _training_clips(model, videos, recipe, batch, settings, first_batch=0):
     return clip_dataset(
         videos,
@@ -199,7 +178,7 @@ def _training_clips(model, videos, recipe, batch, settings, first_batch=0):
         batch_size=batch // recipe.accumulation,
         flip=recipe.flip,
         multiscale=recipe.multiscale,
-        clips_per_video=max(1, math.ceil(MIN_EPOCH_CLIPS / len(videos))),
+        clips_per_video=fitting.clips_per_video(videos),
         first_batch=first_batch,
         # A last batch of one or two clips has BN statistics of no use.
         drop_remainder=True,

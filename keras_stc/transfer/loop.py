@@ -1,14 +1,11 @@
 """A transfer with a run folder that survives a kill."""
 
-import math
-
 import numpy as np
 
 from keras_stc import distribute
 from keras_stc.data import Quarantine
+from keras_stc.training import fitting
 from keras_stc.training.callbacks import TrainingError
-from keras_stc.training.fitting import fit_run, restore, run_state
-from keras_stc.training.loop import MIN_EPOCH_CLIPS
 from keras_stc.training.run import Run
 from keras_stc.transfer.dataset import pair_dataset
 from keras_stc.transfer.pairs import ONE_VIDEO
@@ -69,22 +66,13 @@ def train_transfer(
     """
     run = Run(out)
     chief = distribute.share(transfer)[0] == 0
-    options = {"save_every": save_every, "save_steps": save_steps}
-    options["verbose"] = verbose if chief else 0
+    options = {"save_every": save_every, "save_steps": save_steps, "verbose": verbose}
     student, teacher = transfer.student, transfer.teacher
-    config = {
-        "architecture": student.architecture,
-        "video_config": student.video_config.to_dict(),
-        "teacher": {
-            "name": teacher.model.name,
-            "weights": teacher.fingerprint(),
-            "frame_size": frame_size,
-        },
-        "recipe": recipe.to_dict(),
-        "seed": seed,
-        "data": data,
-        "videos": len(videos),
-        "validation_videos": None if validation is None else len(validation),
+    config = fitting.describe(student, recipe, videos, validation, seed, data)
+    config["teacher"] = {
+        "name": teacher.model.name,
+        "weights": teacher.fingerprint(),
+        "frame_size": frame_size,
     }
     with distribute.connected(transfer), distribute.synchronized(student):
         _check_batches(transfer, recipe, videos, validation)
@@ -93,15 +81,13 @@ def train_transfer(
         state, quarantine = _train(
             transfer, videos, validation, recipe, run, seed, frame_size, chief, options
         )
-    if chief and not run.student_path.exists():
-        run.save_model(student, run.student_path)
-    if chief and len(quarantine):
-        quarantine.save(run.quarantine_path)
+    if chief:
+        fitting.leave(run, student, run.student_path, quarantine)
     return state["history"]
 
 
 def _train(transfer, videos, validation, recipe, run, seed, frame_size, chief, options):
-    state = run_state(transfer, run, chief)
+    state = fitting.run_state(transfer, run, chief)
     quarantine = Quarantine()
     settings = {
         "video_config": transfer.student.video_config,
@@ -111,43 +97,47 @@ def _train(transfer, videos, validation, recipe, run, seed, frame_size, chief, o
         "shard": distribute.share(transfer),
     }
     devices = distribute.devices(transfer)
-    batch = _multiple(min(recipe.batch_size, len(videos)), devices * recipe.accumulation)
+    size = fitting.batch_size(transfer, recipe, videos) // recipe.accumulation
 
-    def pairs(first_batch=0):
+    def rest(first_batch=0):
         return pair_dataset(
             videos,
-            batch_size=batch // recipe.accumulation,
+            batch_size=size,
             flip=recipe.flip,
             multiscale=recipe.multiscale,
-            clips_per_video=max(1, math.ceil(MIN_EPOCH_CLIPS / len(videos))),
+            clips_per_video=fitting.clips_per_video(videos),
             first_batch=first_batch,
             drop_remainder=True,
             **settings,
         )
 
-    held_out = None
+    pairs, held_out = rest(), None
     if validation is not None:
-        size = _multiple(min(batch // recipe.accumulation, len(validation)), devices)
+        size_there = min(size, len(validation) - len(validation) % devices)
         # Several devices need a part of every batch, of two videos at least.
         held_out = pair_dataset(
-            validation, batch_size=size, training=False, drop_remainder=devices > 1, **settings
+            validation,
+            batch_size=size_there,
+            training=False,
+            drop_remainder=devices > 1,
+            **settings,
         )
-    steps = pairs().batches
     with distribute.scope(transfer):
-        transfer.compile(recipe.optimizer(steps))
+        transfer.compile(recipe.optimizer(pairs.batches))
         transfer.optimizer.build(transfer.trainable_variables)
-    restore(transfer, run, state, chief)
+    fitting.restore(transfer, run, state, chief)
     example = {
         name: np.zeros((2, *spec.shape[1:]), spec.dtype.as_numpy_dtype)
-        for name, spec in pairs().element_spec.items()
+        for name, spec in pairs.element_spec.items()
     }
     example["video"] = np.arange(2, dtype="int32")
     try:
-        fit_run(
+        fitting.fit_run(
             transfer,
             run,
             state,
             pairs,
+            rest,
             held_out,
             epochs=recipe.epochs,
             chief=chief,
@@ -161,10 +151,6 @@ def _train(transfer, videos, validation, recipe, run, seed, frame_size, chief, o
             f"{ONE_VIDEO}: give more videos, or larger batches to fewer devices."
         ) from error
     return state, quarantine
-
-
-def _multiple(count, parts):
-    return count - count % parts
 
 
 def _check_batches(transfer, recipe, videos, validation):

@@ -48,16 +48,15 @@ def create_teacher(name="resnet50", weights="imagenet", chunk=64):
             f"keras.applications.{TEACHERS[name]}, imagenet, or random."
         )
     constructor = getattr(keras.applications, TEACHERS[name])
-    try:
-        with strategy().scope():
+    with strategy().scope():
+        try:
             model = constructor(
                 include_top=False, pooling="avg", weights=None if weights == "random" else weights
             )
-    except Exception as error:  # Of downloads, of HDF5, of Keras: many types.
-        reason = " ".join(str(error).split())
-        raise ValueError(
-            f"The teacher's weights {weights} cannot be loaded into {TEACHERS[name]} ({reason}): "
-            "give the path of a file with --teacher-weights."
-        ) from error
-    with strategy().scope():
+        except Exception as error:  # Of downloads, of HDF5, of Keras: many types.
+            reason = " ".join(str(error).split())
+            raise ValueError(
+                f"The teacher's weights {weights} cannot be loaded into {TEACHERS[name]} "
+                f"({reason}): give the path of a file with --teacher-weights."
+            ) from error
         return FrameTeacher(model, chunk=chunk)
