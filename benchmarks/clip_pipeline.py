@@ -8,11 +8,12 @@ About two minutes on two cores. `--videos` names folders of real videos, each me
 
     python -m venv bench-venv && bench-venv/bin/pip install numpy decord opencv-python-headless
 
-Beside clips a second there are CPU milliseconds a clip, which do not suffer where others use the
-machine, and by which the shares are computed.
+Beside clips a second there are CPU milliseconds a clip, which suffer less where others use the
+machine. Shares are of CPU time, within a round, the median over the rounds.
 
 Every side reads the same clips, 16 frames at stride 2 from 122 pixels on the short side, cropped
-to 112, with the same number of threads; sides take turns, the best of the rounds counts. They are:
+to 112, with the same number of threads; sides take turns, and times are those of the best round.
+The sides are:
 
 - `decode`: PyAV from the key frame before the clip to its last frame; no pixels are touched;
 - `decode + RGB`: the same, and the clip's frames resized and converted, not cropped;
@@ -32,6 +33,7 @@ import itertools
 import json
 import os
 import pathlib
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -76,22 +78,31 @@ def compare(name, paths, args, work):
         for other in ("decord", "opencv"):
             sides[other] = Other(args.others, other, args.threads, plan).seconds
     first = {side: seconds() for side, seconds in sides.items()}
-    best = dict.fromkeys(sides, (float("inf"),) * 2)
-    for _ in range(args.rounds):
-        for side, seconds in sides.items():
-            best[side] = tuple(map(min, best[side], seconds()))
+    rounds = [{side: seconds() for side, seconds in sides.items()} for _ in range(args.rounds)]
     print(
         f"\n{name}: {len(paths)} videos, {args.clips} clips a round, {args.threads} threads, "
-        f"best of {args.rounds}"
+        f"{args.rounds} rounds"
     )
     print(f"{'':26s}{'clips/s':>9s}{'CPU ms':>9s}{'of decode':>11s}{'of decode + RGB':>17s}")
-    for side, (wall, cpu) in {"clip_dataset, first epoch": first["clip_dataset"], **best}.items():
-        if wall == float("inf"):
-            print(f"{side:26s} cannot read all of these files")
-            continue
-        shares = [best[base][1] / cpu for base in ("decode", "decode + RGB")]
-        rates = f"{args.clips / wall:9.1f}{1000 * cpu / args.clips:9.2f}"
-        print(f"{side:26s}{rates}{shares[0]:11.2f}{shares[1]:17.2f}", flush=True)
+    line("clip_dataset, first epoch", [first["clip_dataset"]], [first], args)
+    for side in sides:
+        line(side, [results[side] for results in rounds], rounds, args)
+
+
+def line(name, times, rounds, args):
+    """Prints what one side took in some rounds, `(wall, CPU)` seconds each."""
+    wall, cpu = (min(column) for column in zip(*times, strict=True))
+    if wall == float("inf"):
+        print(f"{name:26s} cannot read all of these files")
+        return
+    shares = [
+        statistics.median(
+            results[base][1] / time[1] for results, time in zip(rounds, times, strict=True)
+        )
+        for base in ("decode", "decode + RGB")
+    ]
+    rates = f"{args.clips / wall:9.1f}{1000 * cpu / args.clips:9.2f}"
+    print(f"{name:26s}{rates}{shares[0]:11.2f}{shares[1]:17.2f}", flush=True)
 
 
 def waiting(dataset, steps):

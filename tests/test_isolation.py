@@ -168,12 +168,23 @@ def test_a_file_that_takes_long_says_so(monkeypatch):
 def test_still_reading_is_waited_for(path, monkeypatch):
     ours, theirs = multiprocessing.Pipe()
     helper = isolation.Helper()
-    pipe, helper._pipe = helper._pipe, ours
+    pipe = helper._pipe
+    helper._listen(ours)
     for what in (isolation.STILL_READING, isolation.STILL_READING, None):
         theirs.send(what)
     assert helper.receive(path) is None
     helper._pipe = pipe
     helper.close()
+
+
+def test_an_idle_helper_that_ended_costs_nothing(path, monkeypatch):
+    ended = isolation.Helper()
+    ended._process.kill()
+    ended._process.wait()
+    monkeypatch.setattr(isolation, "_take", lambda: ended)
+    with isolation.open_isolated(path) as reader:
+        assert reader.read([1]).shape == (1, 48, 48, 3)
+    isolation.close_helpers()
 
 
 def test_a_killed_helper_costs_one_file(path, monkeypatch):

@@ -6,7 +6,9 @@ FFmpeg decodes, through PyAV, which is imported when the first file is opened.
 import dataclasses
 import enum
 
-from keras_stc.data import frame_index, known, video_file
+import numpy as np
+
+from keras_stc.data import frame_index, known, numbering, video_file
 from keras_stc.data.errors import VideoError
 from keras_stc.data.orientation import Orientation
 from keras_stc.data.readers import FrameReader, VideoInfo
@@ -104,12 +106,12 @@ class VideoReader(FrameReader):
             rotation=orientation.degrees,
             codec=self._file.codec,
         )
-        trust = Trust.COUNTING if index.times is None else Trust.SKIPPING
+        trust = Trust.RECOGNISING if index.times is None else Trust.SKIPPING
         self._remember(Known(info, index, orientation, trust))
 
     def _remember(self, what):
         self.known = what
-        KNOWN_FILES.put(self._key, what, what.index.nbytes)
+        KNOWN_FILES.put(self._key, what, what.nbytes)
 
     def _cut(self, frame, geometry):
         orientation = self.known.orientation
@@ -119,54 +121,69 @@ class VideoReader(FrameReader):
 
     def _frames(self, wanted):
         index, run = self.known.index, None
-        for place, ordinal in enumerate(map(int, wanted)):
-            while True:
-                jumps = self.known.trust >= Trust.JUMPING
-                key = index.key_frame_before(ordinal) if jumps else 0
-                if run is None or key > run.position + SHORTEST_JUMP:
-                    run = self._run(key, wanted[place:])
-                try:
-                    frame = run.frame_at(ordinal)
-                except video_file.TimesLie:
-                    trust = Trust.JUMPING if run.skips else Trust.COUNTING
-                else:
-                    if (
-                        frame is None and run.key
-                    ):  # the key frame was none, or the jump went too far
-                        trust = Trust.TIMES
-                    elif run.skips and run.position != ordinal:  # damage, perhaps by skipping
-                        trust = Trust.JUMPING
+        try:
+            for place, ordinal in enumerate(map(int, wanted)):
+                while True:
+                    if run is None or ordinal > run.position + SHORTEST_JUMP:
+                        jumps = self.known.trust >= Trust.JUMPING
+                        key = index.key_frame_before(ordinal) if jumps else 0
+                        if run is None or key > run.position + SHORTEST_JUMP:
+                            run = self._run(key, wanted[place:])
+                    try:
+                        frame = run.frame_at(ordinal)
+                    except numbering.TimesLie:
+                        trust = WITHOUT_SKIPPING.get(self.known.trust, Trust.COUNTING)
                     else:
-                        break
-                self._remember(dataclasses.replace(self.known, trust=trust))
-                run = None
-            frame = frame or run.ahead
-            if frame is None:
-                raise VideoError(
-                    f"{self.info.path} no longer decodes; it changed while it was read."
-                )
-            yield ordinal, frame
+                        if frame is None and run.key:  # it was none, or the jump went too far
+                            trust = Trust.TIMES
+                        elif run.position != ordinal and self.known.trust in WITHOUT_SKIPPING:
+                            trust = WITHOUT_SKIPPING[self.known.trust]  # damage, perhaps by that
+                        else:
+                            break
+                    self._remember(dataclasses.replace(self.known, trust=trust))
+                    run = None
+                frame = frame or run.ahead
+                if frame is None:
+                    raise VideoError(
+                        f"{self.info.path} no longer decodes; it changed while it was read."
+                    )
+                yield ordinal, frame
+        finally:
+            self._learn(run)
 
     def _run(self, key, wanted):
-        index, trust = self.known.index, self.known.trust
-        if key and not self._file.jump(int(index.times[key])):
+        trust = self.known.trust
+        if key and not self._file.jump(int(self.known.index.times[key])):
             key = 0
         if not key:
             self._file.rewind()
-        skips = trust >= Trust.SKIPPING
-        times = {int(index.times[ordinal]) for ordinal in wanted} if skips else None
-        frames = self._file.decode(times)
-        counted = None if trust == Trust.COUNTING else index
-        return _Run(video_file.number(frames, counted, key), key, skips)
+        if trust == Trust.COUNTING:
+            numbers = numbering.Counting()
+        elif trust == Trust.RECOGNISING:
+            numbers = numbering.ByExit(self.known.exits)
+        else:
+            numbers = numbering.ByTime(self.known.index, key)
+        matters = numbers.matters(wanted) if trust in WITHOUT_SKIPPING else None
+        return _Run(numbers, self._file.decode(matters), key)
+
+    def _learn(self, run):
+        if run is not None and self.known.trust == Trust.RECOGNISING:
+            if (exits := run.numbers.learned) is not None:
+                self._remember(dataclasses.replace(self.known, exits=exits))
 
 
 class Trust(enum.IntEnum):
     """How far the times in a file have proved right; what is found out lowers it."""
 
     COUNTING = 0  #: Frames are numbered as they leave the decoder.
-    TIMES = 1  #: Frames are numbered by their times, from the file's first one on.
-    JUMPING = 2  #: Decoding begins at the key frame before.
-    SKIPPING = 3  #: Frames that nobody wants and no frame refers to are not decoded.
+    RECOGNISING = 1  #: So they are, and of those counted before, what nobody wants is not decoded.
+    TIMES = 2  #: Frames are numbered by their times, from the file's first one on.
+    JUMPING = 3  #: Decoding begins at the key frame before.
+    SKIPPING = 4  #: Frames that nobody wants and no frame refers to are not decoded.
+
+
+#: Where frames are skipped: what is left when that goes wrong.
+WITHOUT_SKIPPING = {Trust.SKIPPING: Trust.JUMPING, Trust.RECOGNISING: Trust.COUNTING}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -177,17 +194,23 @@ class Known:
     index: frame_index.FrameIndex | None = None
     orientation: Orientation | None = None
     trust: Trust | None = None
+    exits: np.ndarray | range = ()  #: See `numbering.ByExit`.
+
+    @property
+    def nbytes(self):
+        """Bytes of its arrays."""
+        return self.index.nbytes + getattr(self.exits, "nbytes", 0)
 
 
 class _Run:
     """Frames decoded one after the other from a key frame on, each shown until the next."""
 
-    def __init__(self, frames, key, skips):
+    def __init__(self, numbers, frames, key):
+        self.numbers = numbers
         self.key = key
-        self.skips = skips
         self.position = key
         self.ahead = None
-        self._frames = frames
+        self._frames = numbers.number(frames)
         self._ahead_ordinal = None
         self._shown = None
 

@@ -18,7 +18,7 @@ import numpy as np
 from keras_stc.data import known, video_file
 from keras_stc.data.decode import KNOWN_FILES, Known
 from keras_stc.data.errors import VideoError
-from keras_stc.data.isolation import STILL_READING
+from keras_stc.data.isolation import STILL_READING, send_bytes
 from keras_stc.data.readers import open_video
 
 
@@ -60,7 +60,7 @@ class Answers:
         with self._lock:
             if isinstance(what, np.ndarray):
                 self._pipe.send(what.shape)
-                self._pipe.send_bytes(what.reshape(-1))
+                send_bytes(self._pipe, memoryview(what.reshape(-1)))
             else:
                 self._pipe.send(what)
 
@@ -69,7 +69,7 @@ def answer(answers, folder, path, options, what, clips, geometries):
     if folder != os.getcwd():
         os.chdir(folder)
     if what is not None and what.index is not None:
-        KNOWN_FILES.put(known.file_key(path), what, what.index.nbytes)
+        KNOWN_FILES.put(known.file_key(path), what, what.nbytes)
     with open_video(path, *options) as reader:
         before = getattr(reader, "known", reader)
         if what is None:

@@ -110,13 +110,14 @@ def by_time(times, keys, last_duration, time_base, rate):
     return FrameIndex(
         num_frames=count,
         fps=float(frames_per_unit / time_base),
-        times=_compact(times),
+        times=compact(times),
         key_frames=np.flatnonzero(keys),
         display=display,
     )
 
 
-def _compact(times):
+def compact(times):
+    """Ascending times as a `range` where they are regular."""
     first, last = int(times[0]), int(times[-1])
     step = int(times[1]) - first if len(times) > 1 else 1
     regular = range(first, last + 1, step)

@@ -1,5 +1,7 @@
 """What every decoder offers: frames of a video by number; and which decoder reads what."""
 
+import collections
+import contextlib
 import dataclasses
 import os
 
@@ -117,8 +119,8 @@ class FrameReader:
     def clips(self, clips, geometry=None):
         """Clips of a video, one after the other, decoding every frame once.
 
-        As long as clips begin in ascending order, only the frames that a later clip shares with
-        an earlier one are kept, whatever the length of the video.
+        As long as clips begin in ascending order, memory holds one clip and those that overlap
+        with it, whatever the length of the video.
 
         Args:
             clips: A list of arrays of frame numbers.
@@ -143,19 +145,23 @@ class FrameReader:
         clips = [self._ordinals(self._checked(clip)) for clip in clips]
         if not clips:
             return
-        # What clip k + 1 and all later ones need begins at needed_from[k + 1].
-        firsts = [clip.min() for clip in clips]
-        needed_from = np.minimum.accumulate(firsts[::-1])[::-1]
-        frames = self._frames(np.unique(np.concatenate(clips)))
-        held, newest = {}, -1
+        places = collections.defaultdict(list)  # of a frame: clip, and place in it
         for k, clip in enumerate(clips):
-            last = clip.max()
-            while newest < last:
-                newest, frame = next(frames)
-                held[newest] = [self._cut(frame, geometry) for geometry in geometries]
-            yield [_assembled([held[o][view] for o in clip]) for view in range(len(geometries))]
-            if k + 1 < len(clips):
-                held = {o: pictures for o, pictures in held.items() if o >= needed_from[k + 1]}
+            for place, ordinal in enumerate(clip.tolist()):
+                places[ordinal].append((k, place))
+        begun, newest = {}, -1
+        with contextlib.closing(self._frames(np.array(sorted(places)))) as frames:
+            for k, clip in enumerate(clips):
+                last = clip.max()
+                while newest < last:
+                    newest, frame = next(frames)
+                    cuts = [self._cut(frame, geometry) for geometry in geometries]
+                    for of, place in places.pop(newest):
+                        if of not in begun:
+                            begun[of] = [_room(len(clips[of]), parts) for parts in cuts]
+                        for pixels, parts in zip(begun[of], cuts, strict=True):
+                            _paste(parts, pixels[place])
+                yield begun.pop(k)
 
     def _checked(self, indices):
         indices = np.asarray(list(indices) if not isinstance(indices, np.ndarray) else indices)
@@ -185,13 +191,9 @@ class FrameReader:
         raise NotImplementedError
 
 
-def _assembled(pictures):
-    """Pictures as `_cut` returns them to one array `(T, H, W, 3)`."""
-    height, width = pictures[0][0].shape[:2]
-    pixels = np.empty((len(pictures), height, width, 3), np.uint8)
-    for out, parts in zip(pixels, pictures, strict=True):
-        _paste(parts, out)
-    return pixels
+def _room(count, parts):
+    """For so many frames as `_cut` returns them, an empty array `(T, H, W, 3)`."""
+    return np.empty((count, *parts[0].shape[:2], 3), np.uint8)
 
 
 def _paste(parts, out):

@@ -28,10 +28,6 @@ NOT_VIDEO = {"tty", "concat", "hls", "applehttp"}
 packets_read = 0
 
 
-class TimesLie(Exception):
-    """Decoded frames do not carry the times that the packets announced."""
-
-
 class VideoFile:
     """An open video.
 
@@ -166,17 +162,17 @@ class VideoFile:
             return False
         return True
 
-    def decode(self, wanted=None):
+    def decode(self, matters=None):
         """Yields frames from here on, in display order; passes over what is damaged.
 
         Args:
-            wanted: Times of the frames that matter: others are skipped where no frame refers to
-                them. `None` for all frames.
+            matters: Called with a packet, says whether its frame matters: others are skipped where
+                no frame refers to them. `None` for all frames.
         """
         context, skipping = self._stream.codec_context, False
         context.skip_frame = "DEFAULT"
         for packet in self._packets():
-            if wanted is not None and skipping == (packet.pts in wanted):
+            if matters is not None and skipping == matters(packet):
                 skipping = not skipping
                 context.skip_frame = "NONREF" if skipping else "DEFAULT"
             yield from self._decode(packet)
@@ -249,38 +245,6 @@ def resize_rgb(pixels, height, width):
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(pixels), format="rgb24")
     options = {"width": width, "height": height, "interpolation": "BILINEAR"}
     return frame.reformat(**options).to_ndarray()
-
-
-def number(frames, index, first):
-    """Pairs frames with their ordinals.
-
-    Args:
-        frames: Frames in display order.
-        index: The video's `FrameIndex`, or `None` to count.
-        first: Ordinal of the key frame where decoding began; frames displayed before it lack
-            what they refer to and are left out.
-
-    Yields:
-        `(ordinal, frame)`, ascending.
-
-    Raises:
-        TimesLie: If a frame has a time that no packet had, or not a later one than the last.
-    """
-    last = -1
-    for count, frame in enumerate(frames):
-        if index is None:
-            yield count, frame
-            continue
-        if frame.pts is None:
-            raise TimesLie
-        if frame.pts < index.times[0]:
-            continue
-        ordinal = index.ordinal_of(frame.pts)
-        if ordinal is None or ordinal <= last:
-            raise TimesLie
-        last = ordinal
-        if ordinal >= first:
-            yield ordinal, frame
 
 
 def _import_av():
