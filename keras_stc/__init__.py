@@ -35,6 +35,7 @@ _PUBLIC = {
     "load_model": "keras_stc.training.run",
     "list_weights": "keras_stc.weights",
     "convert_checkpoint": "keras_stc.convert",
+    "export_model": "keras_stc.export",
     **{name: "keras_stc.models" for name in ("VideoModel", "create_model", "list_models")},
     **{
         f"{family}{depth}": "keras_stc.models"

@@ -37,6 +37,18 @@ def test_models(capsys):
     assert entries[-1]["weights"] == ["kinetics400"]
 
 
+def test_bench(capsys, small_run):
+    options = ["--frames", 4, "--size", 32, "--batch-size", 2, "--batches", 1]
+    found = run_json(capsys, "bench", small_run.videos, *options)
+    assert found["clip"] == [4, 32, 32] and found["gmac_per_clip"] == pytest.approx(0.17, abs=0.05)
+    speeds = [found[f"{what}_clips_per_second"] for what in ("predict", "train", "read")]
+    assert all(speed > 0 for speed in speeds)
+    waiting = max(0, 1 - speeds[2] / speeds[1])
+    assert found["training_waits"] == pytest.approx(waiting)
+    status, _, err = run(capsys, "bench", "--batches", 0)
+    assert status == 1 and "--batches must be at least 1. Received: 0" in err
+
+
 def test_doctor(capsys):
     report = run_json(capsys, "doctor")
     assert report["packages"]["backend"] in ("tensorflow", "jax", "torch")

@@ -19,6 +19,7 @@ OPTIONAL = {
         "decoding inside the TensorFlow graph (TensorFlow 2.16 only)",
         "pip install 'keras-stc[tfio]' 'tensorflow==2.16.2'",
     ),
+    "tf2onnx": ("keras-stc export to ONNX", "pip install 'keras-stc[onnx]'"),
     "matplotlib": ("pictures", "pip install 'keras-stc[plots]'"),
 }
 

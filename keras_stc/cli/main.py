@@ -8,10 +8,12 @@ import warnings
 from keras_stc._version import __version__
 from keras_stc.cli import (
     ablate,
+    bench,
     convert,
     demo,
     doctor,
     evaluate,
+    export,
     models,
     pack,
     predict,
@@ -23,7 +25,7 @@ from keras_stc.cli.console import quiet_start
 
 COMMANDS = (
     *(models, predict, train, evaluate, transfer, ablate),
-    *(pack, convert, publish, doctor, demo),
+    *(pack, convert, publish, export, doctor, bench, demo),
 )
 
 

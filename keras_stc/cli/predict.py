@@ -39,7 +39,7 @@ def run(arguments):
 
     if arguments.top < 1:
         raise ValueError(f"--top must be at least 1. Received: {arguments.top}")
-    model = _model(arguments)
+    model = named_model(arguments.model, arguments.checkpoint)
     model_config(model)  # Said once, and not of every video.
     results, failures = [], {}
     with progress_bar(len(arguments.files), "video", arguments) as bar:
@@ -68,15 +68,15 @@ def run(arguments):
         return 1
 
 
-def _model(arguments):
+def named_model(name, checkpoint):
+    """What a user means: a network with its weights, by name, or what `load_model` takes."""
     from keras_stc.models import create_model
     from keras_stc.models.zoo import CONSTRUCTORS
     from keras_stc.training.run import load_model
     from keras_stc.weights.registry import records
 
-    name = arguments.model
     if name not in CONSTRUCTORS or os.path.exists(name):
-        return load_model(name, arguments.checkpoint)
+        return load_model(name, checkpoint)
     # Weights without names of classes, such as ImageNet's, cannot say what a video shows.
     tags = [row.tag for row in records() if row.arch == name and row.classes]
     return create_model(name, weights=tags[0])

@@ -1,10 +1,9 @@
 """Videos to a `tf.data.Dataset` of clips."""
 
-import os
-
 import numpy as np
 
 from keras_stc.data import sampling, transforms
+from keras_stc.data.cores import available_cores
 from keras_stc.data.epochs import Epochs, check_shard, planned, shard_positions
 from keras_stc.data.errors import VideoError
 from keras_stc.data.isolation import open_isolated
@@ -225,7 +224,7 @@ def clip_dataset(
     positions = shard_positions(samples, batch_size, shard, drop_remainder)
     epochs = Epochs(first_epoch)
     dataset = planned(begin)
-    options = {"num_parallel_calls": num_parallel_calls or _cores(), "deterministic": True}
+    options = {"num_parallel_calls": num_parallel_calls or available_cores(), "deterministic": True}
     if clips_per_decode == 1:
         # Each clip by itself, without the axis of clips: one copy less.
         dataset = dataset.map(lambda plan: tuple(x[0] for x in decoded(plan)), **options)
@@ -263,9 +262,3 @@ def _check_videos(videos, training):
     for video in videos:
         if training and video.label is None:
             raise VideoError(f"{video.path} has no label; training needs one for every video.")
-
-
-def _cores():
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -20,6 +20,7 @@ import filelock
 import numpy as np
 
 from keras_stc.data import known, specs, unlabelled
+from keras_stc.data.cores import available_cores
 from keras_stc.data.errors import VideoError
 from keras_stc.data.isolation import open_isolated
 from keras_stc.data.packed import LAYOUT, sha256
@@ -93,7 +94,7 @@ def pack(
     quarantine = Quarantine() if quarantine is None else quarantine
     quarantine.watch(video.name for video in videos)
     report = _Progress(progress, len(videos))
-    with _alone(out), concurrent.futures.ThreadPoolExecutor(workers or _cores()) as pool:
+    with _alone(out), concurrent.futures.ThreadPoolExecutor(workers or available_cores()) as pool:
         _claim(out, {"layout": LAYOUT, "data": str(data), **settings})
         shards = []
         for number, first in enumerate(range(0, len(videos), videos_per_shard)):
@@ -344,9 +345,3 @@ def _replaced(path):
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _cores():
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -1,0 +1,45 @@
+"""`keras-stc export`: a model for programs without Keras."""
+
+from keras_stc.cli.console import print_json
+from keras_stc.cli.predict import named_model
+
+
+def register(commands, common):
+    command = commands.add_parser(
+        "export",
+        parents=[common],
+        help="a SavedModel or an ONNX file",
+        description="Writes a model for programs without Keras and compares what it puts out. The "
+        "input is float32 clips (batch, frames, height, width, 3), RGB 0-255; how frames are "
+        "chosen and what the classes are called is written with it.",
+    )
+    command.add_argument(
+        "model",
+        metavar="MODEL",
+        help="a run folder, a .keras file, hf://owner/repo, or a network with weights",
+    )
+    command.add_argument("out", metavar="OUT", help="a folder, or a file that ends in .onnx")
+    command.add_argument("--checkpoint", choices=("last", "best"), default="last")
+    command.set_defaults(run=run)
+
+
+def run(arguments):
+    from keras_stc.export import export_model
+
+    model = named_model(arguments.model, arguments.checkpoint)
+    difference = export_model(model, arguments.out)
+    config = model.video_config
+    if arguments.json:
+        return print_json(
+            {
+                "model": arguments.model,
+                "out": arguments.out,
+                "largest_difference": difference,
+                "video_config": config.to_dict(),
+            }
+        )
+    print(f"{arguments.out}: clips {config.clip_shape} in, {model.output_shape[-1]} numbers out")
+    if difference is None:
+        print("  not compared with the model: pip install onnxruntime")
+    else:
+        print(f"  its output differs from the model's by at most {difference:.1e}")
