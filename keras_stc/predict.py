@@ -47,7 +47,14 @@ class VideoPrediction:
         return self.clip_probabilities.mean(axis=0)
 
     def top(self, k=5):
-        """The `k` most probable classes as `[(name, probability), ...]`, best first."""
+        """The most probable classes.
+
+        Args:
+            k: How many; of fewer classes, all.
+
+        Returns:
+            `[(name, probability), ...]`, best first.
+        """
         probabilities = self.probabilities
         best = np.argsort(-probabilities, kind="stable")[:k]
         return [(self.class_names[i], float(probabilities[i])) for i in best]

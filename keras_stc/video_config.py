@@ -91,7 +91,14 @@ class VideoConfig:
             object.__setattr__(self, "class_names", tuple(str(name) for name in self.class_names))
 
     def step(self, video_fps):
-        """Frames of a video of that rate from one frame of a clip to the next, not always whole."""
+        """How far apart two frames of a clip are in a video.
+
+        Args:
+            video_fps: Frames per second of the video.
+
+        Returns:
+            A number of the video's frames, not always whole.
+        """
         return self.stride if self.fps is None else video_fps / self.fps
 
     @property
@@ -105,7 +112,17 @@ class VideoConfig:
         return (self.frames, *self.crop, 3)
 
     def replace(self, **changes):
-        """A copy with some fields changed."""
+        """A copy with some fields changed.
+
+        Args:
+            **changes: Fields by name. A new `size` brings its own `resize` where none is given.
+
+        Returns:
+            A `VideoConfig`.
+
+        Raises:
+            ValueError: If a value is outside its range.
+        """
         if "size" in changes and "resize" not in changes:
             changes["resize"] = None
         return dataclasses.replace(self, **changes)
@@ -117,4 +134,16 @@ class VideoConfig:
 
     @classmethod
     def from_dict(cls, config):
+        """What `to_dict` gave, or a file of it held, as a `VideoConfig`.
+
+        Args:
+            config: A dictionary of fields.
+
+        Returns:
+            A `VideoConfig`.
+
+        Raises:
+            TypeError: If there is a field that this version does not know.
+            ValueError: If a value is outside its range.
+        """
         return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()})

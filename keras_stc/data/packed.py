@@ -113,6 +113,9 @@ def packed_splits(root):
 def verify_shards(root):
     """Reads every file of a packed folder and compares it with the index.
 
+    Args:
+        root: The folder that `pack` wrote.
+
     Returns:
         Names of the files that are missing or differ, a list; empty where all is well.
     """

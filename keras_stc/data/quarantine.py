@@ -35,12 +35,20 @@ class Quarantine:
         self._reasons = {}
 
     def watch(self, names):
-        """Adds videos, by `Video.name`, to those of which at most `limit` may be bad."""
+        """Adds videos to those of which at most `limit` may be bad.
+
+        Args:
+            names: Their `Video.name`s; those known already count once.
+        """
         with self._lock:
             self._watched.update(names)
 
     def add(self, name, error):
         """Puts a video aside.
+
+        Args:
+            name: Its `Video.name`.
+            error: Why: an exception or a sentence. The first reason stays.
 
         Raises:
             VideoError: If more than `limit` of the watched videos are bad by now.
@@ -112,7 +120,11 @@ class Quarantine:
         return "\n".join([head, *(f"  {reason}" for reason in reasons.values())])
 
     def save(self, path):
-        """Writes a CSV file with the columns path,reason."""
+        """Writes a CSV file with the columns path,reason.
+
+        Args:
+            path: Where to; a file that is there is replaced.
+        """
         with open(path, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(["path", "reason"])

@@ -117,7 +117,17 @@ class VideoSet(collections.abc.Sequence):
         return f"<{type(self).__name__}: {len(self)} videos, {len(self._class_names)} classes>"
 
     def subset(self, indices):
-        """The videos at `indices`, with the same class names."""
+        """Some of the videos, with the same class names.
+
+        Args:
+            indices: Their places, integers from 0; negative ones count from the end.
+
+        Returns:
+            A `VideoSet`, in the order of `indices`.
+
+        Raises:
+            IndexError: If there is no such place.
+        """
         return VideoSet([self._videos[int(index)] for index in indices], self._class_names)
 
     def split(self, fraction, seed=0):

@@ -56,7 +56,14 @@ def strategy():
 
 
 def devices(model):
-    """On how many devices a batch of the model is computed, those of all workers together."""
+    """On how many devices a batch of the model is computed.
+
+    Args:
+        model: A Keras model; the scope it was built in counts.
+
+    Returns:
+        Integer, the devices of all workers together.
+    """
     if keras.backend.backend() == "tensorflow":
         return model.distribute_strategy.num_replicas_in_sync
     found = strategy()
@@ -66,19 +73,30 @@ def devices(model):
 
 
 def share(model):
-    """Which part of every batch of the model this process reads: `(index, count)`.
+    """Which part of every batch of a model this process reads.
 
-    The process with index 0 is the one that writes files and prints.
+    Args:
+        model: A Keras model. One that was built outside the scope trains by itself.
+
+    Returns:
+        `(index, count)`, as `clip_dataset(shard=...)` takes it. The process with index 0 is the one
+        that writes files and prints.
     """
     names, own = _cluster()
-    # A model that was built outside the scope trains by itself.
     if len(names) < 2 or devices(model) == 1:
         return 0, 1
     return names.index(own), len(names)
 
 
 def scope(model):
-    """Where a model's optimizer and metrics are made, and where it trains."""
+    """Where a model's optimizer and metrics are made, and where it trains.
+
+    Args:
+        model: A Keras model.
+
+    Returns:
+        A context manager.
+    """
     if keras.backend.backend() == "tensorflow":
         return model.distribute_strategy.scope()
     return strategy().scope()
