@@ -178,6 +178,20 @@ def test_another_configuration_is_refused(small_run):
         )
 
 
+def test_a_run_is_trained_by_one_process_at_a_time(small_run):
+    before = {path: path.stat().st_mtime_ns for path in small_run.folder.iterdir()}
+    before.pop(small_run.folder / ".lock")
+    with (
+        Run(small_run.folder).alone(),
+        pytest.raises(RunError, match="is being trained by another process: wait"),
+    ):
+        helpers.train_small(small_run.videos, small_run.folder)
+    for path, changed in before.items():
+        assert path.stat().st_mtime_ns == changed, path
+    with Run(small_run.folder).alone():
+        pass
+
+
 def test_loss_that_is_not_a_number_ends_in_a_sentence(small_run, tmp_path):
     wild = dataclasses.replace(helpers.RECIPE, learning_rate=1e12, warmup_epochs=0)
     with pytest.raises(TrainingError, match="The loss became (nan|inf).*lower learning rate"):

@@ -1,5 +1,6 @@
 """A training run: data, model, recipe and a folder that survives a kill."""
 
+import contextlib
 import functools
 import importlib.util
 
@@ -98,9 +99,10 @@ def train(
             raise ImportError("Logs for TensorBoard need it installed: pip install tensorboard")
         if chief:
             run.open(fitting.describe(model, recipe, videos, validation, seed, data))
-        state, quarantine = _train(
-            model, videos, validation, recipe, run, seed, chief, tensorboard, options
-        )
+        with run.alone() if chief else contextlib.nullcontext():
+            state, quarantine = _train(
+                model, videos, validation, recipe, run, seed, chief, tensorboard, options
+            )
     if chief:
         fitting.leave(run, model, run.model_path, quarantine)
     return state["history"]

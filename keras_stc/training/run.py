@@ -25,6 +25,7 @@ import pathlib
 import re
 import shutil
 
+import filelock
 import keras
 import numpy as np
 
@@ -80,6 +81,28 @@ class Run:
                 "Choose another --out."
             ) from error
         write_atomically(self.config_path, json.dumps(config, indent=1) + "\n")
+
+    @contextlib.contextmanager
+    def alone(self):
+        """Keeps other processes from the folder, which is there, while the block runs.
+
+        Raises:
+            RunError: If another process has it.
+        """
+        lock = filelock.FileLock(self.folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except filelock.Timeout as error:
+            raise RunError(
+                f"{self.folder} is being trained by another process: wait until it is done, or "
+                "choose another --out."
+            ) from error
+        except (OSError, NotImplementedError):
+            pass  # a file system without locks; of one that cannot be written, saving tells
+        try:
+            yield
+        finally:
+            lock.release()
 
     def config(self):
         """What `open` was called with; empty where it was not."""

@@ -1,5 +1,7 @@
 """A transfer with a run folder that survives a kill."""
 
+import contextlib
+
 import numpy as np
 
 from keras_stc import distribute
@@ -78,9 +80,10 @@ def train_transfer(
         _check_batches(transfer, recipe, videos, validation)
         if chief:
             run.open(config)
-        state, quarantine = _train(
-            transfer, videos, validation, recipe, run, seed, frame_size, chief, options
-        )
+        with run.alone() if chief else contextlib.nullcontext():
+            state, quarantine = _train(
+                transfer, videos, validation, recipe, run, seed, frame_size, chief, options
+            )
     if chief:
         fitting.leave(run, student, run.student_path, quarantine)
     return state["history"]
