@@ -180,7 +180,6 @@ def test_another_configuration_is_refused(small_run):
 
 def test_a_run_is_trained_by_one_process_at_a_time(small_run):
     before = {path: path.stat().st_mtime_ns for path in small_run.folder.iterdir()}
-    before.pop(small_run.folder / ".lock")
     with (
         Run(small_run.folder).alone(),
         pytest.raises(RunError, match="is being trained by another process: wait"),
@@ -190,6 +189,7 @@ def test_a_run_is_trained_by_one_process_at_a_time(small_run):
         assert path.stat().st_mtime_ns == changed, path
     with Run(small_run.folder).alone():
         pass
+    assert set(small_run.folder.iterdir()) == set(before)
 
 
 def test_loss_that_is_not_a_number_ends_in_a_sentence(small_run, tmp_path):

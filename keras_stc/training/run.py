@@ -89,7 +89,8 @@ class Run:
         Raises:
             RunError: If another process has it.
         """
-        lock = filelock.FileLock(self.folder / ".lock")
+        path = self.folder / ".lock"
+        lock = filelock.FileLock(path)
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout as error:
@@ -102,6 +103,8 @@ class Run:
         try:
             yield
         finally:
+            with contextlib.suppress(OSError):
+                path.unlink()
             lock.release()
 
     def config(self):
