@@ -19,13 +19,13 @@ class Figures:
         predict_seconds: Of a clip, within a batch; the median of the batches.
         train_seconds: Of a clip, forward, backward and update.
         macs: Multiply-accumulates of a clip, forward.
-        read_seconds: Of a clip from the videos, decoded and cut, or `None` where there were none.
+        read_seconds: Of a clip from the videos, decoded and cut.
     """
 
     predict_seconds: float
     train_seconds: float
     macs: int
-    read_seconds: float | None = None
+    read_seconds: float
 
     @property
     def waiting(self):
@@ -33,12 +33,10 @@ class Figures:
 
         As if reading cost training nothing: what both do on the same cores comes on top.
         """
-        if self.read_seconds is None:
-            return None
         return max(0.0, 1 - self.train_seconds / self.read_seconds)
 
 
-def measure(model, videos=None, batch_size=4, batches=5):
+def measure(model, videos, batch_size=4, batches=5):
     """Times a network on random clips, and the clips it would be trained on.
 
     Example:
@@ -50,8 +48,8 @@ def measure(model, videos=None, batch_size=4, batches=5):
 
     Args:
         model: A classifier. It is compiled with SGD and trained on noise, so make one for this.
-        videos: A `VideoSet` with labels, or `None`. All are read twice: what is found out about
-            a file when it is first opened is not counted.
+        videos: A `VideoSet` with labels. All are read twice: what is found out about a file when
+            it is first opened is not counted.
         batch_size: Clips in a batch.
         batches: How many are timed, after one that is not.
 
@@ -63,7 +61,7 @@ def measure(model, videos=None, batch_size=4, batches=5):
     model.compile(keras.optimizers.SGD(1e-3, momentum=0.9), "sparse_categorical_crossentropy")
     predict = _median(lambda: model.predict_on_batch(clips), batches)
     train = _median(lambda: model.train_on_batch(clips, labels), batches)
-    read = None if videos is None else _read(videos, model.video_config, batch_size)
+    read = _read(videos, model.video_config, batch_size)
     return Figures(predict / batch_size, train / batch_size, count_macs(model), read)
 
 

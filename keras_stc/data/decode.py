@@ -120,26 +120,14 @@ class VideoReader(FrameReader):
         return [geometry.cut(orientation.turn(part)) for part in parts]
 
     def _frames(self, wanted):
-        index, run = self.known.index, None
+        run = None
         try:
             for place, ordinal in enumerate(map(int, wanted)):
                 while True:
-                    if run is None or ordinal > run.position + SHORTEST_JUMP:
-                        jumps = self.known.trust >= Trust.JUMPING
-                        key = index.key_frame_before(ordinal) if jumps else 0
-                        if run is None or key > run.position + SHORTEST_JUMP:
-                            run = self._run(key, wanted[place:])
-                    try:
-                        frame = run.frame_at(ordinal)
-                    except numbering.TimesLie:
-                        trust = WITHOUT_SKIPPING.get(self.known.trust, Trust.COUNTING)
-                    else:
-                        if frame is None and run.key:  # it was none, or the jump went too far
-                            trust = Trust.TIMES
-                        elif run.position != ordinal and self.known.trust in WITHOUT_SKIPPING:
-                            trust = WITHOUT_SKIPPING[self.known.trust]  # damage, perhaps by that
-                        else:
-                            break
+                    run = self._run_to(ordinal, run, wanted[place:])
+                    frame, trust = self._frame_at(ordinal, run)
+                    if trust is None:
+                        break
                     self._remember(dataclasses.replace(self.known, trust=trust))
                     run = None
                 frame = frame or run.ahead
@@ -150,6 +138,29 @@ class VideoReader(FrameReader):
                 yield ordinal, frame
         finally:
             self._learn(run)
+
+    def _run_to(self, ordinal, run, wanted):
+        """The run to read a frame from: the one there is, or a new one."""
+        if run is not None and ordinal <= run.position + SHORTEST_JUMP:
+            return run
+        jumps = self.known.trust >= Trust.JUMPING
+        key = self.known.index.key_frame_before(ordinal) if jumps else 0
+        if run is not None and key <= run.position + SHORTEST_JUMP:
+            return run
+        return self._run(key, wanted)
+
+    def _frame_at(self, ordinal, run):
+        """The frame, and `None`; or what trust is left where it cannot be the right one."""
+        trust = self.known.trust
+        try:
+            frame = run.frame_at(ordinal)
+        except numbering.TimesLie:
+            return None, WITHOUT_SKIPPING.get(trust, Trust.COUNTING)
+        if frame is None and run.key:  # it was none, or the jump went too far
+            return None, Trust.TIMES
+        if run.position != ordinal and trust in WITHOUT_SKIPPING:  # damage, perhaps by that
+            return None, WITHOUT_SKIPPING[trust]
+        return frame, None
 
     def _run(self, key, wanted):
         trust = self.known.trust
