@@ -3,7 +3,9 @@
 import contextlib
 import functools
 import json
+import multiprocessing.pool
 import os
+import traceback
 
 import keras
 import numpy as np
@@ -125,11 +127,24 @@ def connected(model):
     try:
         yield
     except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+        _close_pools(error)
         raise DistributionError(
             f"Worker {index} of {count} lost the connection to another one: see what that one "
             "says, then start all of them again with the same lines; they go on from the last "
             "checkpoint."
         ) from error
+
+
+def _close_pools(error):
+    """Closes the thread pools in the frames that an error passed through.
+
+    TensorFlow reduces with one, and leaves it open when reducing fails. Python then collects it
+    with its pipes, in any order, and complains on standard error after our sentence.
+    """
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        for value in frame.f_locals.values():
+            if isinstance(value, multiprocessing.pool.Pool):
+                value.close()
 
 
 def from_chief(model, value):
