@@ -1,6 +1,8 @@
 """One device against two, and one worker against two real processes; each in its own process."""
 
+import importlib
 import json
+import multiprocessing.pool
 import os
 import pathlib
 import signal
@@ -153,6 +155,24 @@ def test_a_lost_worker_ends_in_a_sentence_and_the_same_lines_go_on(
     assert not run.model_path.exists()
     succeed(*start_workers(*line))
     assert_same_run(tmp_path / "exact", on_one_device / "exact")
+
+
+def test_the_pool_of_a_failed_reduction_is_closed(monkeypatch):
+    """As TensorFlow leaves it where a worker is lost while all of them are reducing."""
+    errors = pytest.importorskip("tensorflow").errors
+    module = importlib.import_module("keras_stc.distribute.strategy")
+    monkeypatch.setattr(module, "share", lambda model: (0, 2))
+    left = []
+
+    def reduce():
+        pool = multiprocessing.pool.ThreadPool(1)
+        left.append(pool)
+        raise errors.UnavailableError(None, None, "gone")
+
+    with pytest.raises(distribute.DistributionError), distribute.connected(None):
+        reduce()
+    with pytest.raises(ValueError, match="not running"):
+        left[0].map(abs, [1])
 
 
 @multi_device
