@@ -55,6 +55,15 @@ def test_doctor(capsys):
     assert "h264" in report["decoders"]["codecs"] and report["problems"] == {}
 
 
+def test_unknown_backend():
+    environment = {**os.environ, "KERAS_BACKEND": "theano"}
+    command = [sys.executable, "-m", "keras_stc", "doctor"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("keras-stc: error: Keras does not start")
+    assert "theano" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_predict(capsys, small_run):
     good = sorted((small_run.videos / "test").rglob("*.mp4"))[:2]
     result = run_json(capsys, "predict", *good, "--model", small_run.folder, "--timeline")

@@ -274,8 +274,9 @@ def test_what_cannot_be_converted_gets_a_sentence(tmp_path, capsys):
     assert "must name the 1000 outputs" in fails(good, "--classes", __file__)
     assert "`normalization` must be one of imagenet" in fails(good, "--normalization", "x")
     assert "must end in one of .safetensors" in fails(tmp_path / "x.onnx")
-    missing = tmp_path / "no.safetensors"
-    assert str(missing) in fails(missing)
+    for name in ("no.safetensors", "no.h5"):
+        missing = tmp_path / name
+        assert str(missing) in fails(missing)
 
     save_file(
         {k: v for k, v in state.items() if not k.startswith("layer4")}, tmp_path / "a.safetensors"
@@ -288,6 +289,10 @@ def test_what_cannot_be_converted_gets_a_sentence(tmp_path, capsys):
     assert "2-2-1-2 basic units" in fails(tmp_path / "c.safetensors")
     (tmp_path / "d.safetensors").write_bytes(b"no such thing")
     assert "cannot be read as safetensors" in fails(tmp_path / "d.safetensors")
+    (tmp_path / "e.h5").write_bytes(b"no such thing")
+    assert f"{tmp_path / 'e.h5'} cannot be read as a file of Keras weights" in fails(
+        tmp_path / "e.h5"
+    )
     assert not (tmp_path / "o.keras").exists()
     assert main(["convert", str(good), str(tmp_path / "o.h5")]) == 1
     assert "OUT must end in .keras" in capsys.readouterr().err

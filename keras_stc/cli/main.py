@@ -35,8 +35,7 @@ def main(argv=None):
     arguments.line = shlex.join(["keras-stc", *(sys.argv[1:] if argv is None else argv)])
     warnings.showwarning = show_warning
     try:
-        with quiet_start():
-            import keras  # noqa: F401
+        start_keras()
         return arguments.run(arguments) or 0
     except KeyboardInterrupt:
         print("\nkeras-stc: stopped by you", file=sys.stderr)
@@ -48,6 +47,18 @@ def main(argv=None):
             raise
         print(f"keras-stc: error: {sentence(error)}", file=sys.stderr)
         return 1
+
+
+def start_keras():
+    """Imports Keras, whose backend comes from the environment or from a file of the user's."""
+    try:
+        with quiet_start():
+            import keras  # noqa: F401
+    except (ImportError, ValueError) as error:
+        raise ImportError(
+            f"Keras does not start: {sentence(error)}. Its backend is what KERAS_BACKEND or "
+            "~/.keras/keras.json names, or else tensorflow; it has to be installed."
+        ) from error
 
 
 def parser():

@@ -127,7 +127,7 @@ def check_ratio(reduction_ratio):
 
 def check_branches(branches):
     """The branches in their one order, whatever order they came in."""
-    given = (branches,) if isinstance(branches, str) else tuple(branches)
+    given = (branches,) if isinstance(branches, str) else tuple(branches or ())
     known = tuple(branch for branch in BRANCHES if branch in given)
     if not known or len(known) != len(given):
         raise ValueError(

@@ -34,6 +34,8 @@ def clip_input(input_tensor, input_shape, default_shape, min_size, fixed_frames,
             "`input_tensor` must be a Keras tensor, such as keras.Input((16, 112, 112, 3)). "
             f"Received: input_tensor of type {type(input_tensor).__name__}"
         )
+    if input_shape is not None:
+        _check_is_shape(input_shape)
     if input_tensor is not None:
         shape = tuple(input_tensor.shape[1:])
         if input_shape is not None and tuple(input_shape) != shape:
@@ -103,6 +105,14 @@ def _dense_classifier(x, classes, activation):
     return keras.layers.Dense(classes, activation=activation, dtype="float32", name="predictions")(
         x
     )
+
+
+def _check_is_shape(shape):
+    sides = shape if isinstance(shape, (tuple, list)) else ["no side"]
+    if not all(side is None or isinstance(side, (int, np.integer)) for side in sides):
+        raise ValueError(
+            f"`input_shape` must be (frames, height, width, 3). Received: input_shape={shape!r}"
+        )
 
 
 def _check_clip_shape(shape, min_size, fixed_frames, min_frames):

@@ -87,6 +87,11 @@ def find_weights(weights, arch):
     """
     if isinstance(weights, Foreign):
         return _from_foreign(weights, "the checkpoint")
+    if not isinstance(weights, (str, os.PathLike)):
+        raise WeightsError(
+            "`weights` must be a tag, a path, hf://owner/repo or None. "
+            f"Received: weights={weights!r}"
+        )
     name = os.fspath(weights)
     if name.startswith("hf://"):
         return _from_hub(hub.parse_address(name))

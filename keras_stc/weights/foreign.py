@@ -129,7 +129,7 @@ def read_foreign(path):
     """
     path = str(path)
     if path.endswith(".h5"):
-        return _from_keras(_keras_application_layers(path), path)
+        return _from_keras(_read_keras(path), path)
     if path.endswith(".safetensors"):
         return _from_torch(_read_safetensors(path), path)
     if path.endswith(TORCH_ENDINGS):
@@ -275,6 +275,15 @@ def _read_torch(path):
         for key, value in content.items()
         if isinstance(value, torch.Tensor)
     }
+
+
+def _read_keras(path):
+    try:
+        return _keras_application_layers(path)
+    except (OSError, KeyError) as error:  # as h5py says it, of a damaged file
+        raise WeightsError(
+            f"{path} cannot be read as a file of Keras weights: {_first_line(error)}"
+        ) from error
 
 
 def _keras_application_layers(path):
