@@ -11,7 +11,8 @@ import pytest
 from hub_server import READER, WRITER
 from huggingface_hub import constants
 
-from keras_stc.weights.cache import WeightsError, sha256
+from keras_stc.files import sha256
+from keras_stc.weights.cache import WeightsError
 from keras_stc.weights.hub import HubAddress, fetch_published, hub_file, parse_address
 
 REPO = "lab/net"

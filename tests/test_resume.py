@@ -18,9 +18,10 @@ import pytest
 from test_distribute import assert_same_run, start, succeed
 
 from keras_stc.data import VideoError
+from keras_stc.files import write_atomically
 from keras_stc.training import TrainingError
 from keras_stc.training.callbacks import Checkpoint
-from keras_stc.training.run import Run, RunError, write_atomically
+from keras_stc.training.run import Run, RunError
 
 RECIPE = distributed_worker.PLAIN
 

@@ -11,10 +11,11 @@ from keras_stc.data import VideoFolder
 from keras_stc.demo.motion import write_motion_videos
 from keras_stc.distribute import DistributionError, strategy, worker_count
 from keras_stc.evaluation import evaluate_videos
+from keras_stc.files import write_atomically
 from keras_stc.models import create_model
 from keras_stc.training import train
 from keras_stc.training.precision import precision
-from keras_stc.training.run import Run, RunError, load_model, write_atomically
+from keras_stc.training.run import Run, RunError, load_model
 from keras_stc.transfer.build import create_transfer
 from keras_stc.transfer.loop import train_transfer
 

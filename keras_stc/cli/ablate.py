@@ -60,7 +60,7 @@ def run_ablate(arguments):
     from keras_stc.ablation import markdown, run_ablation, save_plot
     from keras_stc.ablation.run import chosen_settings, motion_videos
     from keras_stc.ablation.table import check_plot
-    from keras_stc.training.run import write_atomically
+    from keras_stc.files import write_atomically
 
     tell = functools.partial(say, arguments)
     form = _form(arguments)

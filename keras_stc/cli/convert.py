@@ -36,7 +36,7 @@ def register(commands, common):
 
 def run(arguments):
     from keras_stc.convert import convert_checkpoint
-    from keras_stc.training.run import atomic_path
+    from keras_stc.files import atomic_path
 
     if not arguments.out.endswith(".keras"):
         raise ValueError(

@@ -47,7 +47,8 @@ def register(commands, common):
 def run_evaluate(arguments):
     from keras_stc.data import data_splits, data_subsets, open_data
     from keras_stc.evaluation import mean_over_splits
-    from keras_stc.training.run import load_model, write_atomically
+    from keras_stc.files import write_atomically
+    from keras_stc.training.run import load_model
 
     if arguments.out and not pathlib.Path(arguments.out).absolute().parent.is_dir():
         raise ValueError(f"The folder of --out {arguments.out} does not exist: make it first.")

@@ -81,10 +81,11 @@ def run_train(arguments):
     import keras
 
     from keras_stc import distribute
+    from keras_stc.files import write_atomically
     from keras_stc.models import create_model
     from keras_stc.training import train
     from keras_stc.training.precision import precision
-    from keras_stc.training.run import Run, load_model, write_atomically
+    from keras_stc.training.run import Run, load_model
 
     recipe = _recipe(arguments)
     if distribute.worker_count() > 1:

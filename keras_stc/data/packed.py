@@ -1,10 +1,10 @@
 """A folder of packed shards as a list of videos."""
 
-import hashlib
 import json
 import os
 import pathlib
 
+from keras_stc import files
 from keras_stc.data.errors import VideoError
 from keras_stc.data.sources import Video, VideoSet, some_of
 
@@ -122,18 +122,9 @@ def verify_shards(root):
     root, wrong = pathlib.Path(root), []
     for shard in read_index(root)["shards"]:
         for name, wanted in shard["sha256"].items():
-            if not (root / name).exists() or sha256(root / name) != wanted:
+            if not (root / name).exists() or files.sha256(root / name) != wanted:
                 wrong.append(name)
     return wrong
-
-
-def sha256(path):
-    """The SHA-256 of a file, in hexadecimal."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def _split_number(root, index, split):

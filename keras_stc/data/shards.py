@@ -9,21 +9,20 @@ their subsets and the SHA-256 of every file.
 
 import collections
 import concurrent.futures
-import contextlib
 import hashlib
 import json
 import os
 import pathlib
 import zlib
 
-import filelock
 import numpy as np
 
+from keras_stc import files
 from keras_stc.data import known, specs, unlabelled
 from keras_stc.data.cores import available_cores
 from keras_stc.data.errors import VideoError
 from keras_stc.data.isolation import open_isolated
-from keras_stc.data.packed import LAYOUT, sha256
+from keras_stc.data.packed import LAYOUT
 from keras_stc.data.quarantine import Quarantine
 from keras_stc.data.shard_reader import FRAME_TABLE
 from keras_stc.data.transforms import Geometry
@@ -94,7 +93,12 @@ def pack(
     quarantine = Quarantine() if quarantine is None else quarantine
     quarantine.watch(video.name for video in videos)
     report = _Progress(progress, len(videos))
-    with _alone(out), concurrent.futures.ThreadPoolExecutor(workers or available_cores()) as pool:
+    busy = VideoError(f"{out} is being written by another process; wait until it is done.")
+    with (
+        files.alone(out, busy),
+        concurrent.futures.ThreadPoolExecutor(workers or available_cores()) as pool,
+    ):
+        files.remove_unfinished(out)
         _claim(out, {"layout": LAYOUT, "data": str(data), **settings})
         shards = []
         for number, first in enumerate(range(0, len(videos), videos_per_shard)):
@@ -127,7 +131,7 @@ def pack(
             ],
             "failures": quarantine.reasons,
         }
-        _write(out / "index.json", json.dumps(index))
+        files.write_atomically(out / "index.json", json.dumps(index))
     if len(quarantine):
         quarantine.save(out / "quarantine.csv")
     return index
@@ -141,22 +145,6 @@ class _Progress:
         self.done = self.done + 1 if done is None else done
         if self.call:
             self.call(self.done, self.total)
-
-
-@contextlib.contextmanager
-def _alone(out):
-    """Keeps a second packer from the folder; clears what a killed one left."""
-    lock = filelock.FileLock(out / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        raise VideoError(
-            f"{out} is being written by another process; wait until it is done."
-        ) from (error)
-    with lock:
-        for left in out.glob(".videos-*"):
-            left.unlink()
-        yield
 
 
 def _everything(data):
@@ -202,7 +190,7 @@ def _claim(out, settings):
             )
     elif any(path.name != ".lock" for path in out.iterdir()):
         raise VideoError(f"{out} holds other files; choose another folder for the shards.")
-    _write(path, json.dumps(settings, indent=1))
+    files.write_atomically(path, json.dumps(settings, indent=1))
 
 
 def _key(videos, settings):
@@ -297,7 +285,7 @@ def _write_shard(path, key, packed):
 
     path.with_suffix(".json").unlink(missing_ok=True)
     videos, failures, tables, position, rows = [], {}, [np.empty(0, FRAME_TABLE)], 0, 0
-    with _replaced(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
+    with files.atomic_path(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
         for video, result, reason in packed:
             if result is None:
                 failures[video.name] = reason
@@ -309,16 +297,16 @@ def _write_shard(path, key, packed):
             position += len(record) + 16
             videos.append({**what, "first": rows})
             rows += len(jpegs)
-    with _replaced(path.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
+    with files.atomic_path(path.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
         np.save(file, np.concatenate(tables))
-    files = (path, path.with_suffix(".npy"))
+    parts = (path, path.with_suffix(".npy"))
     shard = {
         "key": key,
         "videos": videos,
         "failures": failures,
-        "sha256": {file.name: sha256(file) for file in files},
+        "sha256": {file.name: files.sha256(file) for file in parts},
     }
-    _write(path.with_suffix(".json"), json.dumps(shard))
+    files.write_atomically(path.with_suffix(".json"), json.dumps(shard))
     return shard
 
 
@@ -329,19 +317,3 @@ def _frame_table(record, jpegs, start):
         row["offset"], row["bytes"], row["crc"] = start + found, len(jpeg), zlib.crc32(jpeg)
         found += len(jpeg)
     return table
-
-
-def _write(path, text):
-    with _replaced(path) as temporary:
-        temporary.write_text(text)
-
-
-@contextlib.contextmanager
-def _replaced(path):
-    """A path beside `path` to write to, which takes its place if all goes well."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -7,12 +7,11 @@ import re
 import numpy as np
 
 from keras_stc._version import __version__
+from keras_stc.files import first_line, sha256
 from keras_stc.models.complexity import count_macs, count_parameters
 from keras_stc.publish.card import model_card
 from keras_stc.training.run import Run, load_model
-from keras_stc.weights.cache import sha256
 from keras_stc.weights.hub import CONFIG, PREFIX, parse_address
-from keras_stc.weights.hub_client import first_line
 
 WEIGHTS, CARD = "model.weights.h5", "README.md"
 

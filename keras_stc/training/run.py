@@ -22,13 +22,12 @@ import json
 import math
 import os
 import pathlib
-import re
 import shutil
 
-import filelock
 import keras
 import numpy as np
 
+from keras_stc.files import alone, atomic_path, first_line, remove_unfinished, write_atomically
 from keras_stc.models import VideoModel, create_model
 from keras_stc.video_config import VideoConfig
 from keras_stc.weights.hub import fetch_published, parse_address
@@ -65,7 +64,7 @@ class Run:
         """
         config = json.loads(json.dumps(config))
         if self.config_path.exists():
-            _remove_unfinished(self.folder)
+            remove_unfinished(self.folder)
             different = _differences(self.config(), config)
             if different:
                 raise RunError(
@@ -82,30 +81,17 @@ class Run:
             ) from error
         write_atomically(self.config_path, json.dumps(config, indent=1) + "\n")
 
-    @contextlib.contextmanager
     def alone(self):
-        """Keeps other processes from the folder, which is there, while the block runs.
+        """Keeps other processes from the folder, which is there, while a block runs.
 
         Raises:
             RunError: If another process has it.
         """
-        path = self.folder / ".lock"
-        lock = filelock.FileLock(path)
-        try:
-            lock.acquire(timeout=0)
-        except filelock.Timeout as error:
-            raise RunError(
-                f"{self.folder} is being trained by another process: wait until it is done, or "
-                "choose another --out."
-            ) from error
-        except (OSError, NotImplementedError):
-            pass  # a file system without locks; of one that cannot be written, saving tells
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):
-                path.unlink()
-            lock.release()
+        error = RunError(
+            f"{self.folder} is being trained by another process: wait until it is done, or choose "
+            "another --out."
+        )
+        return alone(self.folder, error)
 
     def config(self):
         """What `open` was called with; empty where it was not."""
@@ -226,7 +212,7 @@ def load_model(source, checkpoint="last"):
     try:
         model = keras.models.load_model(path)
     except Exception as error:  # Keras raises many types for a file that is not its own.
-        raise RunError(f"{path} is no model that Keras can load: {_first_line(error)}") from error
+        raise RunError(f"{path} is no model that Keras can load: {first_line(error)}") from error
     if not isinstance(model, VideoModel):
         raise RunError(
             f"{path} carries no video_config, so nobody can say how to feed it: save a model that "
@@ -273,50 +259,14 @@ def _reserve(path, model):
 
 
 def _reason(error):
-    return error.strerror or _first_line(error)
-
-
-@contextlib.contextmanager
-def atomic_path(path):
-    """A path of the same ending beside `path`; moved there if the block ends without an error."""
-    path = pathlib.Path(path)
-    temporary = path.with_name(f".{os.getpid()}-{path.name}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _remove_unfinished(folder):
-    """Removes what `atomic_path` leaves of a process that was killed."""
-    for path in folder.glob(".*-*"):
-        process = re.match(r"\.(\d+)-", path.name)
-        if process and not _is_alive(int(process[1])):
-            path.unlink(missing_ok=True)
-
-
-def _is_alive(process):
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        pass
-    return True
-
-
-def write_atomically(path, text):
-    with atomic_path(path) as temporary:
-        # Paths on a command line may be any bytes.
-        temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
+    return error.strerror or first_line(error)
 
 
 def _read_json(path):
     try:
         return json.loads(path.read_text())
     except (OSError, json.JSONDecodeError) as error:
-        raise RunError(f"{path} cannot be read as JSON: {_first_line(error)}") from error
+        raise RunError(f"{path} cannot be read as JSON: {first_line(error)}") from error
 
 
 def _csv(rows):
@@ -342,7 +292,3 @@ def _differences(old, new, prefix=""):
 def _short(value):
     text = json.dumps(value)
     return text if len(text) < 60 else text[:57] + "..."
-
-
-def _first_line(error):
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

@@ -1,12 +1,12 @@
 """The folder where weights are kept between runs, and files that are made there once."""
 
-import contextlib
-import hashlib
 import logging
 import os
 import pathlib
 
 import filelock
+
+from keras_stc.files import atomic_path, sha256
 
 logger = logging.getLogger("keras_stc")
 
@@ -55,19 +55,7 @@ def kept_file(name, make):
                 return path
             logger.warning("%s is damaged (other SHA-256): removed, and made again", path)
         path.unlink(missing_ok=True)
-        temporary = path.with_name(f".{os.getpid()}-{name}")
-        with contextlib.ExitStack() as cleaning:
-            cleaning.callback(temporary.unlink, missing_ok=True)
+        with atomic_path(path) as temporary:
             make(temporary)
             digest_path.write_text(sha256(temporary) + "\n")
-            os.replace(temporary, path)
     return path
-
-
-def sha256(path):
-    """SHA-256 of a file, in hexadecimal digits."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

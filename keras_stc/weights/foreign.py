@@ -15,6 +15,7 @@ import re
 import h5py
 import numpy as np
 
+from keras_stc.files import first_line
 from keras_stc.weights.cache import WeightsError
 from keras_stc.weights.load import CLASSIFIER, layer_name, read_weights_file
 
@@ -260,11 +261,11 @@ def _read_torch(path):
     except pickle.UnpicklingError as error:
         raise WeightsError(
             f"{path} asks for more than tensors, and only tensors may be in it: it is refused "
-            f"({_first_line(error)})."
+            f"({first_line(error)})."
         ) from error
     except Exception as error:  # A malformed file raises nearly any type.
         raise WeightsError(
-            f"{path} cannot be read as a PyTorch checkpoint: {_first_line(error)}"
+            f"{path} cannot be read as a PyTorch checkpoint: {first_line(error)}"
         ) from error
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
@@ -282,7 +283,7 @@ def _read_keras(path):
         return _keras_application_layers(path)
     except (OSError, KeyError) as error:  # as h5py says it, of a damaged file
         raise WeightsError(
-            f"{path} cannot be read as a file of Keras weights: {_first_line(error)}"
+            f"{path} cannot be read as a file of Keras weights: {first_line(error)}"
         ) from error
 
 
@@ -301,7 +302,3 @@ def _keras_application_layers(path):
 
 def _text(name):
     return name.decode() if isinstance(name, bytes) else name
-
-
-def _first_line(error):
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

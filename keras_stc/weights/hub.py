@@ -10,8 +10,8 @@ import os
 import pathlib
 import re
 
+from keras_stc.files import sha256 as file_sha256
 from keras_stc.weights.cache import WeightsError, cache_folder
-from keras_stc.weights.cache import sha256 as file_sha256
 from keras_stc.weights.hub_client import (
     MissingFileError,
     client_errors,

@@ -6,6 +6,7 @@ takes them as they were when it was imported.
 
 import os
 
+from keras_stc.files import first_line
 from keras_stc.weights.cache import WeightsError
 
 
@@ -126,9 +127,3 @@ def download_error(error, address, filename, folder):
     return WeightsError(
         f"{what} could not be fetched from {hub_endpoint()} ({first_line(error)}): try again."
     )
-
-
-def first_line(error):
-    """The first line of what an error says."""
-    text = str(error).strip()
-    return text.splitlines()[0].rstrip(".:") if text else type(error).__name__

