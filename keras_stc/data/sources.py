@@ -183,7 +183,7 @@ class VideoFolder(VideoSet):
             what = "is not a folder" if root.exists() else "does not exist"
             raise VideoError(f"{root} {what}; expected a folder with a subfolder for each class.")
         folders = class_folders(root)
-        loose = [p for p in sorted(root.iterdir()) if p.is_file() and _is_video(p)]
+        loose = [p for p in sorted(root.iterdir()) if p.is_file() and is_video(p)]
         if loose:
             raise VideoError(
                 f"{loose[0]} lies in no class folder; expected {root}/CLASS/{loose[0].name}: "
@@ -327,7 +327,7 @@ def _videos_below(folder):
             found.append(pathlib.Path(at))
             folders.clear()
         else:
-            found += [pathlib.Path(at, name) for name in files if _is_video(pathlib.Path(name))]
+            found += [pathlib.Path(at, name) for name in files if is_video(pathlib.Path(name))]
     return sorted(found)
 
 
@@ -337,7 +337,8 @@ def is_frames(files):
     return bool(endings & PICTURES) and not endings & EXTENSIONS
 
 
-def _is_video(path):
+def is_video(path):
+    """Whether a path has the name of a video, and of one that is not hidden."""
     return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
 
 

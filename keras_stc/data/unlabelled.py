@@ -5,7 +5,7 @@ import pathlib
 
 from keras_stc.data.errors import VideoError
 from keras_stc.data.packed import PackedVideos, is_packed
-from keras_stc.data.sources import EXTENSIONS, Video, VideoCSV, VideoSet
+from keras_stc.data.sources import Video, VideoCSV, VideoSet, is_video
 from keras_stc.data.specs import data_subsets, open_data, own_subset
 
 
@@ -54,11 +54,7 @@ def open_learnable(spec):
 
 
 def _below(folder):
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and _is_video(p))
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and is_video(p))
     if not files:
         raise VideoError(f"{folder} holds no videos; expected files such as .mp4 or .avi.")
     return [Video(str(file)) for file in files]
-
-
-def _is_video(path):
-    return path.suffix.lower() in EXTENSIONS and not path.name.startswith(".")
