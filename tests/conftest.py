@@ -27,13 +27,29 @@ def shared():
 
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory):
-    """A small network trained for three epochs; tests must not change its folder."""
+    """A small network trained for three epochs; tests must not change its folder.
+
+    Trained once for all processes that run tests, whose folders lie beside one another; each has
+    links of its own.
+    """
+    import filelock
     import helpers
 
-    root = tmp_path_factory.mktemp("small_run")
-    videos = helpers.write_videos(root / "videos")
-    history = helpers.train_small(videos, root / "run")
-    return helpers.SmallRun(root / "run", videos, history)
+    from keras_stc.training.run import Run
+
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+    root /= "small_run"
+    with filelock.FileLock(f"{root}.lock"):
+        if not root.is_dir():
+            making = root.with_name("small_run_unfinished")
+            helpers.train_small(helpers.write_videos(making / "videos"), making / "run")
+            making.rename(root)
+    own = tmp_path_factory.mktemp("small_run_links")
+    shutil.copytree(root, own, copy_function=os.link, dirs_exist_ok=True)
+    run = Run(own / "run")
+    return helpers.SmallRun(run.folder, own / "videos", run.state()["history"])
 
 
 @pytest.fixture(scope="session")
