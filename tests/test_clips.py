@@ -1,4 +1,5 @@
 import csv
+import os
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from keras_stc.data import (
     sampling,
     video_clips,
 )
+from keras_stc.data.quarantine import saved_reasons
 from keras_stc.video_config import VideoConfig
 
 COUNTS = (60, 20, 33, 5, 40)
@@ -238,6 +240,15 @@ def test_bad_videos_are_replaced_and_reported(videos, bad, tmp_path):
     with open(tmp_path / "bad.csv", newline="") as file:
         rows = list(csv.DictReader(file))
     assert {row["path"] for row in rows} == {video.path for video in bad}
+
+
+def test_names_that_are_no_text_are_saved(tmp_path):
+    name = os.fsdecode(b"caf\xe9.mp4")
+    quarantine = Quarantine(limit=1)
+    quarantine.watch([name])
+    quarantine.add(name, f"{name} is empty")
+    quarantine.save(tmp_path / "bad.csv")
+    assert saved_reasons(tmp_path / "bad.csv") == quarantine.reasons
 
 
 def test_training_finishes_with_a_third_of_the_files_bad(videos, bad):

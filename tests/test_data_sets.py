@@ -84,7 +84,8 @@ def test_ucf101_by_its_lists(ucf):
     assert train.class_names == test.class_names == ("ApplyEyeMakeup", "HandstandPushups")
     assert stems(train) == ["v_ApplyEyeMakeup_g08_c01", "v_HandStandPushups_g08_c01"]
     assert train.labels.tolist() == [0, 1] and stems(test) == ["v_ApplyEyeMakeup_g01_c01"]
-    assert len(UCF101(ucf, split="all", subset=None)) == 3
+    with pytest.warns(VideoWarning):
+        assert len(UCF101(ucf, split="all", subset=None)) == 3
     other = UCF101(ucf, 2, "test", class_names=("HandstandPushups", "x", "ApplyEyeMakeup"))
     assert other.labels.tolist() == [2, 0]
     with pytest.raises(VideoError, match="class ApplyEyeMakeup, which is none of the 1 classes"):
@@ -110,6 +111,20 @@ def test_videos_lie_anywhere_and_may_be_encoded_anew_or_frames(ucf, video):
         "HandstandPushups/v_HandStandPushups_g08_c01.avi",
         "a/b/v_ApplyEyeMakeup_g01_c01.mkv",
     ]
+
+
+def test_folders_that_may_not_be_read_are_passed_over(ucf, monkeypatch):
+    (ucf / "lost+found").mkdir(mode=0)
+    scandir = os.scandir
+
+    def refused(path):  # as to anybody but root, who may run this
+        if os.path.basename(path) == "lost+found":
+            raise PermissionError(13, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.warns(VideoWarning):
+        assert len(UCF101(ucf, split="all", subset=None)) == 3
 
 
 def test_incomplete_downloads_are_reported(ucf):

@@ -107,6 +107,14 @@ def test_folders_that_are_no_frames_are_refused(tmp_path):
         FrameFolder(tmp_path)
 
 
+def test_hidden_images_are_no_frames(images, tmp_path):
+    for k in (1, 2):
+        (tmp_path / f"{k}.png").write_bytes((images / f"image_{k}.png").read_bytes())
+    (tmp_path / "._1.png").write_bytes(b"as a Mac leaves them beside every file")
+    with open_video(tmp_path) as reader:
+        assert reader.info.num_frames == 2
+
+
 def test_one_image_that_is_damaged_costs_the_clip(images, tmp_path):
     for k in range(1, 5):
         (tmp_path / f"{k}.png").write_bytes((images / f"image_{k}.png").read_bytes())

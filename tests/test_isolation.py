@@ -1,6 +1,9 @@
 import multiprocessing
 import os
+import shutil
 import signal
+import subprocess
+import sys
 import textwrap
 import time
 import types
@@ -113,6 +116,55 @@ def test_relative_paths_mean_the_folder_of_now(tmp_path, monkeypatch):
         with isolation.open_isolated("1.mp4") as reader:
             counts.append((reader.info.num_frames, len(reader.read([5]))))
     assert counts == [(6, 1), (7, 1)]
+
+
+def test_a_working_directory_that_is_gone_does_no_harm(path, tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    video_files.write_video(tmp_path / "gone" / "1.mp4", size=(48, 48))
+    monkeypatch.chdir(tmp_path / "gone")
+    isolation.open_isolated("1.mp4").read([0])
+    monkeypatch.chdir(tmp_path)
+    shutil.rmtree(tmp_path / "gone")
+    assert isolation.open_isolated(path).read([0]).shape == (1, 48, 48, 3)
+    os.link(path, "2.mp4")
+    assert isolation.open_isolated("2.mp4").read([0]).shape == (1, 48, 48, 3)
+
+
+#: Reads a video again and again until a file is there.
+READING = """
+import os, sys
+from keras_stc.data import isolation
+
+isolation.PATIENCE = 1.5
+reads = 0
+while not os.path.exists(sys.argv[2]):
+    isolation.open_isolated(sys.argv[1]).read(range(40))
+    reads += 1
+    if reads == 5:
+        open(sys.argv[2] + ".begun", "w").close()
+"""
+
+
+def test_being_stopped_is_not_hanging(path, tmp_path):
+    """As by Ctrl-Z and fg, for longer than the patience with a decoder."""
+    end = tmp_path / "end"
+    child = subprocess.Popen(
+        [sys.executable, "-c", READING, path, end],
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    begun, deadline = tmp_path / "end.begun", time.monotonic() + 60
+    while not begun.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    for _ in range(2):
+        os.killpg(child.pid, signal.SIGSTOP)
+        time.sleep(2)
+        os.killpg(child.pid, signal.SIGCONT)
+        time.sleep(0.5)
+    end.touch()
+    _, text = child.communicate(timeout=60)
+    assert child.returncode == 0 and begun.exists(), text
 
 
 def test_modules_in_the_working_directory_do_no_harm(path, tmp_path, monkeypatch):

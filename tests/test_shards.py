@@ -1,6 +1,9 @@
+import functools
+import http.server
 import json
 import os
 import shutil
+import threading
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from keras_stc.data import (
     clip_dataset,
     data_splits,
     data_subsets,
+    find_video_error,
     open_data,
     open_video,
     pack,
@@ -50,6 +54,49 @@ def packed(table, tmp_path_factory):
     out = tmp_path_factory.mktemp("packed") / "out"
     pack(table, out, **OPTIONS)
     return out
+
+
+def test_a_folder_without_splits_by_its_long_name(packed):
+    spec = f"shards:{packed}:all"
+    assert data_splits(spec) == (spec,) and len(open_data(spec)) == 6
+
+
+def test_lists_that_contradict_themselves_are_refused(table, tmp_path):
+    lines = table.read_text().splitlines()
+    folder = tmp_path / "videos"
+    shutil.copytree(table.parent, folder)
+    for more, words in (
+        ("1.mp4,a,train,,", "lists .*1.mp4 as 'b' and 'a'"),
+        ("1.mp4,b,test,,", "has .*1.mp4 in both 'train' and 'test'"),
+    ):
+        (folder / "list.csv").write_text("\n".join([*lines, more]) + "\n")
+        with pytest.raises(VideoError, match=words):
+            pack(folder / "list.csv", tmp_path / "out", **OPTIONS)
+
+
+def test_an_address_that_failed_is_asked_again(table, tmp_path):
+    folder = tmp_path / "videos"
+    shutil.copytree(table.parent, folder)
+    server = functools.partial(http.server.SimpleHTTPRequestHandler, directory=folder)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), server) as running:
+        address = f"http://127.0.0.1:{running.server_port}/0.mp4"
+        text = "path,label\n1.mp4,a\n2.mp4,b\n" + f"{address},a\n"
+        (folder / "list.csv").write_text(text)
+        out = tmp_path / "out"
+        (folder / "0.mp4").rename(folder / "away.mp4")
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        try:
+            index = pack(folder / "list.csv", out, **OPTIONS)
+            assert len(index["videos"]) == 2 and list(index["failures"]) == [address]
+            assert (out / "quarantine.csv").exists()
+            (folder / "away.mp4").rename(folder / "0.mp4")
+            index = pack(folder / "list.csv", out, **OPTIONS)
+        finally:
+            running.shutdown()
+            thread.join()
+    assert len(index["videos"]) == 3 and not index["failures"]
+    assert not (out / "quarantine.csv").exists() and verify_shards(out) == []
 
 
 def test_packed_videos_are_data(packed, table):
@@ -245,6 +292,19 @@ def test_damage_is_noticed(packed, tmp_path):
     shard_reader._open_shard.cache_clear()
     with pytest.raises(VideoError, match="videos-00002.tfrecord cannot be read with .* pack it"):
         open_video(videos[5].path)
+    (out / "videos-00001.npy").write_bytes(b"")
+    (out / "videos-00000.json").unlink()
+    shard_reader._open_shard.cache_clear()
+    with pytest.raises(VideoError, match="videos-00001.tfrecord cannot be read with .* pack it"):
+        open_video(videos[2].path)
+    assert verify_shards(out) == [
+        *("videos-00000.json", "videos-00001.tfrecord", "videos-00001.npy", "videos-00002.npy")
+    ]
+    with pytest.raises(VideoError, match="6 of 6 videos cannot be used|too many to go on"):
+        try:
+            list(clip_dataset(videos, video_config=CONFIG))
+        except Exception as error:
+            raise find_video_error(error) from error
     (out / "index.json").write_text(json.dumps({"layout": 99}))
     with pytest.raises(VideoError, match="has layout 99, this version reads 1"):
         open_data(out)

@@ -1,6 +1,7 @@
 import csv
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from keras_stc.data import (
     VideoInfo,
     VideoSet,
     VideoWarning,
+    data_splits,
     data_subsets,
     open_data,
     open_unlabelled,
@@ -147,6 +149,26 @@ def test_pieces_of_a_file_stay_together():
     assert videos[4].name == "1.mp4#t=1,2" and videos[4].file == "1.mp4"
 
 
+def test_pieces_of_other_classes_stay_with_their_file():
+    """Recordings with a piece of every class, and one class that is in two of them alone."""
+    rows = [Video(f"{k}.mp4", label, label, label + 1) for k in range(10) for label in range(3)]
+    rows += [Video(f"{k}.mp4", 3, 8, 9) for k in (2, 7)]
+    for seed in range(5):
+        train, held = VideoSet(rows, "abcd").split(0.2, seed)
+        assert not {v.path for v in train} & {v.path for v in held}
+        assert len(train) + len(held) == len(rows)
+        assert np.bincount(held.labels, minlength=4)[:3].tolist() in ([2] * 3, [3] * 3)
+        assert np.bincount(train.labels, minlength=4).min() == 1
+        assert np.bincount(held.labels, minlength=4)[3] == 1
+
+
+def test_a_large_set_is_divided_in_no_time():
+    videos = VideoSet([Video(str(k)) for k in range(100_000)])
+    start = time.perf_counter()
+    assert len(videos.split(0.1)[1]) == 10_000
+    assert time.perf_counter() - start < 5
+
+
 def test_subsets_by_any_letters_and_no_other_folders(tmp_path):
     for name in ("Train/a", "Train/b", "Test/a"):
         touch(tmp_path / "good" / name, "1.mp4")
@@ -218,7 +240,15 @@ def test_open_data_takes_folders_divided_folders_and_csv(tmp_path):
         open_data(plain, "train")
 
 
-@pytest.mark.parametrize("spec", ["none", "ucf9:somewhere:1", "list.txt"])
+@pytest.mark.parametrize("name", ["ucf101", "kinetics", "shards"])
+def test_folders_may_be_called_like_data_sets(tmp_path, monkeypatch, name):
+    touch(tmp_path / name, "train/run/a.mp4", "test/run/b.mp4")
+    monkeypatch.chdir(tmp_path)
+    assert len(open_data(name, "test")) == 1 and data_subsets(name) == ("train", "test")
+    assert data_splits(name) == (name,)
+
+
+@pytest.mark.parametrize("spec", ["none", "ucf101", "ucf9:somewhere:1", "list.txt"])
 def test_open_data_refuses_what_it_does_not_know(tmp_path, monkeypatch, spec):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "list.txt").write_text("x")

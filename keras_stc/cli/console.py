@@ -42,6 +42,18 @@ def say(arguments, text):
         print(text, flush=True)
 
 
+def quarantined(run):
+    """Prints which videos a run put aside: `{"quarantine": {video: reason}}`, or `{}` of none."""
+    from keras_stc.data.quarantine import saved_reasons
+
+    if not run.quarantine_path.exists():
+        return {}
+    reasons = saved_reasons(run.quarantine_path)
+    lines = [f"{len(reasons)} videos could not be used:", *(f"  {r}" for r in reasons.values())]
+    print(*lines, sep="\n", file=sys.stderr)
+    return {"quarantine": reasons}
+
+
 def print_json(value):
     print(json.dumps(value, indent=1))
 

@@ -1,12 +1,10 @@
 """`keras-stc train`."""
 
-import csv
 import dataclasses
 import json
 import pathlib
-import sys
 
-from keras_stc.cli.console import print_json, say
+from keras_stc.cli.console import print_json, quarantined, say
 from keras_stc.cli.evaluate import DATA_HELP, data_name, evaluate
 
 #: Fields of the recipe that can be set one by one: name, type, what it does.
@@ -134,13 +132,7 @@ def run_train(arguments):
         return
     write_atomically(run.command_path, arguments.line + "\n")
     result = {"run": arguments.out, "epochs": len(history), "last": history[-1]}
-    if run.quarantine_path.exists():
-        with run.quarantine_path.open(newline="", encoding="utf-8") as file:
-            result["quarantine"] = {row["path"]: row["reason"] for row in csv.DictReader(file)}
-        print(f"{len(result['quarantine'])} videos could not be used:", file=sys.stderr)
-        print(
-            *(f"  {reason}" for reason in result["quarantine"].values()), sep="\n", file=sys.stderr
-        )
+    result.update(quarantined(run))
     if validation:
         if devices > 1:
             # The one that was trained needs all devices for a single clip.

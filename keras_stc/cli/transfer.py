@@ -1,10 +1,8 @@
 """`keras-stc transfer`."""
 
-import csv
 import functools
-import sys
 
-from keras_stc.cli.console import print_json, say
+from keras_stc.cli.console import print_json, quarantined, say
 from keras_stc.cli.train import placement
 
 
@@ -124,12 +122,7 @@ def run_transfer(arguments):
         return
     write_atomically(run.command_path, arguments.line + "\n")
     result = {"run": arguments.out, "epochs": len(history), "last": history[-1]}
-    if run.quarantine_path.exists():
-        with run.quarantine_path.open(newline="", encoding="utf-8") as file:
-            result["quarantine"] = {row["path"]: row["reason"] for row in csv.DictReader(file)}
-        print(f"{len(result['quarantine'])} videos could not be used:", file=sys.stderr)
-        for reason in result["quarantine"].values():
-            print(f"  {reason}", file=sys.stderr)
+    result.update(quarantined(run))
     if arguments.json:
         return print_json(result)
     if held_out:

@@ -1,5 +1,7 @@
 """Videos to a `tf.data.Dataset` of clips."""
 
+import contextlib
+
 import numpy as np
 
 from keras_stc.data import sampling, transforms
@@ -251,7 +253,10 @@ def _are_cut_alone(videos, cut):
     if not all(SHARD_MARK in video.path for video in videos):
         return False
     shards = {video.path.rpartition("#")[0] for video in videos}
-    sizes = {(v["height"], v["width"]) for shard in shards for v in open_shard(shard).videos}
+    sizes = set()
+    for shard in shards:
+        with contextlib.suppress(VideoError):  # its videos are put aside when their turn comes
+            sizes.update((video["height"], video["width"]) for video in open_shard(shard).videos)
     geometry = cut(np.random.default_rng(0))
     return all(geometry.frame_size(*size) == size for size in sizes)
 

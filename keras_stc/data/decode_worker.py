@@ -66,7 +66,7 @@ class Answers:
 
 
 def answer(answers, folder, path, options, what, clips, geometries):
-    if folder != os.getcwd():
+    if folder is not None:
         os.chdir(folder)
     if what is not None and what.index is not None:
         KNOWN_FILES.put(known.file_key(path), what, what.nbytes)

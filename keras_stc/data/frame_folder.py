@@ -6,7 +6,7 @@ import re
 from keras_stc.data import frame_index
 from keras_stc.data.errors import VideoError
 from keras_stc.data.readers import FrameReader, VideoInfo
-from keras_stc.data.sources import PICTURES
+from keras_stc.data.sources import is_picture
 from keras_stc.data.video_file import VideoFile
 
 
@@ -24,7 +24,7 @@ class FrameFolder(FrameReader):
     """
 
     def __init__(self, path):
-        names = [n for n in os.listdir(path) if os.path.splitext(n)[1].lower() in PICTURES]
+        names = [name for name in os.listdir(path) if is_picture(name)]
         if not names:
             raise VideoError(
                 f"{path} is a folder without images; expected a video file, or a folder of its "

@@ -83,7 +83,8 @@ class IsolatedReader(FrameReader):
 
     def _ask(self, clips, geometries):
         """Yields the arrays a helper reads; it is free again when the last one has come."""
-        here = os.getcwd()  # which may have changed since the helper began
+        # What a path counts from may have changed since the helper began, or be gone.
+        here = None if os.path.isabs(self._path) else os.getcwd()
         helper = _asked((here, self._path, self._options, self.known, clips, geometries))
         finished, left, last = False, len(clips) * len(geometries), []
         try:
@@ -143,7 +144,7 @@ class Helper:
         answer = STILL_READING
         try:
             while answer == STILL_READING:
-                if not self._answers.poll(1000 * PATIENCE):
+                if self._is_silent():
                     return self._lost(f"{path} hangs its decoder: no answer in {PATIENCE:.0f} s")
                 answer = self._pipe.recv()
             if isinstance(answer, tuple):  # the shape of pixels that follow
@@ -153,6 +154,13 @@ class Helper:
         except (EOFError, OSError):
             return self._lost(f"{path} crashes its decoder ({self._ending()})")
         return answer
+
+    def _is_silent(self):
+        """Whether nothing comes for as long as patience lasts.
+
+        In slices, since time goes on while this process and its helpers are stopped.
+        """
+        return not any(self._answers.poll(10 * PATIENCE) for _ in range(100))
 
     def _lost(self, what):
         self.close()

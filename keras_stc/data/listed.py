@@ -2,6 +2,7 @@
 
 import collections
 import concurrent.futures
+import contextlib
 import os
 import warnings
 
@@ -97,8 +98,9 @@ def find_videos(root, name, folders_too=()):
 
 
 def _list_one(folder):
+    """Names of folders and of files in a folder; none where it may not be read."""
     folders, files = [], []
-    with os.scandir(folder) as entries:
+    with contextlib.suppress(PermissionError), os.scandir(folder) as entries:
         for entry in entries:
             if not entry.name.startswith("."):
                 (folders if entry.is_dir() else files).append(entry.name)

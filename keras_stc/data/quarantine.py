@@ -1,10 +1,12 @@
 """Bad videos are put aside and counted; they do not stop a run unless they are the majority."""
 
 import csv
+import io
 import itertools
 import re
 import threading
 
+from keras_stc import files
 from keras_stc.data.errors import VideoError
 
 
@@ -125,10 +127,17 @@ class Quarantine:
         Args:
             path: Where to; a file that is there is replaced.
         """
-        with open(path, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(["path", "reason"])
-            writer.writerows(self.reasons.items())
+        text = io.StringIO()
+        writer = csv.writer(text)
+        writer.writerow(["path", "reason"])
+        writer.writerows(self.reasons.items())
+        files.write_atomically(path, text.getvalue())
+
+
+def saved_reasons(path):
+    """What `Quarantine.save` wrote: a dict from a video's name to the reason."""
+    with open(path, newline="", encoding="utf-8", errors="surrogateescape") as file:
+        return {row["path"]: row["reason"] for row in csv.DictReader(file)}
 
 
 def _put_off(videos, avoid, unwanted):

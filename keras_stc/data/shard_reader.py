@@ -33,6 +33,10 @@ class ShardReader(FrameReader):
     def __init__(self, path):
         shard, _, row = path.rpartition("#")
         self._shard = open_shard(shard)
+        if not row.isdecimal() or int(row) >= len(self._shard.videos):
+            raise VideoError(
+                f"{path} names no video of the shard: its {len(self._shard.videos)} are #0 and on."
+            )
         video = self._shard.videos[int(row)]
         count, fps = video["frames"], video["fps"]
         self.info = VideoInfo(
@@ -82,7 +86,7 @@ class Shard:
             # As a plain array: np.memmap is slow to take parts of.
             self.frames = np.asarray(np.load(path.with_suffix(".npy"), mmap_mode="r"))
             self._file = path.open("rb", buffering=0)
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
             raise VideoError(
                 f"{path} cannot be read with the .json and .npy files beside it "
                 f"({getattr(error, 'strerror', None) or type(error).__name__}); pack it again."

@@ -105,7 +105,7 @@ def pack(
             part = videos[first : first + videos_per_shard]
             path = out / f"videos-{number:05d}.tfrecord"
             key = _key(part, settings)
-            shard = _finished(path, key)
+            shard = _finished(path, key, part)
             if shard is None:
                 # The index of an earlier pack is not that of what is written from now on.
                 (out / "index.json").unlink(missing_ok=True)
@@ -123,7 +123,10 @@ def pack(
             **settings,
             "class_names": list(class_names),
             "splits": list(splits),
-            "shards": [{"file": name, "sha256": shard["sha256"]} for name, shard in shards],
+            "shards": [
+                {"file": name, "sha256": {**shard["sha256"], **_own_hash(out / name)}}
+                for name, shard in shards
+            ],
             "videos": [
                 {"shard": name, "row": row, **video, "subsets": subsets[_identity(video)]}
                 for name, shard in shards
@@ -132,8 +135,8 @@ def pack(
             "failures": quarantine.reasons,
         }
         files.write_atomically(out / "index.json", json.dumps(index))
-    if len(quarantine):
-        quarantine.save(out / "quarantine.csv")
+    bad = out / "quarantine.csv"
+    quarantine.save(bad) if len(quarantine) else bad.unlink(missing_ok=True)
     return index
 
 
@@ -148,17 +151,32 @@ class _Progress:
 
 
 def _everything(data):
-    """All videos of all splits, each once, and the subset that each split has it in."""
+    """All videos of all splits, each once, and the subset that each split has it in.
+
+    Raises:
+        VideoError: If one of them has two labels, or is in two subsets of a split.
+    """
     subsets, videos, class_names = collections.defaultdict(dict), {}, ()
     splits = specs.data_splits(data)
     for k, split in enumerate(splits):
         whole = specs.open_data(split)
         class_names = whole.class_names
         for video in whole:
-            videos.setdefault(_identity(_place(video)), video)
+            there = videos.setdefault(_identity(_place(video)), video)
+            if there.label != video.label:
+                both = f"{class_names[there.label]!r} and {class_names[video.label]!r}"
+                raise VideoError(
+                    f"{split} lists {video.name} as {both}; expected one label for a video, or "
+                    "for each piece of it: correct the list."
+                )
         for subset in specs.data_subsets(split):
             for video in specs.open_data(split, subset):
-                subsets[_identity(_place(video))][k] = subset
+                there = subsets[_identity(_place(video))].setdefault(k, subset)
+                if there != subset:
+                    raise VideoError(
+                        f"{split} has {video.name} in both {there!r} and {subset!r}; expected it "
+                        "in one of them: correct the list."
+                    )
     lists = {i: [subsets[i].get(k) for k in range(len(splits))] for i in videos}
     names = [split.rpartition(":")[2] for split in splits] if len(splits) > 1 else [""]
     return list(videos.values()), class_names, names, lists
@@ -199,13 +217,18 @@ def _key(videos, settings):
     return hashlib.sha256(json.dumps([LAYOUT, settings, parts]).encode()).hexdigest()
 
 
-def _finished(path, key):
+def _finished(path, key, videos):
+    """What is known of a shard that is there; `None` where it has to be written (again)."""
     try:
         shard = json.loads(path.with_suffix(".json").read_text())
     except (OSError, ValueError):
         return None
     there = path.exists() and path.with_suffix(".npy").exists()
-    return shard if there and shard.get("key") == key else None
+    if not there or shard.get("key") != key:
+        return None
+    # An address that failed may answer today; a file that did has not changed since.
+    failed = [video for video in videos if video.name in shard["failures"]]
+    return None if any(known.file_key(video.path) is None for video in failed) else shard
 
 
 def _in_order(pool, function, jobs):
@@ -308,6 +331,12 @@ def _write_shard(path, key, packed):
     }
     files.write_atomically(path.with_suffix(".json"), json.dumps(shard))
     return shard
+
+
+def _own_hash(path):
+    """Name and SHA-256 of what says what a shard holds."""
+    path = path.with_suffix(".json")
+    return {path.name: files.sha256(path)}
 
 
 def _frame_table(record, jpegs, start):

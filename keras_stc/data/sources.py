@@ -1,5 +1,6 @@
 """Lists of videos with labels: from a folder of class folders, or from a CSV file."""
 
+import collections
 import collections.abc
 import csv
 import dataclasses
@@ -136,7 +137,8 @@ class VideoSet(collections.abc.Sequence):
         Args:
             fraction: Of each class, how much is held out: between 0 and 1. At least one video of
                 a class is held out and at least one stays; a class of one video stays whole. Pieces
-                of one file stay together.
+                of one file stay together, whatever their classes; where that leaves no choice,
+                less of a class is held out, or more.
             seed: Chooses which.
 
         Returns:
@@ -145,20 +147,26 @@ class VideoSet(collections.abc.Sequence):
         if not 0 < fraction < 1:
             raise ValueError(f"`fraction` must be between 0 and 1. Received: fraction={fraction!r}")
         rng, labels, held = np.random.default_rng(seed), self.labels, set()
-        for label in np.unique(labels):
-            members = rng.permutation(np.flatnonzero(labels == label))
-            count = max(1, round(fraction * len(members)))
-            files = {}
-            for i in members.tolist():
-                files.setdefault(self[i].file, []).append(i)
-            chosen = []
-            for pieces in list(files.values())[:-1]:
-                if len(chosen) < count:
-                    chosen += pieces
-            held.update(chosen)
+        files = [video.file for video in self]
+        pieces = collections.defaultdict(collections.Counter)  # of a file: label -> how many
+        for file, label in zip(files, labels.tolist(), strict=True):
+            pieces[file][label] += 1
+        staying = collections.Counter(label for found in pieces.values() for label in found)
+        for label in np.unique(labels).tolist():
+            members = rng.permutation(np.flatnonzero(labels == label)).tolist()
+            own = dict.fromkeys(files[i] for i in members)
+            missing = max(1, round(fraction * len(members)))
+            missing -= sum(pieces[file][label] for file in own if file in held)
+            for file in own:
+                if missing <= 0:
+                    break
+                if file not in held and all(staying[each] > 1 for each in pieces[file]):
+                    held.add(file)
+                    staying.subtract(pieces[file].keys())
+                    missing -= pieces[file][label]
         return (
-            self.subset(i for i in range(len(self)) if i not in held),
-            self.subset(sorted(held)),
+            self.subset(i for i, file in enumerate(files) if file not in held),
+            self.subset(i for i, file in enumerate(files) if file in held),
         )
 
 
@@ -335,6 +343,11 @@ def is_frames(files):
     """Whether files of these names are the frames of a video."""
     endings = {os.path.splitext(name)[1].lower() for name in files if not name.startswith(".")}
     return bool(endings & PICTURES) and not endings & EXTENSIONS
+
+
+def is_picture(name):
+    """Whether a file has the name of an image, and of one that is not hidden."""
+    return os.path.splitext(name)[1].lower() in PICTURES and not name.startswith(".")
 
 
 def is_video(path):

@@ -104,6 +104,8 @@ def _shards():
     def splits(rest):
         root, split = parse(rest)
         names = packed.packed_splits(root) if split == "all" else (split,)
+        if names == ("",):  # one without a name, which all are
+            return (rest,)
         return tuple(f"{root}:{name}" for name in names)
 
     return DataSet(usage, open_it, lambda rest: packed.packed_subsets(*parse(rest)), splits)
@@ -151,8 +153,8 @@ def open_data(spec, subset=None, class_names=None):
             f"`subset` must be one of {sorted(SUBSETS)} or None. Received: subset={subset!r}"
         )
     spec = str(spec)
-    name, _, rest = spec.partition(":")
-    if name in DATA_SETS:
+    if found := _data_set(spec):
+        name, rest = found
         return DATA_SETS[name].open(rest, subset, class_names)
     if packed.is_packed(spec):
         videos = packed.PackedVideos(spec, subset, class_names=class_names)
@@ -208,8 +210,8 @@ def data_subsets(spec):
     Raises:
         VideoError: If there is no such data.
     """
-    name, _, rest = str(spec).partition(":")
-    if name in DATA_SETS:
+    if found := _data_set(spec):
+        name, rest = found
         return tuple(DATA_SETS[name].subsets(rest))
     if packed.is_packed(spec):
         return packed.packed_subsets(spec)
@@ -234,10 +236,17 @@ def data_splits(spec):
     Raises:
         VideoError: If the spec is not of the form that its data set has.
     """
-    name, _, rest = str(spec).partition(":")
-    if name not in DATA_SETS:
+    found = _data_set(spec)
+    if not found:
         return (str(spec),)
+    name, rest = found
     return tuple(f"{name}:{split}" for split in DATA_SETS[name].splits(rest))
+
+
+def _data_set(spec):
+    """`(name in DATA_SETS, rest)`, or `None` of a path; a folder may be called ucf101 or shards."""
+    name, colon, rest = str(spec).partition(":")
+    return (name, rest) if colon and name in DATA_SETS else None
 
 
 def _own_names(spec):
