@@ -117,8 +117,8 @@ def test_markdown_and_plot(study, results, tmp_path):
             return {"frames": study}
 
     text = markdown(Form(), results)
-    assert "| 4 | 1.2 M | 2 | 60.0 ± 10.0 | 30.0 ± 5.0 | +0.0 ± 10.0 |" in text
-    assert "| 8 | 1.2 M | 3 | 70.0 ± 14.1 | 35.0 ± 7.1 |  |" in text
+    assert "| 4 | 1.2 M | 2 | 60.0 ± 14.1 | 30.0 ± 7.1 | +0.0 ± 10.0 |" in text
+    assert "| 8 | 1.2 M | 3 | 70.0 ± 17.3 | 35.0 ± 8.7 |  |" in text
     alone = [result for result in results if result["seed"] == 0]
     assert "| 4 | 1.2 M | 1 | 50.0 | 25.0 | -10.0 |" in markdown(Form(), alone)
     save_plot(Form(), results, tmp_path / "a.svg")

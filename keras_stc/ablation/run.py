@@ -80,17 +80,17 @@ def run_ablation(
     settings = chosen_settings(form, studies)
     if teacher is None and any(setting.transfer for setting in settings):
         raise ValueError("`teacher` must be a FrameTeacher for the study of transfer. Got: None")
-    Run(out).open(
-        {
-            "recipe": form.recipe.to_dict(),
-            "transfer_recipe": form.transfer_recipe.to_dict(),
-            "size": form.size,
-            "frame_size": form.frame_size,
-            "data": data,
-            "videos": len(videos),
-            "test_videos": len(test),
-        }
-    )
+    config = {
+        "recipe": form.recipe.to_dict(),
+        "transfer_recipe": form.transfer_recipe.to_dict(),
+        "size": form.size,
+        "frame_size": form.frame_size,
+        "data": data,
+        "videos": len(videos),
+        "test_videos": len(test),
+    }
+    with Run(out).alone():
+        Run(out).open(config)
     teacher_weights = teacher and teacher.fingerprint()
     jobs = [(setting, seed) for seed in seeds for setting in settings]
     results = []

@@ -147,7 +147,7 @@ def _tables(form, results, studies):
 
 def _spread(values):
     """Mean and standard deviation in per cent; of one value no deviation."""
-    return 100 * values.mean(), 100 * values.std() if len(values) > 1 else float("nan")
+    return 100 * values.mean(), 100 * values.std(ddof=1) if len(values) > 1 else float("nan")
 
 
 def _difference(row, other):

@@ -136,8 +136,11 @@ def _data(arguments):
 
 def _teacher(arguments, form, tell):
     """The studies that can be run and the teacher; without one, all but that of transfer."""
+    import keras
+
     from keras_stc.transfer.teachers import create_teacher
 
+    keras.utils.set_random_seed(0)  # a random one has to be the same when the line is run again
     try:
         return arguments.studies, create_teacher(arguments.teacher, arguments.teacher_weights)
     except (ValueError, OSError) as error:

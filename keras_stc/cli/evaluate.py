@@ -50,6 +50,8 @@ def run_evaluate(arguments):
     from keras_stc.files import write_atomically
     from keras_stc.training.run import load_model
 
+    if arguments.out and pathlib.Path(arguments.out).is_dir():
+        raise ValueError(f"--out {arguments.out} is a folder: give the name of a file.")
     if arguments.out and not pathlib.Path(arguments.out).absolute().parent.is_dir():
         raise ValueError(f"The folder of --out {arguments.out} does not exist: make it first.")
     splits = data_splits(arguments.data)
@@ -92,13 +94,13 @@ def run_evaluate(arguments):
 
 def _not_trained_on(path, data, videos):
     """Of data without subsets that a run was trained on: the part it held out, and its name."""
-    from keras_stc.cli.train import data_origin, held_out_name
-    from keras_stc.data import VideoWarning
+    from keras_stc.cli.train import held_out_name
+    from keras_stc.data import VideoWarning, absolute_data
     from keras_stc.training.run import Run
 
     config = Run(path).config()
     origin = (config.get("data") or {}).get("origin") or {}
-    if origin.get("data") != data_origin(data) or origin.get("subset"):
+    if origin.get("data") != absolute_data(data) or origin.get("subset"):
         return videos, None
     if hold_out := origin.get("hold_out"):
         return videos.split(hold_out, config["seed"])[1], held_out_name(hold_out)

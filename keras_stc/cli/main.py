@@ -34,6 +34,8 @@ def main(argv=None):
     arguments = parser().parse_args(argv)
     arguments.line = shlex.join(["keras-stc", *(sys.argv[1:] if argv is None else argv)])
     warnings.showwarning = show_warning
+    if hasattr(sys.stdout, "reconfigure"):  # names of files may be no text
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         start_keras()
         return arguments.run(arguments) or 0

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import pathlib
 
 from keras_stc.cli.console import print_json, quarantined, say
 from keras_stc.cli.evaluate import DATA_HELP, data_name, evaluate
@@ -112,6 +111,11 @@ def run_train(arguments):
             input_shape=(recipe.frames, arguments.size, arguments.size, 3),
             **placement(arguments.model, arguments.placement),
         )
+    if arguments.placement and model.architecture["stc_placement"] != arguments.placement:
+        raise ValueError(
+            f"--placement {arguments.placement} does not go with {arguments.weights}, whose STC "
+            f"blocks are placed by {model.architecture['stc_placement']}: leave it out."
+        )
     model.video_config = model.video_config.replace(stride=recipe.stride)
     devices = distribute.devices(model)
     if devices > 1:
@@ -195,7 +199,7 @@ def training_data(arguments):
 
 
 def _training_data(arguments):
-    from keras_stc.data import data_subsets, open_data
+    from keras_stc.data import absolute_data, data_subsets, open_data
 
     spec = arguments.data
     if not 0 <= arguments.hold_out < 1:
@@ -205,7 +209,7 @@ def _training_data(arguments):
     there = data_subsets(spec)
     subset = "train" if "train" in there else None
     videos = open_data(spec, subset)
-    origin = {"data": data_origin(spec), "subset": subset}
+    origin = {"data": absolute_data(spec), "subset": subset}
     held = {"data": data_name(spec), "subset": None}
     if arguments.validation:
         origin["validation"] = arguments.validation
@@ -222,11 +226,6 @@ def _training_data(arguments):
     videos, validation = videos.split(arguments.hold_out, seed=arguments.seed)
     held["subset"] = held_out_name(arguments.hold_out)
     return videos, (validation if len(validation) else None), origin, held
-
-
-def data_origin(spec):
-    """What a run's configuration calls the data it was trained on."""
-    return str(pathlib.Path(spec).absolute())
 
 
 def held_out_name(hold_out):

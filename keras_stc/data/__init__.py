@@ -23,6 +23,7 @@ _HOME = {
     "VideoReader": "decode",
     "VideoSet": "sources",
     "VideoWarning": "errors",
+    "absolute_data": "specs",
     "clip_dataset": "clips",
     "data_splits": "specs",
     "data_subsets": "specs",

@@ -24,17 +24,18 @@ class Quarantine:
 
     Args:
         limit: Share of the watched videos that may be bad before the run stops.
+        reasons: A dict of videos that are put aside from the start, as `reasons` is.
 
     Attributes:
         fatal: The sentence with which the run stopped, or `None`.
     """
 
-    def __init__(self, limit=0.5):
+    def __init__(self, limit=0.5, reasons=()):
         self.limit = limit
         self.fatal = None
         self._lock = threading.Lock()
         self._watched = set()
-        self._reasons = {}
+        self._reasons = dict(reasons)
 
     def watch(self, names):
         """Adds videos to those of which at most `limit` may be bad.

@@ -1,6 +1,7 @@
 """Data as it is named on a command line: a folder, a CSV file, or a known data set."""
 
 import collections.abc
+import os
 import pathlib
 from typing import NamedTuple
 
@@ -34,12 +35,19 @@ class DataSet(NamedTuple):
         open: `open(rest, subset, class_names) -> VideoSet`, of what follows the first colon.
         subsets: `subsets(rest) -> tuple` of some of `"train"`, `"val"` and `"test"`.
         splits: `splits(rest) -> tuple` of the rests that name one split each.
+        absolute: `absolute(rest) -> rest` that means the same from every folder.
     """
 
     usage: str
     open: collections.abc.Callable
     subsets: collections.abc.Callable
     splits: collections.abc.Callable
+    absolute: collections.abc.Callable
+
+
+def _absolute_root(rest):
+    root, colon, split = rest.rpartition(":")
+    return f"{os.path.realpath(root)}{colon}{split}"
 
 
 def _with_three_splits(name, videos):
@@ -67,7 +75,7 @@ def _with_three_splits(name, videos):
         root, split = parse(rest)
         return tuple(f"{root}:{k}" for k in data_sets.SPLITS) if split == "all" else (rest,)
 
-    return DataSet(usage, open_it, subsets, splits)
+    return DataSet(usage, open_it, subsets, splits, _absolute_root)
 
 
 def _kinetics():
@@ -85,7 +93,10 @@ def _kinetics():
     def subsets(rest):
         return data_sets.kinetics_subsets(parse(rest)[0])
 
-    return DataSet(usage, open_it, subsets, lambda rest: (rest,))
+    def absolute(rest):
+        return ":".join(map(os.path.realpath, parse(rest)))
+
+    return DataSet(usage, open_it, subsets, lambda rest: (rest,), absolute)
 
 
 def _shards():
@@ -108,7 +119,10 @@ def _shards():
             return (rest,)
         return tuple(f"{root}:{name}" for name in names)
 
-    return DataSet(usage, open_it, lambda rest: packed.packed_subsets(*parse(rest)), splits)
+    def subsets(rest):
+        return packed.packed_subsets(*parse(rest))
+
+    return DataSet(usage, open_it, subsets, splits, _absolute_root)
 
 
 #: Data sets by the name before the first colon.
@@ -241,6 +255,21 @@ def data_splits(spec):
         return (str(spec),)
     name, rest = found
     return tuple(f"{name}:{split}" for split in DATA_SETS[name].splits(rest))
+
+
+def absolute_data(spec):
+    """The spec by which the same data is called from every folder, however it was typed.
+
+    Args:
+        spec: See `open_data`.
+
+    Returns:
+        A spec with absolute paths, without symbolic links.
+    """
+    if found := _data_set(spec):
+        name, rest = found
+        return f"{name}:{DATA_SETS[name].absolute(rest)}"
+    return os.path.realpath(spec)
 
 
 def _data_set(spec):

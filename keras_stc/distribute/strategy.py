@@ -68,9 +68,8 @@ def devices(model):
     """
     if keras.backend.backend() == "tensorflow":
         return model.distribute_strategy.num_replicas_in_sync
-    found = strategy()
-    if isinstance(found, keras.distribution.DataParallel):
-        return int(np.prod(found.device_mesh.shape))
+    if keras.backend.backend() == "jax" and model.variables:
+        return len(model.variables[0].value.sharding.device_set)
     return 1
 
 
@@ -101,7 +100,7 @@ def scope(model):
     """
     if keras.backend.backend() == "tensorflow":
         return model.distribute_strategy.scope()
-    return strategy().scope()
+    return strategy().scope() if devices(model) > 1 else contextlib.nullcontext()
 
 
 def worker_count():

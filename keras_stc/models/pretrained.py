@@ -28,6 +28,7 @@ def build_pretrained(build, arch, weights, arguments, defaults):
 
     What the caller left at its default follows the weights: structure, number of classes, clip
     shape and `video_config`. What he gave stays, and other classes get a classifier of their own.
+    Of the structure, a value that is the default's counts as left out.
 
     Args:
         build: Function that builds the network from `arguments`.

@@ -190,7 +190,8 @@ def _training(config, training):
             ("checkpoint", f"{config['checkpoint']} epoch"),
             (
                 "started from",
-                public_line(data.get("weights") or ("random weights" if data else UNKNOWN)),
+                _ABSOLUTE.sub(r"\1", data.get("weights") or "")
+                or ("random weights" if data else UNKNOWN),
             ),
             ("videos", training["videos"]),
             ("seed", training["seed"]),

@@ -4,6 +4,7 @@ import json
 import pathlib
 import re
 
+import keras
 import numpy as np
 
 from keras_stc._version import __version__
@@ -115,7 +116,7 @@ def _checked_model(source, checkpoint):
             "set model.video_config = model.video_config.replace(class_names=...) and save it."
         )
     for variable in model.weights:
-        if not np.isfinite(np.asarray(variable.value, "float32")).all():
+        if not np.isfinite(keras.ops.convert_to_numpy(variable).astype("float32")).all():
             raise PublishError(
                 f"The weights in {source} are not finite numbers ({variable.path}): the training "
                 "diverged, and they are not published."
@@ -126,6 +127,10 @@ def _checked_model(source, checkpoint):
 def _measured(path, checkpoint):
     """What `keras-stc evaluate --json` printed, checked to be of this checkpoint."""
     found = read_json(path)
+    if "splits" in found:
+        raise PublishError(
+            f"{path} is of several splits, and a run was trained on one of them: evaluate that."
+        )
     missing = [name for name in (*MEASURED, "class_names") if name not in found]
     if missing:
         raise PublishError(

@@ -22,14 +22,28 @@ class Checkpoint(keras.callbacks.Callback):
         steps: Of an epoch.
         example: Arguments of `test_on_batch` for a batch of any values.
         average: The `Average` callback, or `None`.
+        quarantine: The videos put aside, which are kept with the state.
     """
 
-    def __init__(self, run, state, save_every, save_steps, epochs, steps, example, average=None):
+    def __init__(
+        self,
+        run,
+        state,
+        save_every,
+        save_steps,
+        epochs,
+        steps,
+        example,
+        average=None,
+        quarantine=(),
+    ):
         super().__init__()
+        self.quarantine = quarantine
         self.run, self.state, self.average = run, state, average
         self.save_every, self.save_steps = save_every, save_steps
         self.epochs, self.steps, self.example = epochs, steps, example
-        self.best = max(state["history"], key=_quality, default=None)
+        kept = [row for row in state["history"] if save_steps or not row["epoch"] % save_every]
+        self.best = max(kept, key=_quality, default=None)
 
     def on_epoch_begin(self, epoch, logs=None):
         # What an epoch that was broken off had measured so far.
@@ -53,8 +67,11 @@ class Checkpoint(keras.callbacks.Callback):
         self._save({**self.state, "metrics": metrics})
 
     def on_epoch_end(self, epoch, logs=None):
-        row = {"epoch": epoch + 1, "learning_rate": float(self.model.optimizer.learning_rate)}
+        # The rate with which the next epoch begins; some of Keras' callbacks log another.
+        rate = {"learning_rate": float(self.model.optimizer.learning_rate)}
+        row = {"epoch": epoch + 1, **rate}
         row.update({name: float(value) for name, value in (logs or {}).items()})
+        row.update(rate)
         self.state.update(epoch=epoch + 1, step=0, history=[*self.state["history"], row])
         last = epoch + 1 == self.epochs or self.model.stop_training
         if (epoch + 1) % self.save_every and not last and not self.save_steps:
@@ -75,7 +92,13 @@ class Checkpoint(keras.callbacks.Callback):
         if not all(np.isfinite(weights).all() for weights in self.model.get_weights()):
             # A step can spoil the weights before a loss shows it.
             raise TrainingError(_not_a_number("The weights are no numbers", self.run, state))
+        self.keep_quarantine()
         self.run.save(self.model, {**state, "random": random_state(self.model)}, is_best)
+
+    def keep_quarantine(self):
+        """Writes the list of videos put aside, where there are any."""
+        if self.run is not None and len(self.quarantine):
+            self.quarantine.save(self.run.quarantine_path)
 
     def _save_best(self):
         # What was validated are the averages, and the state file has them beside the weights.

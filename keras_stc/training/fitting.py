@@ -6,7 +6,8 @@ import keras
 import numpy as np
 
 from keras_stc import distribute
-from keras_stc.data import find_video_error
+from keras_stc.data import Quarantine, find_video_error
+from keras_stc.data.quarantine import saved_reasons
 from keras_stc.training.callbacks import (
     Checkpoint,
     StopOnNaN,
@@ -32,14 +33,6 @@ def describe(network, recipe, videos, validation, seed, data):
     }
 
 
-def leave(run, network, path, quarantine):
-    """Writes what a finished run leaves: the network, and the videos that were put aside."""
-    if not path.exists():
-        run.save_model(network, path)
-    if len(quarantine):
-        quarantine.save(run.quarantine_path)
-
-
 def batch_size(model, recipe, videos):
     """Clips in an update: the recipe's, or about as many as there are videos."""
     videos = len(videos)
@@ -57,6 +50,22 @@ def run_state(model, run, chief):
     """Where a run is, on every worker: `epoch`, `step`, `history` and what else was kept."""
     state = distribute.from_chief(model, run.state() if chief else None)
     return {"epoch": 0, "step": 0, "history": [], **(state or {})}
+
+
+def run_quarantine(run, state, chief):
+    """A `Quarantine` with the videos that a run has put aside so far.
+
+    Args:
+        run: A `Run`.
+        state: Of `run_state`.
+        chief: Whether this process is the first worker; the lists of others are not kept.
+    """
+    if not chief or not run.quarantine_path.exists():
+        return Quarantine()
+    if state["epoch"] or state["step"]:
+        return Quarantine(reasons=saved_reasons(run.quarantine_path))
+    run.quarantine_path.unlink()  # of a run of which nothing else was kept
+    return Quarantine()
 
 
 def restore(model, run, state, chief):
@@ -89,6 +98,7 @@ def fit_run(
     epochs,
     chief=True,
     example,
+    quarantine,
     callbacks=(),
     average=None,
     stopped=lambda: False,
@@ -108,6 +118,7 @@ def fit_run(
         epochs: Of the whole training.
         chief: Whether this process is the first worker, which writes.
         example: Arguments of `test_on_batch` for two samples, of any values.
+        quarantine: Of the datasets; the first worker's is kept in the run folder.
         callbacks: Further callbacks; those that end the training come before the checkpoint.
         average: The `Average` callback, or `None`.
         stopped: Whether the training is over before its last epoch.
@@ -147,6 +158,7 @@ def fit_run(
         whole.batches,
         example,
         average,
+        quarantine,
     )
     callbacks = [StopOnNaN(run, state), *([average] if average else []), *callbacks]
     try:
@@ -160,6 +172,8 @@ def fit_run(
         if video_error is None:
             raise
         raise video_error from error
+    finally:
+        checkpoint.keep_quarantine()
     # Puts the moving average, where there is one, in the place of the weights.
     with distribute.scope(model):
         model.optimizer.finalize_variable_values(model.trainable_variables)

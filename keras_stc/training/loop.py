@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_stc import distribute
-from keras_stc.data import Quarantine, clip_dataset
+from keras_stc.data import clip_dataset
 from keras_stc.models.classifier import ends_in_softmax
 from keras_stc.training import fitting
 from keras_stc.training.callbacks import Average, EarlyStop, Plateau, is_over
@@ -97,20 +97,21 @@ def train(
         _check_batches(model, recipe, videos, validation)
         if tensorboard and importlib.util.find_spec("tensorboard") is None:
             raise ImportError("Logs for TensorBoard need it installed: pip install tensorboard")
-        if chief:
-            run.open(fitting.describe(model, recipe, videos, validation, seed, data))
         with run.alone() if chief else contextlib.nullcontext():
-            state, quarantine = _train(
+            if chief:
+                config = fitting.describe(model, recipe, videos, validation, seed, data)
+                run.open(config, anew=not run.state())
+            state = _train(
                 model, videos, validation, recipe, run, seed, chief, tensorboard, options
             )
-    if chief:
-        fitting.leave(run, model, run.model_path, quarantine)
+    if chief and not run.model_path.exists():
+        run.save_model(model, run.model_path)
     return state["history"]
 
 
 def _train(model, videos, validation, recipe, run, seed, chief, tensorboard, options):
     state = fitting.run_state(model, run, chief)
-    quarantine = Quarantine()
+    quarantine = fitting.run_quarantine(run, state, chief)
     settings = {"seed": seed, "quarantine": quarantine, "shard": distribute.share(model)}
     batch = fitting.batch_size(model, recipe, videos)
     rest = functools.partial(_training_clips, model, videos, recipe, batch, settings)
@@ -145,9 +146,10 @@ def _train(model, videos, validation, recipe, run, seed, chief, tensorboard, opt
         callbacks=callbacks,
         average=Average() if recipe.ema else None,
         stopped=lambda: is_over(state["history"], recipe.early_stop, monitor),
+        quarantine=quarantine,
         **options,
     )
-    return state, quarantine
+    return state
 
 
 def _check_batches(model, recipe, videos, validation):
@@ -159,6 +161,12 @@ def _check_batches(model, recipe, videos, validation):
             f"devices and {recipe.accumulation} steps of accumulation. "
             f"Received: batch_size={recipe.batch_size}"
         )
+    for video in validation or ():
+        if video.label is None:
+            raise ValueError(
+                "`validation` must be videos with labels, since what is measured on them chooses "
+                f"the best epoch. Received: {video.name} without one"
+            )
     for name, found, least in (("videos", videos, parts), ("validation", validation, devices)):
         if found is not None and len(found) < least:
             raise ValueError(

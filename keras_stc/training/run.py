@@ -56,8 +56,12 @@ class Run:
         self.command_path = self.folder / "command.txt"
         self.evaluation_path = self.folder / "evaluation.json"
 
-    def open(self, config):
-        """Makes the folder, or checks that it was started with the same configuration.
+    def open(self, config, anew=False):
+        """Begins a run in the folder, or checks that it was begun with the same configuration.
+
+        Args:
+            config: Of JSON's types.
+            anew: Whether another configuration takes the place of the one that is there.
 
         Raises:
             RunError: If it was started with another one, or the folder cannot be written.
@@ -66,12 +70,21 @@ class Run:
         if self.config_path.exists():
             remove_unfinished(self.folder)
             different = _differences(self.config(), config)
-            if different:
+            if different and not anew:
                 raise RunError(
                     f"{self.folder} holds a run with other settings ({'; '.join(different)}): "
                     "repeat its command line to go on with it, or choose another --out."
                 )
-            return
+            if not different:
+                return
+        write_atomically(self.config_path, json.dumps(config, indent=1) + "\n")
+
+    def alone(self):
+        """Makes the folder, and keeps other processes from it while a block runs.
+
+        Raises:
+            RunError: If another process has it, or it cannot be made.
+        """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -79,14 +92,6 @@ class Run:
                 f"The run folder {self.folder} cannot be made: {error.strerror}. "
                 "Choose another --out."
             ) from error
-        write_atomically(self.config_path, json.dumps(config, indent=1) + "\n")
-
-    def alone(self):
-        """Keeps other processes from the folder, which is there, while a block runs.
-
-        Raises:
-            RunError: If another process has it.
-        """
         error = RunError(
             f"{self.folder} is being trained by another process: wait until it is done, or choose "
             "another --out."
@@ -188,7 +193,9 @@ def load_model(source, checkpoint="last"):
         )
     if str(source).startswith("hf://"):
         published = fetch_published(parse_address(str(source)))
-        return create_model(published.config["architecture"]["name"], weights=source)
+        config = VideoConfig.from_dict(published.config["video_config"])
+        architecture = published.config["architecture"]
+        return create_model(**architecture, weights=published.weights, video_config=config)
     path = pathlib.Path(source)
     if path.is_dir():
         run = Run(path)

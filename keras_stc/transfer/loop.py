@@ -5,7 +5,6 @@ import contextlib
 import numpy as np
 
 from keras_stc import distribute
-from keras_stc.data import Quarantine
 from keras_stc.training import fitting
 from keras_stc.training.callbacks import TrainingError
 from keras_stc.training.run import Run
@@ -78,20 +77,20 @@ def train_transfer(
     }
     with distribute.connected(transfer), distribute.synchronized(student):
         _check_batches(transfer, recipe, videos, validation)
-        if chief:
-            run.open(config)
         with run.alone() if chief else contextlib.nullcontext():
-            state, quarantine = _train(
+            if chief:
+                run.open(config, anew=not run.state())
+            state = _train(
                 transfer, videos, validation, recipe, run, seed, frame_size, chief, options
             )
-    if chief:
-        fitting.leave(run, student, run.student_path, quarantine)
+    if chief and not run.student_path.exists():
+        run.save_model(student, run.student_path)
     return state["history"]
 
 
 def _train(transfer, videos, validation, recipe, run, seed, frame_size, chief, options):
     state = fitting.run_state(transfer, run, chief)
-    quarantine = Quarantine()
+    quarantine = fitting.run_quarantine(run, state, chief)
     settings = {
         "video_config": transfer.student.video_config,
         "frame_size": frame_size,
@@ -145,6 +144,7 @@ def _train(transfer, videos, validation, recipe, run, seed, frame_size, chief, o
             epochs=recipe.epochs,
             chief=chief,
             example=(example,),
+            quarantine=quarantine,
             **options,
         )
     except Exception as error:  # As a device raises it, of many types.
@@ -153,7 +153,7 @@ def _train(transfer, videos, validation, recipe, run, seed, frame_size, chief, o
         raise TrainingError(
             f"{ONE_VIDEO}: give more videos, or larger batches to fewer devices."
         ) from error
-    return state, quarantine
+    return state
 
 
 def _check_batches(transfer, recipe, videos, validation):

@@ -30,9 +30,9 @@ def create_teacher(name="resnet50", weights="imagenet", chunk=64):
 
     Args:
         name: One of `TEACHERS`.
-        weights: `"imagenet"`, which Keras downloads once; the path of a file that the constructor
-            in `keras.applications` takes, with its classifier or without; or `"random"`, which
-            knows nothing and is good as a control.
+        weights: `"imagenet"`, which Keras downloads once; the path of a `.weights.h5` file, with
+            the classifier or without, or of an `.h5` file of `keras.applications` without it; or
+            `"random"`, which knows nothing and is good as a control.
         chunk: As `FrameTeacher`.
 
     Raises:
@@ -46,6 +46,11 @@ def create_teacher(name="resnet50", weights="imagenet", chunk=64):
         raise ValueError(
             f"The teacher's weights {weights} do not exist: give a .weights.h5 file of "
             f"keras.applications.{TEACHERS[name]}, imagenet, or random."
+        )
+    if TEACHERS[name].startswith("EfficientNetB") and os.path.isfile(weights):
+        raise ValueError(
+            f"keras.applications.{TEACHERS[name]} scales pixels otherwise with weights of a file "
+            f"than with imagenet: give imagenet. Received: {weights}"
         )
     constructor = getattr(keras.applications, TEACHERS[name])
     with strategy().scope():

@@ -6,7 +6,7 @@ import pathlib
 
 import filelock
 
-from keras_stc.files import atomic_path, sha256
+from keras_stc.files import atomic_path, remove_unfinished, sha256
 
 logger = logging.getLogger("keras_stc")
 
@@ -49,13 +49,29 @@ def kept_file(name, make):
     """
     path = cache_folder() / name
     digest_path = path.with_name(f"{name}.sha256")
-    with filelock.FileLock(path.with_name(f".{name}.lock")):
-        if path.exists() and digest_path.exists():
-            if sha256(path) == digest_path.read_text().strip():
+    if _is_whole(path, digest_path):  # without a lock: the folder may be one to read from alone
+        return path
+    try:
+        with filelock.FileLock(path.with_name(f".{name}.lock")):
+            if _is_whole(path, digest_path):  # another process made it meanwhile
                 return path
-            logger.warning("%s is damaged (other SHA-256): removed, and made again", path)
-        path.unlink(missing_ok=True)
-        with atomic_path(path) as temporary:
-            make(temporary)
-            digest_path.write_text(sha256(temporary) + "\n")
+            if path.exists():
+                logger.warning("%s is damaged (other SHA-256): removed, and made again", path)
+            path.unlink(missing_ok=True)
+            remove_unfinished(path.parent)
+            with atomic_path(path) as temporary:
+                make(temporary)
+                digest_path.write_text(sha256(temporary) + "\n")
+    except OSError as error:
+        raise WeightsError(
+            f"{path} cannot be made ({error.strerror or error}): make room there, or set "
+            "KERAS_STC_HOME to a folder that can be written."
+        ) from error
     return path
+
+
+def _is_whole(path, digest_path):
+    try:
+        return sha256(path) == digest_path.read_text().strip()
+    except OSError:
+        return False

@@ -7,11 +7,12 @@ import os
 import pathlib
 import zipfile
 
+from keras_stc.files import first_line
 from keras_stc.weights import hub
 from keras_stc.weights.cache import WeightsError
 from keras_stc.weights.foreign import ENDINGS, Foreign, is_foreign, read_foreign
 from keras_stc.weights.inflate import inflate
-from keras_stc.weights.load import assign_by_name, read_weights_file
+from keras_stc.weights.load import DAMAGE, assign_by_name, read_weights_file
 from keras_stc.weights.registry import find_record, list_weights
 
 logger = logging.getLogger("keras_stc")
@@ -143,6 +144,15 @@ def _from_record(record):
     if record.status == "available" and record.source == "hub-2d":
         path = hub.hub_file(record.repository, record.file, record.revision, record.sha256)
         return _from_foreign(read_foreign(path), record.name)
+    if record.status == "available" and record.source == "hub":
+        # What the repository says itself is of the pinned commit; this is ours to say.
+        hub.hub_file(record.repository, record.file, record.revision, record.sha256)
+        return _from_hub(hub.HubAddress(record.repository, record.revision))
+    if record.status == "available":
+        raise WeightsError(
+            f"`weights={record.tag!r}` of {record.arch} is made with the network: give it to the "
+            f"constructor, keras_stc.create_model({record.arch!r}, weights={record.tag!r})."
+        )
     owner = os.environ.get(OWNER_VARIABLE)
     if owner:
         return _from_hub(hub.parse_address(f"hf://{owner}/{record.arch}-{record.tag}"))
@@ -194,8 +204,13 @@ def _in_run_folder(folder):
 
 def _read_keras_config(path):
     """What a `VideoModel` wrote into its `.keras` file."""
-    with zipfile.ZipFile(path) as archive:
-        config = json.loads(archive.read("config.json")).get("config", {})
+    try:
+        with zipfile.ZipFile(path) as archive:
+            config = json.loads(archive.read("config.json")).get("config", {})
+    except DAMAGE as error:
+        raise WeightsError(
+            f"{path} is damaged, or not a model that Keras wrote: {first_line(error)}"
+        ) from error
     return {
         "architecture": config.get("architecture") or {},
         "video_config": config.get("video_config") or {},

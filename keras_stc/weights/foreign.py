@@ -17,7 +17,7 @@ import numpy as np
 
 from keras_stc.files import first_line
 from keras_stc.weights.cache import WeightsError
-from keras_stc.weights.load import CLASSIFIER, layer_name, read_weights_file
+from keras_stc.weights.load import CLASSIFIER, DAMAGE, layer_name, open_h5, read_weights_file
 
 TORCH_ENDINGS = (".pth", ".pt", ".tar", ".bin")
 ENDINGS = (".safetensors", *TORCH_ENDINGS, ".h5")
@@ -243,8 +243,9 @@ def _read_safetensors(path):
 
     try:
         return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{path} cannot be read as safetensors: {error}") from error
+    except (OSError, SafetensorError, TypeError, AttributeError) as error:
+        # The latter two of types that NumPy has none for, such as bfloat16.
+        raise WeightsError(f"{path} cannot be read as safetensors: {first_line(error)}") from error
 
 
 def _read_torch(path):
@@ -281,7 +282,7 @@ def _read_torch(path):
 def _read_keras(path):
     try:
         return _keras_application_layers(path)
-    except (OSError, KeyError) as error:  # as h5py says it, of a damaged file
+    except DAMAGE as error:
         raise WeightsError(
             f"{path} cannot be read as a file of Keras weights: {first_line(error)}"
         ) from error
@@ -289,7 +290,7 @@ def _read_keras(path):
 
 def _keras_application_layers(path):
     """`{layer name: [arrays]}`; in Keras 2's format the names are attributes of the file."""
-    with h5py.File(path, "r") as file:
+    with open_h5(path) as file:
         if "layer_names" not in file.attrs:
             return {name: groups[""] for name, groups in read_weights_file(path).items()}
         groups = {_text(name): file[_text(name)] for name in file.attrs["layer_names"]}

@@ -5,6 +5,7 @@ progress, and finds its token in HF_TOKEN or where `hf auth login` left it.
 """
 
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -36,7 +37,7 @@ REQUIRED = {"architecture": ("name",), "video_config": (), "weights": ("file", "
 # The Hub's own rule: letters, digits, `-`, `_` and `.`, neither first nor last of the last two.
 _NAME = r"\b[\w.-]{1,96}\b"
 _ADDRESS = re.compile(rf"{PREFIX}({_NAME}/{_NAME})(?:@([\w./+-]+))?", re.ASCII)
-_SHA256 = re.compile("[0-9a-f]{64}")
+_HASH = re.compile("[0-9a-f]{64}|[0-9a-f]{40}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,11 +143,14 @@ def hub_file(repo, filename, revision=None, sha256=None):
             if not is_cut(error) or attempt + 1 == ATTEMPTS:
                 raise download_error(error, address, filename, folder) from error
     path = pathlib.Path(path)
-    expected = sha256.lower() if sha256 else _stored_sha256(path)
-    if expected is not None and (received := file_sha256(path)) != expected:
+    if sha256:
+        kind, expected, received = "SHA-256", sha256.lower(), file_sha256(path)
+    else:
+        kind, expected, received = _stored_hash(path)
+    if received != expected:
         _remove(path)
         raise WeightsError(
-            f"{filename} of {address} arrived with another SHA-256 than it must have, and was "
+            f"{filename} of {address} arrived with another {kind} than it must have, and was "
             f"removed; try again, and if that does not help, tell its owner. Expected: {expected}. "
             f"Received: {received}"
         )
@@ -213,11 +217,22 @@ def missing_keys(config):
     return missing
 
 
-def _stored_sha256(path):
-    """The SHA-256 the Hub stores a file by: its name in the cache, where files are links."""
+def _stored_hash(path):
+    """What the Hub stores a file by, its name in the cache, where files are links.
+
+    Returns:
+        `(kind of hash, the one it must have, the one it has)`; empty where there is none.
+    """
     # Only the first link bears it; a file shared between repositories has one more.
     name = pathlib.Path(os.readlink(path)).name if path.is_symlink() else ""
-    return name if _SHA256.fullmatch(name) else None
+    if not _HASH.fullmatch(name):
+        return "", "", ""
+    if len(name) == 64:
+        return "SHA-256", name, file_sha256(path)
+    # Small files are stored as Git does.
+    content = path.read_bytes()
+    digest = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False)
+    return "Git hash", name, digest.hexdigest()
 
 
 def _remove(path):

@@ -1,11 +1,24 @@
 """Weights of a file into a model, by the names of its layers."""
 
+import contextlib
+import os
 import tempfile
 import zipfile
+import zlib
 
 import h5py
 
+from keras_stc.files import first_line
 from keras_stc.weights.clip_length import fit_clip_length
+
+#: What reading a file raises that is damaged, or another one than its name says.
+DAMAGE = (
+    *(OSError, KeyError, ValueError, TypeError, RuntimeError, AttributeError, EOFError),
+    *(zipfile.BadZipFile, zlib.error),
+)
+
+#: How many times the size of its file an array may be; Keras writes them as they are.
+LARGEST = 20
 
 #: The layer that other classes have another of.
 CLASSIFIER = "predictions"
@@ -28,9 +41,10 @@ def read_weights_file(path):
             with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as archive:
                 return _read_h5(archive.extract("model.weights.h5", folder))
         return _read_h5(path)
-    except (OSError, KeyError) as error:
+    except DAMAGE as error:
         raise ValueError(
-            f"{path} is not a weights file that Keras wrote (.keras or .weights.h5): {error}"
+            f"{path} is damaged, or not a weights file that Keras wrote (.keras or .weights.h5): "
+            f"{first_line(error)}"
         ) from error
 
 
@@ -113,8 +127,40 @@ def _match(layer, arrays, source):
     return pairs
 
 
-def _read_h5(path):
+@contextlib.contextmanager
+def open_h5(path):
+    """An HDF5 file, all of whose arrays lie in it.
+
+    The format lets arrays lie in other files, so that somebody else's would bring what is on this
+    machine into a network; and compress them, so that little becomes very much.
+
+    Args:
+        path: The file.
+
+    Returns:
+        A context manager with an `h5py.File`.
+
+    Raises:
+        ValueError: If arrays of it lie elsewhere, or are much larger than the file.
+    """
+    most = LARGEST * os.path.getsize(path)
+
+    def check(name, link):
+        if not isinstance(link, h5py.HardLink):
+            raise ValueError(f"{name} in it is a link to somewhere else")
+        if isinstance(node := file[name], h5py.Dataset):
+            if node.external or node.is_virtual:
+                raise ValueError(f"the array {name} in it lies somewhere else")
+            if node.nbytes > most:
+                raise ValueError(f"the array {name} in it is far larger than the file")
+
     with h5py.File(path, "r") as file:
+        file.visititems_links(check)
+        yield file
+
+
+def _read_h5(path):
+    with open_h5(path) as file:
         if "layers" not in file:
             raise KeyError("no group 'layers' in it")
         layers = {}
