@@ -103,6 +103,11 @@ def test_data_without_subsets_is_evaluated_where_it_was_not_trained_on(capsys, s
     assert result["videos"] == 2 and result["subset"] == "20% of each class, held out"
     kept = json.loads((tmp_path / "run" / "evaluation.json").read_text())
     assert result["video@1"] == kept["video@1"]
+    # However it is typed.
+    (tmp_path / "link").symlink_to(data)
+    for typed in (os.path.relpath(data), tmp_path / "link"):
+        again = run_json(capsys, "evaluate", tmp_path / "run", typed)
+        assert again["confusion"] == result["confusion"]
     # Another folder is other data.
     assert run_json(capsys, "evaluate", small_run.folder, data)["videos"] == 12
 

@@ -194,6 +194,25 @@ def test_two_jax_devices_compute_what_one_does(videos, tmp_path):
     assert_same_run(tmp_path / "2" / "exact", tmp_path / "1" / "exact", tolerance=1e-6)
 
 
+def test_outside_the_scope_one_device_trains_with_jax(tmp_path):
+    pytest.importorskip("jax")
+    program = (
+        "import keras; from keras_stc import distribute\n"
+        "def model(): return keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])\n"
+        "outside = model()\n"
+        "with distribute.strategy().scope(): inside = model()\n"
+        "print(distribute.devices(outside), distribute.devices(inside))\n"
+    )
+    environment = {
+        **os.environ,
+        "KERAS_BACKEND": "jax",
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=2",
+    }
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.stdout == "1 2\n", done.stderr
+
+
 @pytest.mark.slow
 @multi_device
 def test_a_transfer_on_two_devices_or_workers_is_that_on_one(videos, tmp_path):

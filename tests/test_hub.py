@@ -12,7 +12,7 @@ from hub_server import READER, WRITER
 from huggingface_hub import constants
 
 from keras_stc.files import sha256
-from keras_stc.weights.cache import WeightsError
+from keras_stc.weights.cache import WeightsError, kept_file
 from keras_stc.weights.hub import HubAddress, fetch_published, hub_file, parse_address
 
 REPO = "lab/net"
@@ -92,6 +92,33 @@ def test_damage_in_the_cache_is_found(hub):
     with pytest.raises(WeightsError, match="another SHA-256"):
         hub_file(REPO, "a.h5")
     assert hub_file(REPO, "a.h5").read_bytes() == SMALL
+
+
+def test_damage_of_small_files_in_the_cache_is_found(hub):
+    hub.put(REPO, {"config.json": as_json(CONFIG)})
+    path = hub_file(REPO, "config.json")
+    path.resolve().write_bytes(as_json(CONFIG)[:-5])
+    with pytest.raises(WeightsError, match="another Git hash than it must have, and was removed"):
+        hub_file(REPO, "config.json")
+    assert json.loads(hub_file(REPO, "config.json").read_text()) == CONFIG
+
+
+def test_a_mirror_that_knows_files_by_their_sha1(hub, monkeypatch):
+    monkeypatch.setattr("hub_server.git_hash", lambda content: hashlib.sha1(content).hexdigest())
+    hub.put(REPO, {"config.json": as_json(CONFIG)})
+    assert json.loads(hub_file(REPO, "config.json").read_text()) == CONFIG
+
+
+def test_a_kept_file_is_read_where_nothing_can_be_written(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERAS_STC_HOME", str(tmp_path))
+    made = kept_file("x.bin", lambda path: path.write_bytes(SMALL))
+    # Nobody, root included, can make a file where a folder of that name is.
+    (tmp_path / ".x.bin.lock").unlink(missing_ok=True)
+    (tmp_path / ".x.bin.lock").mkdir()
+    assert kept_file("x.bin", None) == made
+    made.write_bytes(b"damaged")
+    with pytest.raises(WeightsError, match="x.bin cannot be made .* KERAS_STC_HOME"):
+        kept_file("x.bin", None)
 
 
 def test_another_file_than_the_one_asked_for(hub):

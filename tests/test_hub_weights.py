@@ -1,5 +1,8 @@
 """`weights=` and `load_model` from the Hub: the real client against a Hub on the loopback."""
 
+import dataclasses
+import hashlib
+
 import hub_server
 import numpy as np
 import pytest
@@ -8,7 +11,7 @@ from safetensors.numpy import save
 
 import keras_stc
 from keras_stc.publish import publish
-from keras_stc.weights import registry
+from keras_stc.weights import find, registry
 
 REPO = "lab/stc_resnet18-kinetics400"
 
@@ -38,6 +41,46 @@ def test_the_exact_model_from_its_address(published, small_run):
         np.testing.assert_array_equal(model.predict(x, verbose=0), want)
         assert model.video_config == trained.video_config
         assert model.architecture == trained.architecture
+
+
+def test_a_network_keeps_what_it_puts_out(hub, monkeypatch, tmp_path):
+    """Logits stay logits, and are refused by what asks for probabilities."""
+    monkeypatch.setenv("HF_TOKEN", hub_server.WRITER)
+    model = keras_stc.ResNet3D18(
+        classes=2, classifier_activation="sigmoid", input_shape=(2, 32, 32, 3)
+    )
+    model.video_config = model.video_config.replace(class_names=("a", "b"))
+    model.save(tmp_path / "m.keras")
+    upload = publish(tmp_path / "m.keras", REPO, licence="apache-2.0")
+    again = keras_stc.load_model(upload.address)
+    assert again.architecture == model.architecture
+    x = clips(model)
+    np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+def test_a_record_of_ours_is_of_its_commit(published, small_run, monkeypatch):
+    """As weights/README.md says that weights become a tag of everybody's."""
+    hub, upload = published
+    trained = keras_stc.load_model(small_run.folder)
+    arch = trained.architecture["name"]
+    file = "model.weights.h5"
+    content = hub.repositories[REPO].commits[upload.revision][file]
+    record = dataclasses.replace(
+        find.find_record(arch, "kinetics400"),
+        status="available",
+        repository=REPO,
+        revision=upload.revision,
+        file=file,
+        sha256=hashlib.sha256(content).hexdigest(),
+    )
+    monkeypatch.setattr(find, "find_record", lambda arch, tag: record)
+    model = keras_stc.create_model(arch, weights="kinetics400")
+    np.testing.assert_array_equal(
+        model.predict(clips(trained), verbose=0), trained.predict(clips(trained), verbose=0)
+    )
+    record = dataclasses.replace(record, sha256="0" * 64)
+    with pytest.raises(ValueError, match="another SHA-256"):
+        keras_stc.create_model(arch, weights="kinetics400")
 
 
 def test_a_labs_own_organisation_stands_for_a_tag(published, small_run, monkeypatch):

@@ -18,6 +18,7 @@ import pytest
 from test_distribute import assert_same_run, start, succeed
 
 from keras_stc.data import VideoError
+from keras_stc.data.quarantine import saved_reasons
 from keras_stc.files import write_atomically
 from keras_stc.training import TrainingError
 from keras_stc.training.callbacks import Checkpoint
@@ -91,6 +92,43 @@ def test_after_an_epoch_that_was_broken_off_epochs_are_whole(videos, tmp_path, m
     assert Run(tmp_path / "broken").state()["step"] == 3
     distributed_worker.run(videos, tmp_path / "broken", recipe, save_steps=3)
     assert_same_run(tmp_path / "broken", tmp_path / "whole")
+
+
+def test_bad_videos_are_listed_whenever_it_is_killed(videos, tmp_path, monkeypatch):
+    shutil.copytree(videos, tmp_path / "videos")
+    bad = next((tmp_path / "videos" / "train").rglob("*.mp4"))
+    bad.write_bytes(b"")
+
+    def break_off(*args):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Run, "save_model", break_off)
+        distributed_worker.run(tmp_path / "videos", tmp_path / "run", RECIPE)
+    history = Run(tmp_path / "run").state()["history"]
+    again, _ = distributed_worker.run(tmp_path / "videos", tmp_path / "run", RECIPE)
+    assert again == history
+    assert list(saved_reasons(tmp_path / "run" / "quarantine.csv")) == [str(bad)]
+
+
+def test_a_run_that_kept_nothing_begins_anew(videos, tmp_path):
+    """As its last sentence says: with a lower rate, in the same folder."""
+    wild = dataclasses.replace(RECIPE, learning_rate=1e38, warmup_epochs=0)
+    with pytest.raises(TrainingError, match="try a lower learning rate"):
+        distributed_worker.run(videos, tmp_path / "run", wild)
+    history, _ = distributed_worker.run(videos, tmp_path / "run", RECIPE)
+    assert len(history) == RECIPE.epochs
+    assert Run(tmp_path / "run").config()["recipe"]["learning_rate"] == RECIPE.learning_rate
+    with pytest.raises(RunError, match="with other settings"):
+        distributed_worker.run(videos, tmp_path / "run", wild)
+
+
+def test_the_best_of_every_second_epoch_is_that_of_a_whole_run(tmp_path):
+    quality = [0.9, 0.8, 0.7, 0.85, 0.5, 0.6]
+    history = [{"epoch": k, "val_accuracy": q, "val_loss": 1.0} for k, q in enumerate(quality, 1)]
+    state = {"epoch": 2, "step": 0, "history": history[:2]}
+    checkpoint = Checkpoint(None, state, 2, None, epochs=6, steps=1, example=())
+    assert checkpoint.best["epoch"] == 2
 
 
 @pytest.mark.parametrize("ema", [0.0, 0.9])

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 import keras_stc
-from keras_stc.data import VideoError
-from keras_stc.training import RECIPES, SGD, TrainingError
+from keras_stc.data import VideoError, VideoFolder, open_unlabelled
+from keras_stc.training import RECIPES, SGD, TrainingError, train
 from keras_stc.training.callbacks import Plateau
 from keras_stc.training.run import Run, RunError, load_model
 
@@ -207,6 +207,13 @@ def test_more_bad_videos_than_good_ones_end_in_a_sentence(small_run, tmp_path):
         path.write_bytes(b"")
     with pytest.raises(VideoError, match="videos cannot be used"):
         helpers.train_small(videos, tmp_path / "run")
+
+
+def test_validation_without_labels_is_refused(small_run, tmp_path):
+    sets = VideoFolder(small_run.videos / "train"), open_unlabelled(small_run.videos / "test")
+    model = keras_stc.ResNet3D18(classes=2, input_shape=(4, 32, 32, 3))
+    with pytest.raises(ValueError, match="`validation` must be videos with labels.*mp4 without"):
+        train(model, sets[0], helpers.RECIPE, tmp_path / "run", sets[1])
 
 
 @pytest.mark.parametrize("name", ["nothing", "empty", "text.keras"])

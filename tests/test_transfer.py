@@ -9,6 +9,7 @@ from keras import ops
 import keras_stc
 from keras_stc.transfer import CorrespondenceTransfer, FrameTeacher, create_transfer
 from keras_stc.transfer.pairs import negative_partners
+from keras_stc.transfer.teachers import create_teacher
 
 
 def array(value):
@@ -104,6 +105,13 @@ def test_preprocessing_goes_by_name(name, module):
 def test_bad_teachers_get_a_sentence(arguments, words):
     with pytest.raises(ValueError, match=words):
         FrameTeacher(*arguments(transfer_parts.image_model()))
+
+
+def test_a_file_for_a_teacher_that_would_scale_otherwise_is_refused(tmp_path):
+    """Keras' EfficientNets have one more layer with weights="imagenet" than with that file."""
+    (tmp_path / "x.weights.h5").write_bytes(b"x")
+    with pytest.raises(ValueError, match="EfficientNetB0 scales pixels otherwise"):
+        create_teacher("efficientnetb0", str(tmp_path / "x.weights.h5"))
 
 
 def test_teacher_is_bit_identical_after_training():

@@ -1,5 +1,8 @@
 """Weights files into models: by name, never by order."""
 
+import zipfile
+
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -80,6 +83,57 @@ def test_without_top_from_a_full_file(saved):
     np.testing.assert_allclose(
         bare.predict(x, verbose=0), features.predict(x, verbose=0), rtol=1e-6
     )
+
+
+def test_arrays_that_lie_elsewhere_are_refused(tmp_path):
+    """HDF5 would read other files of this machine into the network."""
+    (tmp_path / "secret").write_bytes(b"TOPSECRETDATA123")
+
+    def outside(file):
+        outer = [(tmp_path / "secret", 0, 16)]
+        file.create_dataset("layers/conv/vars/0", (4,), "f4", external=outer)
+
+    def link(file):
+        with h5py.File(tmp_path / "other.h5", "w") as other:
+            other["conv/vars/0"] = np.ones(4, "f4")
+        file["layers"] = h5py.ExternalLink(tmp_path / "other.h5", "/")
+
+    def virtual(file):
+        layout = h5py.VirtualLayout((4,), "f4")
+        layout[:] = h5py.VirtualSource(tmp_path / "other.h5", "conv/vars/0", (4,))
+        file.create_virtual_dataset("layers/conv/vars/0", layout)
+
+    def swollen(file):
+        zeros = np.zeros(10**7, "f4")
+        file.create_dataset("layers/conv/vars/0", data=zeros, compression="gzip")
+
+    for write, words in (
+        (outside, "vars/0 in it lies somewhere else"),
+        (link, "layers in it is a link"),
+        (virtual, "vars/0 in it lies somewhere else"),
+        (swollen, "vars/0 in it is far larger than the file"),
+    ):
+        path = tmp_path / f"{write.__name__}.weights.h5"
+        with h5py.File(path, "w") as file:
+            write(file)
+            if write is not link:
+                file["layers/conv/vars"].attrs["name"] = "conv"
+        with pytest.raises(ValueError, match=f"{path.name} is damaged, or not a.*{words}"):
+            read_weights_file(path)
+
+
+def test_damaged_files_are_named(saved, tmp_path):
+    _, folder = saved
+    data = bytearray((folder / "m.keras").read_bytes())
+    data[len(data) // 2] ^= 1
+    (tmp_path / "flipped.keras").write_bytes(data)
+    with zipfile.ZipFile(tmp_path / "empty.keras", "w") as archive:
+        archive.writestr("x", "x")
+    (tmp_path / "cut.weights.h5").write_bytes((folder / "m.weights.h5").read_bytes()[:100_000])
+    for name in ("flipped.keras", "empty.keras", "cut.weights.h5"):
+        with pytest.raises(ValueError, match=f"{name} is damaged, or not a") as caught:
+            keras_stc.STCResNet18(classes=3, input_shape=CLIP, weights=tmp_path / name)
+        assert "\n" not in str(caught.value)
 
 
 def test_wrong_files_get_a_sentence_and_change_nothing(saved, tmp_path):

@@ -229,10 +229,13 @@ def _stored_hash(path):
         return "", "", ""
     if len(name) == 64:
         return "SHA-256", name, file_sha256(path)
-    # Small files are stored as Git does.
+    # Small files are stored as Git does, and by some mirrors by their plain SHA-1.
     content = path.read_bytes()
-    digest = hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False)
-    return "Git hash", name, digest.hexdigest()
+    git, plain = (
+        hashlib.sha1(head + content, usedforsecurity=False).hexdigest()
+        for head in (b"blob %d\0" % len(content), b"")
+    )
+    return "Git hash", name, plain if name == plain else git
 
 
 def _remove(path):
