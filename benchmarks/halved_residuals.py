@@ -54,7 +54,7 @@ def main():
         accuracies.append(evaluation.video1)
         print(json.dumps({"seed": seed, "video@1": evaluation.video1, "clip@1": evaluation.clip1}))
     print(
-        f"{100 * np.mean(accuracies):.1f} ± {100 * np.std(accuracies):.1f}% of {len(test)} videos"
+        f"{100 * np.mean(accuracies):.1f} ± {100 * np.std(accuracies, ddof=1):.1f}% of {len(test)} videos"
     )
 
 

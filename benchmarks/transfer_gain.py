@@ -152,7 +152,7 @@ def spread(rows, name):
     values = [row[name] for row in rows if row.get(name) is not None]
     if not values:
         return "–"
-    return f"{100 * np.mean(values):.1f} ± {100 * np.std(values):.1f}%"
+    return f"{100 * np.mean(values):.1f} ± {100 * np.std(values, ddof=1):.1f}%"
 
 
 if __name__ == "__main__":

@@ -194,6 +194,8 @@ def test_two_jax_devices_compute_what_one_does(videos, tmp_path):
     assert_same_run(tmp_path / "2" / "exact", tmp_path / "1" / "exact", tolerance=1e-6)
 
 
+@multi_device
+@pytest.mark.jax
 def test_outside_the_scope_one_device_trains_with_jax(tmp_path):
     pytest.importorskip("jax")
     program = (

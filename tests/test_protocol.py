@@ -192,7 +192,7 @@ def test_mean_over_the_splits_of_ucf101(videos, tmp_path, capsys):
         values = [split[name] for split in want]
         assert [split[name] for split in got["splits"]] == pytest.approx(values)
         assert got["mean"][name] == pytest.approx(sum(values) / 3)
-        assert got["standard_deviation"][name] == pytest.approx(np.std(values))
+        assert got["standard_deviation"][name] == pytest.approx(np.std(values, ddof=1))
         assert f"{sum(values) / 3:.1%} ±" in text.out
     # The figures of the three models are not all the same, nor all right or all wrong.
     assert len({split["video@1"] for split in want}) > 1

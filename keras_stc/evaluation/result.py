@@ -93,8 +93,11 @@ def mean_over_splits(evaluations):
         A dictionary of plain JSON types: `mean` and `standard_deviation` of every figure.
     """
     splits = [evaluation.to_dict() for evaluation in evaluations]
-    figures = {name: [split[name] for split in splits] for name in FIGURES}
+    figures = {name: np.array([split[name] for split in splits]) for name in FIGURES}
+    degrees = min(1, len(splits) - 1)  # of one split, no deviation
     return {
-        "mean": {name: float(np.mean(values)) for name, values in figures.items()},
-        "standard_deviation": {name: float(np.std(values)) for name, values in figures.items()},
+        "mean": {name: float(values.mean()) for name, values in figures.items()},
+        "standard_deviation": {
+            name: float(values.std(ddof=degrees)) for name, values in figures.items()
+        },
     }
