@@ -53,9 +53,8 @@ def main():
         evaluation = keras_stc.evaluate_videos(model, test)
         accuracies.append(evaluation.video1)
         print(json.dumps({"seed": seed, "video@1": evaluation.video1, "clip@1": evaluation.clip1}))
-    print(
-        f"{100 * np.mean(accuracies):.1f} ± {100 * np.std(accuracies, ddof=1):.1f}% of {len(test)} videos"
-    )
+    mean, spread = np.mean(accuracies), np.std(accuracies, ddof=1)
+    print(f"{100 * mean:.1f} ± {100 * spread:.1f}% of {len(test)} videos")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,8 @@
     runs/a/state.json                epochs and steps done, history, random state, the state file
     runs/a/state-0007.weights.h5     weights and optimizer after epoch 7; after 120 steps of the
                                      eighth, state-0007-000120.weights.h5
-    runs/a/history.csv               one row an epoch; its learning rate is what the next begins with
+    runs/a/history.csv               one row an epoch; its learning rate is that with which
+                                     the next one begins
     runs/a/best.weights.h5           the state file of the epoch with the best validation accuracy
     runs/a/model.keras               weights of the last epoch, once training is over
     runs/a/student.keras             instead of model.keras, what a transfer leaves behind
