@@ -455,7 +455,7 @@ def test_a_kept_file_is_made_once_whoever_asks(home):
         path.write_text("half")
         raise OSError("disk full")
 
-    with pytest.raises(OSError):
+    with pytest.raises(WeightsError, match="y.h5 cannot be made .disk full.: make room"):
         kept_file("y.h5", fail)
     assert {path.name for path in home.glob("[!.]*")} == {"x.h5", "x.h5.sha256"}
     assert not list(home.glob(".*-y.h5"))
