@@ -1,7 +1,6 @@
 import csv
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -160,13 +159,6 @@ def test_pieces_of_other_classes_stay_with_their_file():
         assert np.bincount(held.labels, minlength=4)[:3].tolist() in ([2] * 3, [3] * 3)
         assert np.bincount(train.labels, minlength=4).min() == 1
         assert np.bincount(held.labels, minlength=4)[3] == 1
-
-
-def test_a_large_set_is_divided_in_no_time():
-    videos = VideoSet([Video(str(k)) for k in range(100_000)])
-    start = time.perf_counter()
-    assert len(videos.split(0.1)[1]) == 10_000
-    assert time.perf_counter() - start < 5
 
 
 def test_subsets_by_any_letters_and_no_other_folders(tmp_path):
