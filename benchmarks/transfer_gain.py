@@ -152,6 +152,8 @@ def spread(rows, name):
     values = [row[name] for row in rows if row.get(name) is not None]
     if not values:
         return "–"
+    if len(values) == 1:
+        return f"{100 * values[0]:.1f}%"
     return f"{100 * np.mean(values):.1f} ± {100 * np.std(values, ddof=1):.1f}%"
 
 

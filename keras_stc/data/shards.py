@@ -136,7 +136,10 @@ def pack(
         }
         files.write_atomically(out / "index.json", json.dumps(index))
     bad = out / "quarantine.csv"
-    quarantine.save(bad) if len(quarantine) else bad.unlink(missing_ok=True)
+    if len(quarantine):
+        quarantine.save(bad)
+    else:
+        bad.unlink(missing_ok=True)
     return index
 
 

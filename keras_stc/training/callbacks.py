@@ -42,7 +42,7 @@ class Checkpoint(keras.callbacks.Callback):
         self.run, self.state, self.average = run, state, average
         self.save_every, self.save_steps = save_every, save_steps
         self.epochs, self.steps, self.example = epochs, steps, example
-        kept = [row for row in state["history"] if save_steps or not row["epoch"] % save_every]
+        kept = [row for row in state["history"] if self._is_kept(row["epoch"])]
         self.best = max(kept, key=_quality, default=None)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -69,12 +69,11 @@ class Checkpoint(keras.callbacks.Callback):
     def on_epoch_end(self, epoch, logs=None):
         # The rate with which the next epoch begins; some of Keras' callbacks log another.
         rate = {"learning_rate": float(self.model.optimizer.learning_rate)}
-        row = {"epoch": epoch + 1, **rate}
-        row.update({name: float(value) for name, value in (logs or {}).items()})
-        row.update(rate)
+        figures = {name: float(value) for name, value in (logs or {}).items()}
+        row = {"epoch": epoch + 1, **rate, **figures, **rate}
         self.state.update(epoch=epoch + 1, step=0, history=[*self.state["history"], row])
         last = epoch + 1 == self.epochs or self.model.stop_training
-        if (epoch + 1) % self.save_every and not last and not self.save_steps:
+        if not last and not self._is_kept(epoch + 1):
             return
         # Before the state says that the epoch is done: a kill in between repeats the epoch.
         is_best = "val_accuracy" in row and (
@@ -85,6 +84,10 @@ class Checkpoint(keras.callbacks.Callback):
         if is_best and self.average is not None:
             self._save_best()
         self._save(self.state, is_best and self.average is None)
+
+    def _is_kept(self, epoch):
+        """Whether an epoch, counted from 1, ends in a checkpoint even if it is not the last."""
+        return bool(self.save_steps) or epoch % self.save_every == 0
 
     def _save(self, state, is_best=False):
         if self.run is None:
@@ -98,7 +101,7 @@ class Checkpoint(keras.callbacks.Callback):
     def keep_quarantine(self):
         """Writes the list of videos put aside, where there are any."""
         if self.run is not None and len(self.quarantine):
-            self.quarantine.save(self.run.quarantine_path)
+            self.run.save_quarantine(self.quarantine)
 
     def _save_best(self):
         # What was validated are the averages, and the state file has them beside the weights.

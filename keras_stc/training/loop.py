@@ -95,6 +95,7 @@ def train(
         distribute.synchronized(model),
     ):
         _check_batches(model, recipe, videos, validation)
+        _check_labels(validation)
         if tensorboard and importlib.util.find_spec("tensorboard") is None:
             raise ImportError("Logs for TensorBoard need it installed: pip install tensorboard")
         with run.alone() if chief else contextlib.nullcontext():
@@ -161,12 +162,6 @@ def _check_batches(model, recipe, videos, validation):
             f"devices and {recipe.accumulation} steps of accumulation. "
             f"Received: batch_size={recipe.batch_size}"
         )
-    for video in validation or ():
-        if video.label is None:
-            raise ValueError(
-                "`validation` must be videos with labels, since what is measured on them chooses "
-                f"the best epoch. Received: {video.name} without one"
-            )
     for name, found, least in (("videos", videos, parts), ("validation", validation, devices)):
         if found is not None and len(found) < least:
             raise ValueError(
@@ -178,6 +173,15 @@ def _check_batches(model, recipe, videos, validation):
             f"`validation` must divide evenly among {devices} devices with JAX: hold out another "
             f"number of videos, or set KERAS_BACKEND=tensorflow. Received: {len(validation)}"
         )
+
+
+def _check_labels(validation):
+    for video in validation or ():
+        if video.label is None:
+            raise ValueError(
+                "`validation` must be videos with labels, since what is measured on them chooses "
+                f"the best epoch. Received: {video.name} without one"
+            )
 
 
 def _training_clips(model, videos, recipe, batch, settings, first_batch=0):

@@ -71,13 +71,13 @@ class Run:
         if self.config_path.exists():
             remove_unfinished(self.folder)
             different = _differences(self.config(), config)
-            if different and not anew:
+            if not different:
+                return
+            if not anew:
                 raise RunError(
                     f"{self.folder} holds a run with other settings ({'; '.join(different)}): "
                     "repeat its command line to go on with it, or choose another --out."
                 )
-            if not different:
-                return
         write_atomically(self.config_path, json.dumps(config, indent=1) + "\n")
 
     def alone(self):
@@ -145,6 +145,11 @@ class Run:
             _reserve(path, model)
             model.save_weights(path)
 
+    def save_quarantine(self, quarantine):
+        """Writes the list of videos that were put aside."""
+        with self._writing():
+            quarantine.save(self.quarantine_path)
+
     def restore(self, model, state):
         """Loads weights and optimizer into a compiled model with a built optimizer."""
         model.load_weights(self.folder / state["file"])
@@ -194,9 +199,7 @@ def load_model(source, checkpoint="last"):
         )
     if str(source).startswith("hf://"):
         published = fetch_published(parse_address(str(source)))
-        config = VideoConfig.from_dict(published.config["video_config"])
-        architecture = published.config["architecture"]
-        return create_model(**architecture, weights=published.weights, video_config=config)
+        return _rebuilt(published.config, published.weights)
     path = pathlib.Path(source)
     if path.is_dir():
         run = Run(path)
@@ -236,11 +239,13 @@ def _best_model(run):
             f"The run in {run.folder} has no best checkpoint: it had no validation videos, or its "
             "network is not one of the zoo. Use its last one."
         )
-    return create_model(
-        **config["architecture"],
-        weights=run.best_path,
-        video_config=VideoConfig.from_dict(config["video_config"]),
-    )
+    return _rebuilt(config, run.best_path)
+
+
+def _rebuilt(config, weights):
+    """The network that a `config.json` describes, with weights of a file."""
+    video_config = VideoConfig.from_dict(config["video_config"])
+    return create_model(**config["architecture"], weights=weights, video_config=video_config)
 
 
 def _state_name(state):

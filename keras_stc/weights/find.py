@@ -145,9 +145,7 @@ def _from_record(record):
         path = hub.hub_file(record.repository, record.file, record.revision, record.sha256)
         return _from_foreign(read_foreign(path), record.name)
     if record.status == "available" and record.source == "hub":
-        # What the repository says itself is of the pinned commit; this is ours to say.
-        hub.hub_file(record.repository, record.file, record.revision, record.sha256)
-        return _from_hub(hub.HubAddress(record.repository, record.revision))
+        return _from_hub(hub.HubAddress(record.repository, record.revision), record.sha256)
     if record.status == "available":
         raise WeightsError(
             f"`weights={record.tag!r}` of {record.arch} is made with the network: give it to the "
@@ -173,8 +171,8 @@ def _from_foreign(foreign, source):
     )
 
 
-def _from_hub(address):
-    published = hub.fetch_published(address)
+def _from_hub(address, sha256=None):
+    published = hub.fetch_published(address, sha256)
     return Pretrained(
         str(address),
         path=published.weights,

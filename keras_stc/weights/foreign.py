@@ -12,12 +12,11 @@ Which of them it is, is told from the names of its arrays, not from the name of 
 import dataclasses
 import re
 
-import h5py
 import numpy as np
 
 from keras_stc.files import first_line
 from keras_stc.weights.cache import WeightsError
-from keras_stc.weights.load import CLASSIFIER, DAMAGE, layer_name, open_h5, read_weights_file
+from keras_stc.weights.load import CLASSIFIER, DAMAGE, h5_layers, layer_name, open_h5
 
 TORCH_ENDINGS = (".pth", ".pt", ".tar", ".bin")
 ENDINGS = (".safetensors", *TORCH_ENDINGS, ".h5")
@@ -99,13 +98,13 @@ def is_foreign(path):
     if not path.endswith(".h5"):
         return path.endswith(ENDINGS)
     try:
-        with h5py.File(path, "r") as file:
+        with open_h5(path) as file:
             if "layer_names" in file.attrs:
                 return True
             return "layers" in file and KERAS_FIRST_LAYER in map(
                 layer_name, file["layers"].values()
             )
-    except (OSError, KeyError):
+    except DAMAGE:  # as whoever reads all of it will say
         return False
 
 
@@ -292,7 +291,7 @@ def _keras_application_layers(path):
     """`{layer name: [arrays]}`; in Keras 2's format the names are attributes of the file."""
     with open_h5(path) as file:
         if "layer_names" not in file.attrs:
-            return {name: groups[""] for name, groups in read_weights_file(path).items()}
+            return {name: groups[""] for name, groups in h5_layers(file).items()}
         groups = {_text(name): file[_text(name)] for name in file.attrs["layer_names"]}
         layers = {
             name: [group[_text(weight)][()] for weight in group.attrs["weight_names"]]

@@ -157,7 +157,7 @@ def hub_file(repo, filename, revision=None, sha256=None):
     return path
 
 
-def fetch_published(address):
+def fetch_published(address, sha256=None):
     """The configuration and the weights of a repository that `keras-stc publish` made.
 
     Example:
@@ -169,6 +169,7 @@ def fetch_published(address):
 
     Args:
         address: `"hf://owner/repo[@revision]"` or a `HubAddress`.
+        sha256: What the SHA-256 of the weights has to be; by default what the repository says.
 
     Returns:
         A `Published`.
@@ -198,7 +199,7 @@ def fetch_published(address):
     return Published(
         address=address,
         config=config,
-        weights=hub_file(address.repo, weights["file"], commit, str(weights["sha256"])),
+        weights=hub_file(address.repo, weights["file"], commit, sha256 or str(weights["sha256"])),
         revision=commit,
     )
 

@@ -164,23 +164,28 @@ def open_h5(path):
 
 def _read_h5(path):
     with open_h5(path) as file:
-        if "layers" not in file:
-            raise KeyError("no group 'layers' in it")
-        layers = {}
-        for group in file["layers"].values():
-            arrays = {}
+        return h5_layers(file)
 
-            def visit(name, node, arrays=arrays):
-                if isinstance(node, h5py.Dataset):
-                    inner, _, index = name.rpartition("vars/")
-                    arrays.setdefault(inner.strip("/"), {})[int(index)] = node[()]
 
-            group.visititems(visit)
-            if arrays:
-                layers[layer_name(group)] = {
-                    inner: [found[i] for i in sorted(found)] for inner, found in arrays.items()
-                }
-        return layers
+def h5_layers(file):
+    """What `read_weights_file` returns, of a file that `open_h5` opened."""
+    if "layers" not in file:
+        raise KeyError("no group 'layers' in it")
+    layers = {}
+    for group in file["layers"].values():
+        arrays = {}
+
+        def visit(name, node, arrays=arrays):
+            if isinstance(node, h5py.Dataset):
+                inner, _, index = name.rpartition("vars/")
+                arrays.setdefault(inner.strip("/"), {})[int(index)] = node[()]
+
+        group.visititems(visit)
+        if arrays:
+            layers[layer_name(group)] = {
+                inner: [found[i] for i in sorted(found)] for inner, found in arrays.items()
+            }
+    return layers
 
 
 def layer_name(group):
