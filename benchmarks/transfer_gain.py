@@ -62,6 +62,8 @@ def main():
     parser.add_argument("--frame-size", type=int, default=64)
     parser.add_argument("--flip", action="store_true", help="mirror videos; not for left and right")
     parser.add_argument("--transfer-epochs", type=int, default=30)
+    parser.add_argument("--transfer-lr", type=float, help="learning rate of the transfer")
+    parser.add_argument("--transfer-drop", type=int, help="epochs to a tenth of it; half of them")
     parser.add_argument("--epochs", type=int, default=30, help="of fine-tuning")
     parser.add_argument("--train-videos", type=int, default=60, help="of motion, in each class")
     parser.add_argument("--test-videos", type=int, default=16, help="of motion, in each class")
@@ -137,8 +139,9 @@ def transfer(args, seed, videos, out, options):
     model = create_transfer(args.student, teacher, stride=args.stride, seed=seed, **options)
     recipe = transfer_recipes.RECIPES["default"].replace(
         epochs=args.transfer_epochs,
-        drop_every=max(1, args.transfer_epochs // 2),
+        drop_every=args.transfer_drop or max(1, args.transfer_epochs // 2),
         batch_size=min(32, len(videos) // 2),
+        learning_rate=args.transfer_lr,
         flip=args.flip,
     )
     videos, held_out = videos.split(0.1, seed=seed)
