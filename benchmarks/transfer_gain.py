@@ -23,6 +23,7 @@ nothing but that it runs, a minute:
 
 import argparse
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -135,7 +136,7 @@ def one(args, start, seed, videos, test, out):
 
 def transfer(args, seed, videos, out, options):
     """Pair accuracy on a tenth of the videos; leaves the student in `out`."""
-    teacher = create_teacher(args.teacher, args.teacher_weights)
+    teacher = functools.partial(create_teacher, args.teacher, args.teacher_weights)
     model = create_transfer(args.student, teacher, stride=args.stride, seed=seed, **options)
     recipe = transfer_recipes.RECIPES["default"].replace(
         epochs=args.transfer_epochs,

@@ -6,10 +6,12 @@ import keras_stc
 model = keras_stc.STCResNet18(classes=3, input_shape=(16, 112, 112, 3))
 ```
 
-Public names load when they are first used, so that `import keras_stc` costs next to nothing.
+Public names load when they are first used, so that `import keras_stc` costs next to nothing. Where
+Keras is there already, it learns at once what `keras.models.load_model` may meet in a file.
 """
 
 import importlib
+import sys
 
 from keras_stc._version import __version__
 from keras_stc.video_config import VideoConfig
@@ -65,3 +67,8 @@ def __getattr__(name):
 
 def __dir__():
     return sorted(__all__)
+
+
+if "keras" in sys.modules:
+    for _name in ("models", "training", "transfer.model"):
+        importlib.import_module(f"keras_stc.{_name}")

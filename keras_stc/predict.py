@@ -86,7 +86,7 @@ def predict_video(model, video, batch_size=None, max_clips=None):
 
     Args:
         model: A `keras_stc.VideoModel` with a classifier.
-        video: Path of a video.
+        video: Path of a video, or a `keras_stc.data.Video`.
         batch_size: Clips in a batch; by default 8, or fewer of large clips.
         max_clips: Most clips to look at, spread evenly; `None` for all.
 
@@ -106,7 +106,7 @@ def predict_video(model, video, batch_size=None, max_clips=None):
         probabilities.append(classify(model, batch.clips))
         times.append(np.stack([batch.start, batch.end], axis=1))
     return VideoPrediction(
-        path=os.fspath(video),
+        path=os.fspath(getattr(video, "path", video)),
         class_names=class_names(model),
         clip_probabilities=np.concatenate(probabilities),
         clip_times=np.concatenate(times),

@@ -1,6 +1,7 @@
 """How a model wants to be fed: the contract between `models` and `data`."""
 
 import dataclasses
+import numbers
 
 #: Mean of Kinetics' RGB values, 0-255, as Hara et al. (CVPR 2018) subtract it; no division.
 KINETICS_MEAN = (114.7748, 107.7354, 99.4750)
@@ -54,17 +55,22 @@ class VideoConfig:
     def __post_init__(self):
         size = self.size
         if isinstance(size, (tuple, list)):
-            size = tuple(int(side) for side in size)
+            size = tuple(size)
             if len(size) == 2 and size[0] == size[1]:
                 size = size[0]
+        sides = size if isinstance(size, tuple) and len(size) == 2 else (size,)
+        if not all(isinstance(side, numbers.Integral) and side >= 1 for side in sides):
+            raise ValueError(
+                "`size` must be a positive integer or two, (height, width), in pixels. "
+                f"Received: size={self.size!r}"
+            )
+        size = int(size) if len(sides) == 1 else tuple(map(int, size))
         object.__setattr__(self, "size", size)
         for name in ("frames", "stride"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
         height, width = self.crop
-        if height < 1 or width < 1:
-            raise ValueError(f"`size` must be positive, in pixels. Received: size={self.size!r}")
         if self.resize is None:
             short = round(min(height, width) * SHORT_SIDE_PER_CROP)
             object.__setattr__(self, "resize", short)
@@ -81,7 +87,8 @@ class VideoConfig:
                     f"{', all positive' if name == 'std' else ''}. Received: {name}={values!r}"
                 )
             object.__setattr__(self, name, values)
-        if self.fps is not None and not self.fps > 0:
+        is_rate = isinstance(self.fps, numbers.Real) and self.fps > 0
+        if self.fps is not None and not is_rate:
             raise ValueError(f"`fps` must be positive, or None. Received: fps={self.fps!r}")
         if self.channel_order != "RGB":
             raise ValueError(
@@ -115,7 +122,8 @@ class VideoConfig:
         """A copy with some fields changed.
 
         Args:
-            **changes: Fields by name. A new `size` brings its own `resize` where none is given.
+            **changes: Fields by name. A new `size` brings its own `resize` where none is given, and
+                a new `stride` takes the place of `fps`.
 
         Returns:
             A `VideoConfig`.
@@ -125,6 +133,8 @@ class VideoConfig:
         """
         if "size" in changes and "resize" not in changes:
             changes["resize"] = None
+        if "stride" in changes and "fps" not in changes:
+            changes["fps"] = None
         return dataclasses.replace(self, **changes)
 
     def to_dict(self):

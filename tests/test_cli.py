@@ -3,6 +3,7 @@
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -10,6 +11,9 @@ import pytest
 
 from keras_stc.cli import main
 from keras_stc.cli.console import print_table
+from keras_stc.cli.main import parser
+from keras_stc.cli.train import training_data
+from keras_stc.data import VideoWarning, open_data
 
 
 def run(capsys, *arguments):
@@ -112,6 +116,51 @@ def test_data_without_subsets_is_evaluated_where_it_was_not_trained_on(capsys, s
     assert run_json(capsys, "evaluate", small_run.folder, data)["videos"] == 12
 
 
+def copied_run(small_run, folder, **origin):
+    """The small run, as if it had been trained on data of another origin."""
+    shutil.copytree(small_run.folder, folder)
+    path = folder / "config.json"
+    config = json.loads(path.read_text())
+    config["data"] = origin.pop("text", {"origin": origin})
+    config["videos"], config["validation_videos"] = 10, 2
+    path.unlink()
+    path.write_text(json.dumps(config))
+    return folder
+
+
+def test_what_was_held_out_is_found_again_or_nothing_is_said(capsys, small_run, tmp_path):
+    data = tmp_path / "data"
+    shutil.copytree(small_run.videos / "train", data / "train")
+    origin = {"data": str(data), "subset": "train", "hold_out": 0.2}
+    folder = copied_run(small_run, tmp_path / "run", **origin)
+    wanted = open_data(data, "train").split(0.2, seed=0)[1]
+    # A file in the run's folder is the run's; only `train` was ever divided.
+    for named in (folder, folder / "model.keras"):
+        found = run_json(capsys, "evaluate", named, data)
+        assert found["videos"] == len(wanted) == 2 and "held out" in found["subset"]
+    shutil.copytree(data / "train" / "move_left", data / "train" / "move_left" / "more")
+    status, _, err = run(capsys, "evaluate", folder, data)
+    assert status == 1 and "has changed since" in err and err.count("\n") == 1
+    # A run made in Python says of its data what it likes.
+    folder = copied_run(small_run, tmp_path / "other", text="anything")
+    assert run_json(capsys, "evaluate", folder, small_run.videos)["videos"] == 4
+
+
+def test_validation_videos_are_those_to_validate_on(small_run, tmp_path):
+    def videos(*line):
+        line = ["train", *map(str, line), "--out", str(tmp_path / "run")]
+        return training_data(parser().parse_args(line))
+
+    train = small_run.videos / "train"
+    _, validation, _, held = videos(train, "--validation", small_run.videos)
+    assert held == {"data": "videos", "subset": "test"} and len(validation) == 4
+    with pytest.warns(VideoWarning, match="12 videos to validate on are among those to train on"):
+        videos(train, "--validation", train)
+    shutil.copytree(train / "move_left", tmp_path / "one" / "move_left")
+    with pytest.raises(ValueError, match="has one class, 'move_left'"):
+        videos(tmp_path / "one")
+
+
 def test_classes_may_look_like_markup(capsys):
     print_table(("class", "videos"), [("[red]", "1"), ("jump[/x]", "2")])
     out = capsys.readouterr().out
@@ -168,7 +217,13 @@ def test_train_again_goes_on(capsys, small_run, tmp_path):
             "this network has none",
         ),
         (["train", "{tmp}/empty", "--out", "{tmp}/run"], "empty"),
+        (["train", "{videos}", "--out", "{tmp}/run", "--seed", "-1"], "--seed must not be"),
         (["evaluate", "nowhere", "{videos}"], "nowhere does not exist"),
+        (
+            ["evaluate", "{run}/model.keras", "{videos}", "--checkpoint", "best"],
+            "Only a run folder has a best checkpoint",
+        ),
+        (["predict", "x.mp4", "--model", "{begun}"], "has no checkpoint yet"),
         (["evaluate", "{run}", "{videos}", "--out", "{tmp}/no/a.json"], "does not exist: make it"),
         (["train", "{videos}", "--out", "{tmp}/run", "--hold-out", "1"], "--hold-out must be"),
         (["train", "{uneven}", "--out", "{tmp}/run"], "no video to train on of 1 of its 2 classes"),
@@ -183,7 +238,9 @@ def test_mistakes_get_one_sentence(capsys, small_run, tmp_path, line, words):
     video = next((small_run.videos / "train" / "move_left").iterdir())
     uneven.write_text(f"path,label,split\n{video},a,train\n{video},b,test\n")
     names = {"tmp": tmp_path, "videos": small_run.videos, "run": small_run.folder}
-    names["uneven"] = uneven
+    names["uneven"], names["begun"] = uneven, tmp_path / "begun"
+    names["begun"].mkdir()
+    shutil.copy(small_run.folder / "config.json", names["begun"])
     status, _, err = run(capsys, *(word.format(**names) for word in line))
     assert status == 1
     assert err.startswith("keras-stc: error: ") and words in err

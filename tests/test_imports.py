@@ -5,6 +5,7 @@ import pathlib
 import subprocess
 import sys
 
+import keras
 import pytest
 
 import keras_stc
@@ -108,3 +109,18 @@ def test_import_is_light(module):
         assert has_av == "False"
         seconds.append(float(took))
     assert min(seconds) < 0.3
+
+
+def test_keras_loads_what_was_saved_here(tmp_path):
+    """In a process that has only imported both: every class of a file is registered."""
+    clip = keras.Input((2, 8, 8, 3))
+    x = keras_stc.layers.STCBlock()(keras.layers.Conv3D(8, 3)(clip))
+    x = keras.layers.Dense(2, "softmax")(keras.layers.GlobalAveragePooling3D()(x))
+    model = keras_stc.VideoModel(clip, x, video_config=keras_stc.VideoConfig(2, 1, 8))
+    model.compile(keras_stc.training.SGD(0.1), "sparse_categorical_crossentropy")
+    model.save(tmp_path / "m.keras")
+    probe = "import sys, keras, keras_stc; print(keras.models.load_model(sys.argv[1]).video_config)"
+    done = subprocess.run(
+        [sys.executable, "-c", probe, tmp_path / "m.keras"], capture_output=True, text=True
+    )
+    assert done.stdout.strip() == str(model.video_config), done.stderr

@@ -251,6 +251,34 @@ def test_video_config_must_fit_the_model():
         model.video_config = model.video_config.replace(class_names=("a", "b", "c"))
 
 
+def test_a_new_stride_takes_the_place_of_frames_a_second():
+    config = keras_stc.VideoConfig(fps=5)
+    assert config.step(25) == 5 and config.replace(stride=3).step(25) == 3
+    assert config.replace(frames=8).fps == 5 and config.replace(stride=3, fps=4).fps == 4
+
+
+@pytest.mark.parametrize("change", [{"size": s} for s in ((32,), "112", 112.5, 0, (32, "a"))])
+def test_sizes_are_whole_numbers(change):
+    with pytest.raises(ValueError, match="`size` must be a positive integer or two"):
+        keras_stc.VideoConfig(**change)
+
+
+def test_a_clone_is_made_from_the_config():
+    model = keras_stc.ResNet3D18(classes=2, input_shape=CLIP)
+    model.video_config = model.video_config.replace(stride=4, class_names=("a", "b"))
+    with pytest.raises(ValueError, match="clone_model leaves it out"):
+        keras.models.clone_model(model)
+    clone = keras_stc.VideoModel.from_config(model.get_config())
+    assert clone.video_config == model.video_config and clone.architecture == model.architecture
+
+
+def test_an_activation_may_be_a_function():
+    arguments = {"classes": 2, "input_shape": CLIP}
+    model = keras_stc.ResNet3D18(**arguments, classifier_activation=keras.activations.softmax)
+    assert model.architecture["classifier_activation"] == "softmax"
+    assert keras_stc.create_model(**model.architecture).architecture == model.architecture
+
+
 def test_mixed_precision_model_puts_out_float32():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -259,4 +287,7 @@ def test_mixed_precision_model_puts_out_float32():
         keras.config.set_dtype_policy("float32")
     outputs = predict(model, clips())
     assert outputs.dtype == np.float32 and np.isfinite(outputs).all()
+    # However it is read again, it says what it is.
+    again = keras_stc.VideoModel.from_config(model.get_config())
+    assert model.dtype_policy.name == again.dtype_policy.name == "mixed_bfloat16"
     assert keras.backend.standardize_dtype(model.get_layer("conv1").compute_dtype) == "bfloat16"

@@ -95,6 +95,40 @@ def test_same_crop_and_mirror_at_both_sizes(videos):
         assert np.median(np.abs(wrong - got["clip"]).mean((1, 2, 3, 4))) > 12
 
 
+def test_frames_a_second(folder):
+    """25 frames a second at 5 frames a second: every fifth frame, whatever the stride says."""
+    videos = [Video(str(folder / "0.mp4")), Video(str(folder / "2.mp4"))]
+    config = CONFIG.replace(frames=3, fps=5)
+    for training in (True, False):
+        got = collected(pairs(videos, video_config=config, training=training, flip=False))
+        for clip in got["clip"]:
+            steps = np.diff(video_files.numbers(clip))
+            assert (steps == 5).all()
+
+
+def test_multiscale_crops_are_smaller_or_elsewhere(videos):
+    config = VideoConfig(4, 2, 16, resize=32)
+    for seed in range(3):
+        options = {"video_config": config, "seed": seed, "frame_size": 32}
+        one, other = (collected(pairs(videos, **options, multiscale=m)) for m in (False, True))
+        assert one["clip"].shape == other["clip"].shape
+        assert (one["clip"] != other["clip"]).any()
+
+
+def test_evaluation_is_in_no_folders_order_and_shows_several_clips(folder):
+    videos = [Video(str(folder / "0.mp4"))] + [Video(str(folder / f"{k}.mp4")) for k in (2, 4)]
+    got = collected(pairs(videos, training=False, clips_per_video=2, batch_size=6))
+    firsts = {}
+    for clip, video in zip(got["clip"], got["video"], strict=True):
+        firsts.setdefault(int(video), set()).add(int(video_files.numbers(clip)[0]))
+    assert all(len(places) == 2 for places in firsts.values()) and len(firsts) == 3
+    many = [Video(str(folder / "0.mp4"), start=k / 25) for k in range(12)]
+    many += [Video(str(folder / "2.mp4"), start=k / 25) for k in range(12)]
+    order = collected(pairs(many, training=False, batch_size=24))["clip"]
+    starts = [int(video_files.numbers(clip)[0]) for clip in order]
+    assert starts != sorted(starts)
+
+
 def test_crops_are_those_of_training(videos):
     """The student sees exactly what `training_geometry` draws for the sample."""
     config = VideoConfig(frames=2, stride=1, size=32, resize=40)
@@ -208,6 +242,17 @@ def test_the_replacement_is_of_another_video_than_its_partner(videos, tmp_path):
     for seed in range(6):
         for batch in pairs(some, seed=seed):
             assert len(set(batch["video"].numpy())) == 2
+
+
+def test_two_bad_neighbours_are_replaced_by_two_videos(videos, tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.mp4").write_bytes(b"")
+    bad = [Video(str(tmp_path / f"{name}.mp4")) for name in "ab"]
+    for seed in range(6):
+        for clips in (1, 2):
+            dataset = pairs([*videos[:3], *bad], seed=seed, clips_per_video=clips)
+            for batch in dataset:
+                assert len(set(batch["video"].numpy())) == 2
 
 
 def test_mostly_bad_videos_end_in_a_sentence(videos, tmp_path):

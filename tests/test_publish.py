@@ -37,7 +37,8 @@ def run(small_run, tmp_path_factory):
         assert main(["evaluate", str(folder), str(small_run.videos), "--json"]) == 0
     measured = json.loads(printed.getvalue())
     (folder / "evaluation.json").write_text(json.dumps(measured))
-    best = {**measured, "checkpoint": "best", "subset": "unseen"}
+    weights = sha256(folder / "best.weights.h5")
+    best = {**measured, "checkpoint": "best", "subset": "unseen", "weights_sha256": weights}
     (folder / "evaluation-best.json").write_text(json.dumps(best))
     (folder / "command.txt").write_text(TYPED + "\n")
     return folder
@@ -216,10 +217,22 @@ def test_an_unfinished_run_is_refused(run, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_the_card_says_frames_a_second(small_run, tmp_path):
+    model = keras_stc.load_model(small_run.folder)
+    model.video_config = model.video_config.replace(fps=12.5)
+    model.save(tmp_path / "m.keras")
+    *_, card = write_files(tmp_path / "m.keras", tmp_path / "out", REPO)
+    assert "12.5 frames a second" in card.read_text() and "stride" not in card.read_text()
+
+
 def test_the_wrong_evaluation_is_refused(run, tmp_path):
     best = run / "evaluation-best.json"
     with pytest.raises(PublishError, match="measured on another checkpoint"):
         write_files(run, tmp_path / "out", REPO, evaluations=[best])
+    other = {**json.loads(best.read_text()), "weights_sha256": "0" * 64}
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    with pytest.raises(PublishError, match="other.json was measured on other weights"):
+        write_files(run, tmp_path / "out", REPO, "best", [tmp_path / "other.json"])
     other = {**json.loads(best.read_text()), "class_names": ["a", "b"]}
     (tmp_path / "other.json").write_text(json.dumps(other))
     with pytest.raises(PublishError, match="on a network with other classes. Received: a, b"):

@@ -1,4 +1,5 @@
 import csv
+import pathlib
 import subprocess
 import sys
 
@@ -18,6 +19,7 @@ from keras_stc.data import (
     open_data,
     open_unlabelled,
 )
+from keras_stc.data.listed import find_videos
 
 
 def touch(root, *names):
@@ -173,12 +175,38 @@ def test_subsets_by_any_letters_and_no_other_folders(tmp_path):
     table = tmp_path / "good" / "Train" / "a" / "list.csv"
     table.write_text("path,label,split\n1.mp4,a,Train\n1.mp4,a,TEST\n")
     assert data_subsets(table) == ("train", "test") and len(open_data(table, "test")) == 1
+    touch(tmp_path / "twice" / "Train/a", "1.mp4")
+    touch(tmp_path / "twice" / "train/a", "2.mp4")
+    with pytest.raises(VideoError, match="has both Train and train, which mean the same"):
+        open_data(tmp_path / "twice", "train")
+    table.write_text("path,label,split\n1.mp4,a,train\n1.mp4,a,Train\n1.mp4,a,test\n")
+    with pytest.raises(VideoError, match="has both Train and train, which mean the same"):
+        open_data(table, "train")
+    table.write_text("path,label,split\n1.mp4,a,train\n1.mp4,a,\n1.mp4,a,\n")
+    with pytest.warns(VideoWarning, match="2 of 3 rows have no split .* first in line 3"):
+        assert len(open_data(table, "train")) == 1
     table.write_text("path,label,split\n1.mp4,a,train\n1.mp4,a,odd\n")
     with pytest.raises(VideoError, match="has the split 'odd'; expected train"):
         open_data(table)
     table.write_text("path,label,split\n1.mp4,a,train\n1.mp4,a,val\n1.mp4,a,valid\n")
     with pytest.raises(VideoError, match="has both val and valid"):
         open_data(table)
+
+
+def test_links_to_folders_are_followed_once(tmp_path):
+    touch(tmp_path / "elsewhere", "1.mp4", "2.mp4")
+    touch(tmp_path / "frames" / "clip", "1.jpg", "2.jpg")
+    touch(tmp_path / "data" / "a" / "own", "3.mp4")
+    (tmp_path / "data" / "b").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "data" / "a" / "more").symlink_to(tmp_path / "frames")
+    (tmp_path / "data" / "a" / "own" / "circle").symlink_to(tmp_path / "data" / "a")
+    folder = VideoFolder(tmp_path / "data")
+    names = [pathlib.Path(video.path).name for video in folder]
+    assert (names, folder.labels.tolist()) == (["clip", "3.mp4", "1.mp4", "2.mp4"], [0, 0, 1, 1])
+    anywhere = open_unlabelled(tmp_path / "data")
+    assert sorted(v.path for v in anywhere) == sorted(v.path for v in folder)
+    (tmp_path / "data" / "circle").symlink_to(tmp_path / "data")
+    assert set(find_videos(tmp_path / "data", "x")) == {"1", "2", "3", "clip"}
 
 
 def test_subsets_of_unlabelled_videos(tmp_path):

@@ -1,5 +1,7 @@
 """Knowledge transfer: the frozen teacher, the pairs and their training, on every backend."""
 
+import inspect
+
 import keras
 import numpy as np
 import pytest
@@ -71,7 +73,12 @@ def test_frames_run_in_chunks(chunk):
         ("resnet50v2", "resnet_v2"),
         ("mobilenetv2_1.00_224", "mobilenet_v2"),
         ("mobilenet_1.00_224", "mobilenet"),
+        ("mobilenetv2_1.00_None", "mobilenet_v2"),
         ("efficientnetv2-b0", "efficientnet_v2"),
+        ("efficientnetb7", "efficientnet"),
+        ("MobileNetV3Small", "mobilenet_v3"),
+        ("convnext_tiny", "convnext"),
+        ("inception_resnet_v2", "inception_resnet_v2"),
     ],
 )
 def test_preprocessing_goes_by_name(name, module):
@@ -89,6 +96,12 @@ def test_preprocessing_goes_by_name(name, module):
     ("arguments", "words"),
     [
         (lambda m: (m,), "`preprocess` must say how .* 'small2d'"),
+        (lambda m: (keras.Model(m.inputs, m.outputs, name="resnet18"),), "'resnet18', is none of"),
+        (lambda m: (keras.Model(m.inputs, m.outputs, name="vgg16_bn"),), "'vgg16_bn', is none of"),
+        (
+            lambda m: (keras.Model(m.input, keras.layers.Dense(5, "softmax")(m.output)), "resnet"),
+            "include_top=False",
+        ),
         (lambda m: (m, "alexnet"), "`preprocess` must be one of .* Received: preprocess='alexnet'"),
         (lambda m: (m, "resnet", 0), "`chunk` must be a positive"),
         (lambda m: (m.layers[1], "resnet"), "`model` must be a Keras model"),
@@ -345,6 +358,59 @@ def test_created_with_a_teacher_or_what_makes_one():
         assert transfer.teacher is teacher and transfer.student.video_config.stride == 3
 
 
+def test_the_heads_of_the_paper():
+    """What the heads compute, by hand from their weights; a feature map is averaged."""
+    defaults = inspect.signature(CorrespondenceTransfer).parameters
+    assert defaults["projection"].default == 1024 and defaults["hidden"].default == (512, 128)
+    small = transfer_parts.small_student()
+    student = keras.Model(small.inputs[0], small.layers[-2].output)  # (B, T, H, W, D)
+    assert len(student.output_shape) == 5
+    transfer = transfer_parts.small_transfer(student)
+    batch = transfer_parts.batch(videos=(0, 1))
+    clips = array(student(batch["clip"], training=False)).mean((1, 2, 3))
+    frames = array(transfer.teacher(batch["frames"]))
+
+    def dense(layer, x, relu=True):
+        x = x @ array(layer.kernel) + array(layer.bias)
+        return np.maximum(x, 0) if relu else x
+
+    frames, clips = dense(transfer.frame_projection, frames), dense(transfer.clip_projection, clips)
+    x = np.concatenate([np.hstack([frames, clips]), np.hstack([frames, clips[::-1]])])
+    *hidden, match = transfer.classifier.layers
+    for layer in hidden:
+        x = dense(layer, x)
+    wanted = dense(match, x, relu=False)
+    assert (clips == 0).any() and (clips > 0).any()  # so that ReLU makes a difference
+    np.testing.assert_allclose(array(transfer(batch, training=False)), wanted, 1e-4, 1e-5)
+
+
+def test_sample_weights_count_for_both_pairs():
+    transfer = compiled(transfer_parts.small_transfer())
+    batch = transfer_parts.batch()
+    logits = array(transfer(batch, training=False))[:, 0]
+    losses = np.log1p(np.exp(np.concatenate([-logits[:4], logits[4:]])))
+    weights = np.array([1.0, 0.0, 2.0, 0.0], "float32")
+    got = transfer.test_on_batch(batch, sample_weight=weights, return_dict=True)["loss"]
+    assert float(got) == pytest.approx((losses * np.tile(weights, 2)).sum() / 8, rel=1e-4)
+
+
+def test_the_precision_of_the_heads_is_saved(tmp_path):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        small = transfer_parts.small_student()
+        config = keras_stc.VideoConfig(4, 1, 16)
+        student = keras_stc.VideoModel(small.inputs[0], small.outputs[0], video_config=config)
+        transfer = transfer_parts.small_transfer(student)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    transfer.save(tmp_path / "t.keras")
+    loaded = keras.models.load_model(tmp_path / "t.keras")
+    assert loaded.clip_projection.compute_dtype == "bfloat16"
+    assert loaded.classifier.layers[0].compute_dtype == "bfloat16"
+    batch = transfer_parts.batch()
+    np.testing.assert_array_equal(array(loaded(batch)), array(transfer(batch)))
+
+
 def test_mixed_precision():
     """Half precision where it belongs, float32 logits, and nearly the same loss."""
     batch = transfer_parts.batch()
@@ -392,6 +458,7 @@ def test_saved_whole_and_gone_on_with(tmp_path):
         ({"teacher": transfer_parts.image_model}, "`teacher` must be a keras_stc.transfer.Frame"),
         ({"projection": lambda: 0}, "`projection` must be positive"),
         ({"hidden": lambda: (12, 0)}, "`hidden` must be positive"),
+        ({"hidden": lambda: 512}, "`hidden` must be positive integers. Received: hidden=512"),
     ],
 )
 def test_bad_arguments_get_a_sentence(change, words):

@@ -16,6 +16,7 @@ import keras_stc
 from keras_stc.cli import main
 from keras_stc.data import open_unlabelled
 from keras_stc.training.run import RunError, load_model
+from keras_stc.transfer import loop, pair_dataset
 from keras_stc.transfer.loop import train_transfer
 from keras_stc.transfer.recipe import RECIPES, WarmupDrops
 from keras_stc.transfer.teachers import create_teacher
@@ -76,6 +77,37 @@ def test_the_papers_recipe():
 def test_bad_recipes_get_a_sentence(change, words):
     with pytest.raises(ValueError, match=words):
         RECIPES["default"].replace(**change)
+
+
+def test_what_a_recipe_makes_of_its_numbers():
+    recipe = RECIPES["paper"].replace(warmup_epochs=5, weight_decay=3e-4, momentum=0.8)
+    optimizer = recipe.optimizer(steps_per_epoch=10)
+    rates = optimizer._learning_rate
+    for step, wanted in ((0, 0), (25, 0.05), (50, 0.1), (299, 0.1), (300, 0.01), (900, 1e-4)):
+        assert float(rates(step)) == pytest.approx(wanted, rel=1e-5)
+    config = optimizer.get_config()
+    assert (config["l2"], config["momentum"]) == (3e-4, 0.8)
+    assert RECIPES["paper"].warmup_epochs == 5 and RECIPES["default"].warmup_epochs == 1
+    assert RECIPES["paper"].weight_decay == RECIPES["default"].weight_decay == 1e-4
+
+
+def test_pairs_are_made_as_the_recipe_says(videos, tmp_path, monkeypatch):
+    made = []
+
+    def recorded(*args, **options):
+        made.append(options)
+        return pair_dataset(*args, **options)
+
+    monkeypatch.setattr(loop, "pair_dataset", recorded)
+    recipe = RECIPE.replace(epochs=1, accumulation=2, flip=False, multiscale=True)
+    train_small(videos, tmp_path / "t", recipe, seed=3)
+    training, validation = made[0], made[-1]
+    wanted = {"batch_size": 4, "flip": False, "multiscale": True, "seed": 3, "frame_size": 16}
+    assert {name: training[name] for name in wanted} == wanted
+    assert training["clips_per_video"] == 6  # 12 videos, 64 clips an epoch at least
+    assert training["drop_remainder"] and training.get("training", True)
+    assert validation["training"] is False and validation["video_config"] == CONFIG
+    assert validation["seed"] == 3 and validation["frame_size"] == 16
 
 
 def test_a_transfer_leaves_its_files(finished):
@@ -168,6 +200,18 @@ def test_transfer_then_train(capsys, videos, tmp_path):
         (
             ["transfer", "{videos}", "--out", "{tmp}/t", "--accumulation", "3"],
             "`accumulation` must",
+        ),
+        (["transfer", "{videos}", "--out", "{tmp}/t", "--hold-out", "1.5"], "--hold-out must be"),
+        (["transfer", "{videos}", "--out", "{tmp}/t", "--seed", "-1"], "--seed must not be"),
+        (
+            ["transfer", "{videos}", "--out", "{tmp}/t", "--checkpoint-steps", "0"],
+            "--checkpoint-steps must be at least 1",
+        ),
+        (
+            [*["transfer", "{videos}", "--out", "{tmp}/t", "--teacher", "mobilenetv2"]]
+            + ["--student", "resnet3d18", "--teacher-weights", "random", "--frame-size", "4"]
+            + ["--size", "32", "--frames", "2", "--batch-size", "4"],
+            "`frame_size` must be a size that the teacher",
         ),
         (["train", "{videos}", "--out", "{tmp}/a", "--weights", "{tmp}"], "holds no finished run"),
         (["predict", "x.mp4", "--model", "{run}"], "is a transfer"),

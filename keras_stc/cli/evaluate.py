@@ -47,8 +47,8 @@ def register(commands, common):
 def run_evaluate(arguments):
     from keras_stc.data import data_splits, data_subsets, open_data
     from keras_stc.evaluation import mean_over_splits
-    from keras_stc.files import write_atomically
-    from keras_stc.training.run import load_model
+    from keras_stc.files import sha256, write_atomically
+    from keras_stc.training.run import load_model, weights_file
 
     if arguments.out and pathlib.Path(arguments.out).is_dir():
         raise ValueError(f"--out {arguments.out} is a folder: give the name of a file.")
@@ -80,6 +80,8 @@ def run_evaluate(arguments):
             partial=partial,
         )
         name = {"data": data_name(split), "subset": subset, "checkpoint": arguments.checkpoint}
+        if not path.startswith("hf://"):
+            name["weights_sha256"] = sha256(weights_file(path, arguments.checkpoint))
         evaluations.append(evaluation)
         results.append({**name, **evaluation.to_dict()})
     result = results[0]
@@ -93,17 +95,34 @@ def run_evaluate(arguments):
 
 
 def _not_trained_on(path, data, videos):
-    """Of data without subsets that a run was trained on: the part it held out, and its name."""
+    """Of data without val and test that a run was trained on: the part it held out, and its name.
+
+    Raises:
+        ValueError: If the data is no longer what the run was trained on.
+    """
     from keras_stc.cli.train import held_out_name
-    from keras_stc.data import VideoWarning, absolute_data
+    from keras_stc.data import VideoWarning, absolute_data, open_data
     from keras_stc.training.run import Run
 
-    config = Run(path).config()
-    origin = (config.get("data") or {}).get("origin") or {}
-    if origin.get("data") != absolute_data(data) or origin.get("subset"):
+    path = pathlib.Path(path)
+    config = Run(path if path.is_dir() else path.parent).config()
+    trained = config.get("data")
+    origin = (trained.get("origin") or {}) if isinstance(trained, dict) else {}
+    if origin.get("data") != absolute_data(data):
         return videos, None
     if hold_out := origin.get("hold_out"):
-        return videos.split(hold_out, config["seed"])[1], held_out_name(hold_out)
+        whole = videos
+        if origin["subset"]:
+            whole = open_data(data, origin["subset"], class_names=videos.class_names)
+        rest, held_out = whole.split(hold_out, config["seed"])
+        counts = [config["videos"], config["validation_videos"] or 0]
+        if [len(rest), len(held_out)] != counts:
+            raise ValueError(
+                f"{data} has changed since {path} was trained on {counts[0]} of its videos and "
+                f"held out {counts[1]}: now it has {len(whole)}, and nobody can say which were "
+                "held out. Give other videos, or restore it."
+            )
+        return held_out, held_out_name(hold_out)
     warnings.warn(
         f"{path} was trained on all of {data}: the figures say nothing of other videos.",
         VideoWarning,

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import os
+import warnings
 
 from keras_stc.cli.console import print_json, quarantined, say
 from keras_stc.cli.evaluate import DATA_HELP, data_name, evaluate
@@ -84,6 +86,7 @@ def run_train(arguments):
     from keras_stc.training.precision import precision
     from keras_stc.training.run import Run, load_model
 
+    check_numbers(arguments)
     recipe = _recipe(arguments)
     if distribute.worker_count() > 1:
         say(arguments, f"Waiting for {distribute.worker_count()} workers")
@@ -151,6 +154,19 @@ def run_train(arguments):
     print(f"  keras-stc predict x.mp4 --model {arguments.out}")
 
 
+def check_numbers(arguments):
+    """Raises the `ValueError` for a number that no run can have."""
+    if not 0 <= arguments.hold_out < 1:
+        raise ValueError(
+            f"--hold-out must be at least 0 and below 1. Received: {arguments.hold_out}"
+        )
+    if arguments.seed < 0:
+        raise ValueError(f"--seed must not be negative. Received: {arguments.seed}")
+    steps = arguments.checkpoint_steps
+    if steps is not None and steps < 1:
+        raise ValueError(f"--checkpoint-steps must be at least 1. Received: {steps}")
+
+
 def placement(model, place):
     """What `--placement` adds to the arguments of `create_model`."""
     if not place:
@@ -187,7 +203,12 @@ def _recipe(arguments):
 def training_data(arguments):
     """Training and validation videos, what the run's configuration says of their origin, and what
     those to validate on are called."""
-    videos, *others = _training_data(arguments)
+    videos, validation, *others = _training_data(arguments)
+    if len(videos.class_names) < 2:
+        raise ValueError(
+            f"{arguments.data} has one class, {videos.class_names[0]!r}, and a network learns to "
+            "tell at least two apart: give the folder whose subfolders are the classes."
+        )
     if missing := sorted(set(range(len(videos.class_names))) - set(videos.labels.tolist())):
         names = [videos.class_names[label] for label in missing]
         raise ValueError(
@@ -195,17 +216,29 @@ def training_data(arguments):
             f"{len(videos.class_names)} classes, the first being {names[0]!r}: add some, or leave "
             "the class out."
         )
-    return videos, *others
+    _check_apart(videos, validation)
+    return videos, validation, *others
+
+
+def _check_apart(videos, validation):
+    """Warns where videos to train on are among those to validate on."""
+    from keras_stc.data import VideoWarning
+
+    trained = {os.path.abspath(video.file) for video in videos}
+    both = [video.file for video in validation or () if os.path.abspath(video.file) in trained]
+    if both:
+        warnings.warn(
+            f"{len(both)} videos to validate on are among those to train on, the first being "
+            f"{both[0]}: accuracy on them says nothing of other videos.",
+            VideoWarning,
+            stacklevel=2,
+        )
 
 
 def _training_data(arguments):
     from keras_stc.data import absolute_data, data_subsets, open_data
 
     spec = arguments.data
-    if not 0 <= arguments.hold_out < 1:
-        raise ValueError(
-            f"--hold-out must be at least 0 and below 1. Received: {arguments.hold_out}"
-        )
     there = data_subsets(spec)
     subset = "train" if "train" in there else None
     videos = open_data(spec, subset)
@@ -213,9 +246,11 @@ def _training_data(arguments):
     held = {"data": data_name(spec), "subset": None}
     if arguments.validation:
         origin["validation"] = arguments.validation
-        validation = open_data(arguments.validation, class_names=videos.class_names)
-        return videos, validation, origin, {**held, "data": data_name(arguments.validation)}
-    name = next((name for name in ("val", "test") if name in there), None)
+        name = _to_validate_on(data_subsets(arguments.validation))
+        validation = open_data(arguments.validation, name, class_names=videos.class_names)
+        held = {"data": data_name(arguments.validation), "subset": name}
+        return videos, validation, origin, held
+    name = _to_validate_on(there)
     if subset and name:
         origin["validation"] = name
         validation = open_data(spec, name, class_names=videos.class_names)
@@ -226,6 +261,10 @@ def _training_data(arguments):
     videos, validation = videos.split(arguments.hold_out, seed=arguments.seed)
     held["subset"] = held_out_name(arguments.hold_out)
     return videos, (validation if len(validation) else None), origin, held
+
+
+def _to_validate_on(subsets):
+    return next((name for name in ("val", "test") if name in subsets), None)
 
 
 def held_out_name(hold_out):

@@ -3,7 +3,7 @@
 import functools
 
 from keras_stc.cli.console import print_json, quarantined, say
-from keras_stc.cli.train import placement
+from keras_stc.cli.train import check_numbers, placement
 
 
 def register(commands, common):
@@ -80,6 +80,7 @@ def run_transfer(arguments):
     from keras_stc.transfer.recipe import RECIPES
     from keras_stc.transfer.teachers import create_teacher
 
+    check_numbers(arguments)
     if arguments.recipe not in RECIPES:
         raise ValueError(
             f"--recipe must be one of {', '.join(RECIPES)}. Received: {arguments.recipe}"
@@ -134,14 +135,12 @@ def run_transfer(arguments):
 
 def _videos(arguments):
     """Videos to learn from, held-out ones, and what the run's configuration says of them."""
-    import pathlib
-
+    from keras_stc.data import absolute_data
     from keras_stc.data.unlabelled import open_learnable
 
     spec = arguments.videos
-    is_folder = pathlib.Path(spec).is_dir()
     videos, subset = open_learnable(spec)
-    origin = {"videos": str(pathlib.Path(spec).absolute()) if is_folder else spec}
+    origin = {"videos": absolute_data(spec)}
     origin.update(subset=subset, hold_out=arguments.hold_out)
     if not arguments.hold_out:
         return videos, None, origin

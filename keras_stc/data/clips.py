@@ -11,8 +11,9 @@ from keras_stc.data.errors import VideoError
 from keras_stc.data.isolation import open_isolated
 from keras_stc.data.prefetch import prefetched
 from keras_stc.data.quarantine import Quarantine
-from keras_stc.data.readers import SHARD_MARK, open_video
+from keras_stc.data.readers import SHARD_MARK, check_decoder, open_video
 from keras_stc.data.shard_reader import clip_of_jpegs, open_shard
+from keras_stc.data.sources import checked_videos
 from keras_stc.video_config import VideoConfig
 
 #: Videos whose clips are mixed with one another where several are cut from one decoding.
@@ -138,7 +139,8 @@ def clip_dataset(
             f"`first_batch`. Received: clips_per_decode={clips_per_decode!r}"
         )
     check_shard(shard, batch_size)
-    videos = tuple(videos)
+    videos = checked_videos(videos)
+    check_decoder(decoder)
     _check_videos(videos, training)
     shuffle = training if shuffle is None else shuffle
     quarantine = Quarantine() if quarantine is None else quarantine
@@ -225,7 +227,7 @@ def clip_dataset(
     rows = samples // clips_per_decode
     positions = shard_positions(samples, batch_size, shard, drop_remainder)
     epochs = Epochs(first_epoch)
-    dataset = planned(begin)
+    dataset = planned(begin, 4)
     options = {"num_parallel_calls": num_parallel_calls or available_cores(), "deterministic": True}
     if clips_per_decode == 1:
         # Each clip by itself, without the axis of clips: one copy less.

@@ -23,20 +23,21 @@ class Epochs:
         return epoch
 
 
-def planned(begin):
+def planned(begin, columns):
     """A dataset of the rows of a plan, made anew for every iteration.
 
     Args:
-        begin: Called at the start of an iteration; returns int64 `(N, 4)`.
+        begin: Called at the start of an iteration; returns int64 `(N, columns)`.
+        columns: Numbers in a row.
 
     Returns:
-        A `tf.data.Dataset` of int64 `(4,)`.
+        A `tf.data.Dataset` of int64 `(columns,)`.
     """
     import tensorflow as tf
 
     dataset = tf.data.Dataset.from_tensors(0)
     dataset = dataset.map(
-        lambda _: tf.ensure_shape(tf.numpy_function(begin, [], tf.int64), (None, 4))
+        lambda _: tf.ensure_shape(tf.numpy_function(begin, [], tf.int64), (None, columns))
     )
     return dataset.flat_map(tf.data.Dataset.from_tensor_slices)
 

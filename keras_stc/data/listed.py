@@ -7,7 +7,7 @@ import os
 import warnings
 
 from keras_stc.data.errors import VideoError, VideoWarning
-from keras_stc.data.sources import EXTENSIONS, Video, VideoSet, is_frames, some_of
+from keras_stc.data.sources import EXTENSIONS, Video, VideoSet, first_visit, is_frames, some_of
 
 
 class ListedVideos(VideoSet):
@@ -79,9 +79,10 @@ def find_videos(root, name, folders_too=()):
     folders_too = frozenset(folders_too)
     found = collections.defaultdict(list)
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
-        level = [os.fspath(root)]
+        level, seen = [os.fspath(root)], set()
         while level:
-            below = []
+            # Links may lead in a circle.
+            level, below = [folder for folder in level if first_visit(folder, seen)], []
             for folder, (folders, files) in zip(level, pool.map(_list_one, level), strict=True):
                 name_of_it = os.path.basename(folder)
                 named = not folders_too or name_of_it in folders_too

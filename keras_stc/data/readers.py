@@ -66,8 +66,7 @@ def open_video(path, threads=None, decoder="pyav"):
         ValueError: If there is no such decoder.
         VideoError: If the video cannot be used.
     """
-    if decoder not in DECODERS:
-        raise ValueError(f"`decoder` must be one of {DECODERS}. Received: decoder={decoder!r}")
+    check_decoder(decoder)
     path = os.fspath(path)
     # Imported here: each decoder is loaded when the first video needs it.
     if SHARD_MARK in path:
@@ -85,6 +84,12 @@ def open_video(path, threads=None, decoder="pyav"):
     from keras_stc.data.decode import VideoReader
 
     return VideoReader(path, threads)
+
+
+def check_decoder(decoder):
+    """Raises the `ValueError` for a decoder that does not exist."""
+    if decoder not in DECODERS:
+        raise ValueError(f"`decoder` must be one of {DECODERS}. Received: decoder={decoder!r}")
 
 
 class FrameReader:

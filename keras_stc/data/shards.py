@@ -99,7 +99,7 @@ def pack(
         concurrent.futures.ThreadPoolExecutor(workers or available_cores()) as pool,
     ):
         files.remove_unfinished(out)
-        _claim(out, {"layout": LAYOUT, "data": str(data), **settings})
+        _claim(out, {"layout": LAYOUT, "data": specs.absolute_data(data), **settings})
         shards = []
         for number, first in enumerate(range(0, len(videos), videos_per_shard)):
             part = videos[first : first + videos_per_shard]

@@ -146,6 +146,8 @@ class VideoSet(collections.abc.Sequence):
         """
         if not 0 < fraction < 1:
             raise ValueError(f"`fraction` must be between 0 and 1. Received: fraction={fraction!r}")
+        if seed < 0:
+            raise ValueError(f"`seed` must not be negative. Received: seed={seed!r}")
         rng, labels, held = np.random.default_rng(seed), self.labels, set()
         files = [video.file for video in self]
         pieces = collections.defaultdict(collections.Counter)  # of a file: label -> how many
@@ -168,6 +170,23 @@ class VideoSet(collections.abc.Sequence):
             self.subset(i for i, file in enumerate(files) if file not in held),
             self.subset(i for i, file in enumerate(files) if file in held),
         )
+
+
+def checked_videos(videos):
+    """A tuple of `Video`s, or a `ValueError` of what else was given."""
+    if isinstance(videos, str | os.PathLike):
+        raise ValueError(
+            "`videos` must be a VideoSet or a list of Videos: open a path with "
+            f"keras_stc.data.open_data({os.fspath(videos)!r}). Received: a path"
+        )
+    videos = tuple(videos)
+    for video in videos:
+        if not isinstance(video, Video):
+            raise ValueError(
+                "`videos` must hold keras_stc.data.Video objects, as keras_stc.data.open_data "
+                f"makes them. Received: a {type(video).__name__}"
+            )
+    return videos
 
 
 class VideoFolder(VideoSet):
@@ -206,7 +225,7 @@ class VideoFolder(VideoSet):
             )
         videos = []
         for label, name in enumerate(names):
-            files = _videos_below(folders[name]) if name in folders else []
+            files = videos_below(folders[name]) if name in folders else []
             if not files and class_names is None:
                 raise VideoError(
                     f"{root} has no videos of the class {name}; put some into {root / name} "
@@ -267,7 +286,14 @@ class VideoCSV(VideoSet):
             )
         names = tuple(class_names or sorted({row[column] for _, row in rows}))
         if split is not None:
-            splits = sorted({row["split"] for _, row in rows})
+            splits = sorted({row["split"] for _, row in rows} - {""})
+            if nowhere := [number for number, row in rows if not row["split"]]:
+                warnings.warn(
+                    f"{path}: {len(nowhere)} of {len(rows)} rows have no split and are left out, "
+                    f"the first in line {nowhere[0]}.",
+                    VideoWarning,
+                    stacklevel=2,
+                )
             rows = [(number, row) for number, row in rows if row["split"] == split]
             if not rows:
                 raise VideoError(
@@ -326,17 +352,32 @@ def read_csv(path):
     return columns, rows
 
 
-def _videos_below(folder):
-    """Video files below a folder, and folders of frames instead of their images."""
-    found = []
-    for at, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+def videos_below(folder):
+    """Video files below a folder, and folders of frames instead of their images, sorted.
+
+    Links to folders are followed, to each folder once.
+    """
+    folder, found, seen = pathlib.Path(folder), [], set()
+    for at, folders, files in os.walk(folder, followlinks=True):
+        if first_visit(at, seen):
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+        else:
+            folders.clear()
+            continue
         if is_frames(files) and pathlib.Path(at) != folder:
             found.append(pathlib.Path(at))
             folders.clear()
         else:
             found += [pathlib.Path(at, name) for name in files if is_video(pathlib.Path(name))]
     return sorted(found)
+
+
+def first_visit(folder, seen):
+    """Whether a folder, however it is called, is not in the set `seen`, to which it is added."""
+    real = os.path.realpath(folder)
+    new = real not in seen
+    seen.add(real)
+    return new
 
 
 def is_frames(files):

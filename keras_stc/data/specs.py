@@ -282,9 +282,9 @@ def _own_names(spec):
     """The subsets of a folder or a CSV file: from our name to the data's own."""
     path = pathlib.Path(spec)
     if path.is_dir():
-        there = {name.lower(): name for name in class_folders(path)}
-        others = [name for key, name in there.items() if key not in SUBSET_OF]
-        found = {SUBSET_OF[key] for key in there if key in SUBSET_OF}
+        there = list(class_folders(path))
+        others = [name for name in there if name.lower() not in SUBSET_OF]
+        found = {SUBSET_OF[name.lower()] for name in there if name.lower() in SUBSET_OF}
         # Classes may be called "test"; a divided folder holds subsets and nothing else.
         if "train" not in found or (others and len(found) == 1):
             return {}
@@ -296,8 +296,8 @@ def _own_names(spec):
     elif path.is_file() and path.suffix.lower() == ".csv":
         columns, rows = read_csv(path)
         names = {row["split"] for _, row in rows if row["split"]} if "split" in columns else set()
-        there = {name.lower(): name for name in sorted(names)}
-        if others := [name for key, name in there.items() if key not in SUBSET_OF]:
+        there = sorted(names)
+        if others := [name for name in there if name.lower() not in SUBSET_OF]:
             raise VideoError(
                 f"{spec} has the split {others[0]!r}; expected {', '.join(SUBSET_OF)}: correct the "
                 "column `split`, or call it otherwise."
@@ -312,8 +312,8 @@ def _own_names(spec):
             f"CSV file with the columns path,label{known}."
         )
     own = {}
-    for subset, names in SUBSETS.items():
-        called = [there[name] for name in names if name in there]
+    for subset in SUBSETS:
+        called = [name for name in there if SUBSET_OF.get(name.lower()) == subset]
         if len(called) > 1:
             raise VideoError(
                 f"{spec} has both {' and '.join(called)}, which mean the same: rename one of them."

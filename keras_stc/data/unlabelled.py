@@ -5,7 +5,7 @@ import pathlib
 
 from keras_stc.data.errors import VideoError
 from keras_stc.data.packed import PackedVideos, is_packed
-from keras_stc.data.sources import Video, VideoCSV, VideoSet, is_video
+from keras_stc.data.sources import Video, VideoCSV, VideoSet, videos_below
 from keras_stc.data.specs import data_subsets, open_data, own_subset
 
 
@@ -20,8 +20,9 @@ def open_unlabelled(spec, subset=None):
     ```
 
     Args:
-        spec: A folder with videos at any depth; a CSV file with the column path and perhaps start,
-            end and split; or what `open_data` takes, such as a folder of packed shards.
+        spec: A folder with videos, or folders of frames, at any depth; a CSV file with the column
+            path and perhaps start, end and split; or what `open_data` takes, such as a folder of
+            packed shards.
         subset: `"train"`, `"val"`, `"test"` where the data is divided, or `None` for everything.
 
     Returns:
@@ -54,7 +55,7 @@ def open_learnable(spec):
 
 
 def _below(folder):
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and is_video(p))
+    files = videos_below(folder)
     if not files:
         raise VideoError(f"{folder} holds no videos; expected files such as .mp4 or .avi.")
     return [Video(str(file)) for file in files]

@@ -37,7 +37,8 @@ def evaluate_videos(
 
     Args:
         model: A `keras_stc.VideoModel` with a classifier.
-        videos: A `keras_stc.data.VideoSet` with labels, its classes in the model's order.
+        videos: A `keras_stc.data.VideoSet` with labels, its classes in the model's order; or a list
+            of `Video`s.
         batch_size: Clips in a batch.
         max_clips: Most clips of one video, spread evenly; `None` for all.
         protocol: `"paper"`, or `"30-views"`: ten clips spread evenly over the video and three
@@ -54,10 +55,13 @@ def evaluate_videos(
             such protocol.
         VideoError: If more than half of the videos cannot be read.
     """
-    from keras_stc.data import Quarantine
+    from keras_stc.data import Quarantine, VideoSet
+    from keras_stc.data.sources import checked_videos
 
     config = model_config(model)
     names = class_names(model)
+    if not isinstance(videos, VideoSet):
+        videos = VideoSet(checked_videos(videos), names)
     _check_classes(config.class_names, videos, len(names))
     views = _check_protocol(protocol, max_clips, config)
     described = views.describe(config, max_clips)

@@ -3,6 +3,11 @@
 import keras
 
 
+def activation_name(activation):
+    """The name of a classifier's activation, as files keep it; `None` of `None`."""
+    return keras.activations.serialize(activation) if callable(activation) else activation
+
+
 def ends_in_softmax(model):
     """Whether a classifier puts out probabilities; otherwise it puts out logits.
 

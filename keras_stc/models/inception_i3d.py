@@ -7,6 +7,7 @@ Dataset", CVPR 2017. Layers, their names and their constants are those of DeepMi
 import keras
 from keras import ops
 
+from keras_stc.models.classifier import activation_name
 from keras_stc.models.inputs import clip_input, fit_video_config, head, normalize
 from keras_stc.models.pretrained import DEFAULT_CLASSES, build_pretrained
 from keras_stc.models.video_model import VideoModel
@@ -168,7 +169,7 @@ def _build(
         "input_shape": list(clip.shape[1:]),
         "pooling": pooling,
         "classes": int(classes),
-        "classifier_activation": classifier_activation,
+        "classifier_activation": activation_name(classifier_activation),
         "dropout_rate": dropout_rate,
     }
     return VideoModel(

@@ -14,19 +14,23 @@ class VideoModel(keras.Model):
     ```python
     model = keras_stc.STCResNet18(classes=3)
     model.save("model.keras")
-    keras.models.load_model("model.keras").video_config   # needs `import keras_stc`
+    keras_stc.load_model("model.keras").video_config
     ```
+
+    `keras.models.load_model` reads it too, after `import keras, keras_stc` in this order. A clone
+    is `VideoModel.from_config(model.get_config())`: `keras.models.clone_model` leaves the
+    `video_config` out, and is refused.
 
     Args:
         inputs: As `keras.Model`.
         outputs: As `keras.Model`.
         name: As `keras.Model`.
-        video_config: The `VideoConfig` of the clips it takes.
+        video_config: The `VideoConfig` of the clips it takes; needed.
         architecture: Plain dictionary of the arguments `keras_stc.create_model` builds the same
             network from, or `None`.
 
     Raises:
-        ValueError: If `video_config` does not fit the model's input.
+        ValueError: If `video_config` is missing or does not fit the model's input.
     """
 
     def __init__(
@@ -35,8 +39,17 @@ class VideoModel(keras.Model):
         super().__init__(inputs=inputs, outputs=outputs, name=name, **kwargs)
         if isinstance(video_config, dict):
             video_config = VideoConfig.from_dict(video_config)
+        if video_config is None:
+            raise ValueError(
+                "`video_config` must be given, since nobody could say how to feed the model "
+                "without; keras.models.clone_model leaves it out: clone a model with "
+                "VideoModel.from_config(model.get_config()). Received: video_config=None"
+            )
+        # Keras gives a model that comes from a file the policy of the moment.
+        policies = (layer.dtype_policy for layer in self.layers if layer.trainable_weights)
+        self.dtype_policy = next(policies, self.dtype_policy)
         self._video_config = None
-        self.video_config = video_config or VideoConfig()
+        self.video_config = video_config
         self._architecture = _Opaque(architecture)
 
     @property

@@ -4,6 +4,7 @@ import keras
 
 from keras_stc.layers.residual import SHORTCUTS, batch_norm, conv3d, residual_unit
 from keras_stc.layers.stc import BRANCHES, STCBlock, check_branches, check_ratio
+from keras_stc.models.classifier import activation_name
 from keras_stc.models.configs import VARIANTS
 from keras_stc.models.inputs import (
     DEFAULT_INPUT_SHAPE,
@@ -127,7 +128,7 @@ def VideoResNet(
         "input_shape": list(clip.shape[1:]),
         "pooling": pooling,
         "classes": int(classes),
-        "classifier_activation": classifier_activation,
+        "classifier_activation": activation_name(classifier_activation),
         "reduction_ratio": reduction_ratio,
         "stc_placement": stc_placement,
         "stc_branches": list(stc["branches"]),

@@ -146,7 +146,7 @@ def _accuracy(config):
         unreadable = metrics["unreadable"]
         yield (
             f"Protocol on {metrics['data'] or UNKNOWN}: clips of {protocol['frames']} frames, "
-            f"stride {protocol['stride']}; short side {protocol['resize']} pixels, crop "
+            f"{_pace(protocol, 'stride {}')}; short side {protocol['resize']} pixels, crop "
             f"{'x'.join(map(str, protocol['crop']))} at the {protocol['crop_position']}; clips per "
             f"video: {protocol['clips_per_video']}; averaged: {protocol['averaging']}."
             + (f" {unreadable} videos could not be read and do not count." if unreadable else "")
@@ -173,10 +173,16 @@ def _network(config):
         ("parameters", f"{config['parameters'] / 1e6:.2f} M"),
         ("multiply-accumulates", f"{config['macs'] / 1e9:.2f} G a clip (FLOPs are twice that)"),
         ("clip", f"{frames} frames, {height}x{width} pixels, RGB 0-255"),
-        ("stride", f"{video['stride']} frames of video"),
+        ("pace" if video.get("fps") else "stride", _pace(video, "{} frames of video")),
         ("short side before the crop", f"{video['resize']} pixels"),
         ("weights", f"{config['weights']['bytes']} bytes, SHA-256 {config['weights']['sha256']}"),
     )
+
+
+def _pace(config, stride):
+    """How far apart the frames of a clip are; `stride` says it by the stride."""
+    fps = config.get("fps")
+    return f"{fps:g} frames a second" if fps else stride.format(config["stride"])
 
 
 def _training(config, training):

@@ -11,7 +11,7 @@ from keras_stc._version import __version__
 from keras_stc.files import first_line, sha256
 from keras_stc.models.complexity import count_macs, count_parameters
 from keras_stc.publish.card import model_card
-from keras_stc.training.run import Run, load_model
+from keras_stc.training.run import Run, load_model, weights_file
 from keras_stc.weights.hub import CONFIG, PREFIX, parse_address
 
 WEIGHTS, CARD = "model.weights.h5", "README.md"
@@ -55,6 +55,7 @@ def write_files(source, folder, repo, checkpoint="last", evaluations=(), licence
         evaluations = [run.evaluation_path, *evaluations]
     measured = {path: _measured(path, checkpoint) for path in evaluations}
     model = _checked_model(source, checkpoint)
+    _check_weights(weights_file(source, checkpoint), measured)
     training = read_json(run.config_path) if is_run else {}
     if is_run and run.command_path.exists():
         training["command"] = run.command_path.read_text("utf-8", "replace")
@@ -142,6 +143,18 @@ def _measured(path, checkpoint):
             f"RUN DATA --checkpoint {checkpoint} --json`. Received: {found['checkpoint']!r}"
         )
     return found
+
+
+def _check_weights(weights, measured):
+    """Each measurement that names its weights is of these."""
+    named = {path: found.get("weights_sha256") for path, found in measured.items()}
+    own = sha256(weights) if any(named.values()) else None
+    for path, digest in named.items():
+        if digest not in (None, own):
+            raise PublishError(
+                f"{path} was measured on other weights: measure these with `keras-stc evaluate "
+                f"RUN DATA --json`. Received: SHA-256 {digest[:12]}…, and {weights} has {own[:12]}…"
+            )
 
 
 def _metrics(model, path, measured):

@@ -52,18 +52,20 @@ def run_state(model, run, chief):
     return {"epoch": 0, "step": 0, "history": [], **(state or {})}
 
 
-def run_quarantine(run, state, chief):
+def run_quarantine(run, state, chief, videos):
     """A `Quarantine` with the videos that a run has put aside so far.
 
     Args:
         run: A `Run`.
         state: Of `run_state`.
+        videos: All videos of the run; others, as they were called when it began, do not count.
         chief: Whether this process is the first worker; the lists of others are not kept.
     """
     if not chief or not run.quarantine_path.exists():
         return Quarantine()
     if state["epoch"] or state["step"]:
-        return Quarantine(reasons=saved_reasons(run.quarantine_path))
+        reasons, names = saved_reasons(run.quarantine_path), {video.name for video in videos}
+        return Quarantine(reasons={name: reasons[name] for name in reasons if name in names})
     run.quarantine_path.unlink()  # of a run of which nothing else was kept
     return Quarantine()
 

@@ -33,6 +33,8 @@ from keras_stc.models import VideoModel, create_model
 from keras_stc.video_config import VideoConfig
 from keras_stc.weights.hub import fetch_published, parse_address
 
+_NO_CHECKPOINT = "The run in {} has no checkpoint yet: repeat its command line to go on."
+
 
 class RunError(ValueError):
     """One sentence about a run folder that cannot be used."""
@@ -197,10 +199,12 @@ def load_model(source, checkpoint="last"):
         raise RunError(
             f'`checkpoint` must be "last" or "best". Received: checkpoint={checkpoint!r}'
         )
+    path = pathlib.Path(source)
+    if checkpoint == "best" and not path.is_dir():
+        raise RunError(f"Only a run folder has a best checkpoint, and {source} is none.")
     if str(source).startswith("hf://"):
         published = fetch_published(parse_address(str(source)))
         return _rebuilt(published.config, published.weights)
-    path = pathlib.Path(source)
     if path.is_dir():
         run = Run(path)
         if not run.config_path.exists():
@@ -213,7 +217,9 @@ def load_model(source, checkpoint="last"):
                 f"The run in {run.folder} is a transfer, and its student has no classes yet: train "
                 f"it with keras-stc train DATA --weights {run.folder}."
             )
-        if not path.exists() and run.state():
+        if not path.exists() and not run.state():
+            raise RunError(_NO_CHECKPOINT.format(run.folder))
+        if not path.exists():
             raise RunError(
                 f"The run in {run.folder} is not finished ({run.state()['epoch']} epochs done): "
                 "repeat its command line to go on, or use its best checkpoint."
@@ -232,8 +238,18 @@ def load_model(source, checkpoint="last"):
     return model
 
 
+def weights_file(source, checkpoint="last"):
+    """The file that `load_model` takes the weights of a run folder or a `.keras` file from."""
+    run = Run(source)
+    if not run.folder.is_dir():
+        return run.folder
+    return run.best_path if checkpoint == "best" else run.model_path
+
+
 def _best_model(run):
     config = run.config()
+    if not run.state():
+        raise RunError(_NO_CHECKPOINT.format(run.folder))
     if not run.best_path.exists() or config["architecture"] is None:
         raise RunError(
             f"The run in {run.folder} has no best checkpoint: it had no validation videos, or its "

@@ -1,14 +1,15 @@
 """Videos to pairs of frames and clip: what a teacher and its student see of the same moment."""
 
 import dataclasses
-import os
 
 import numpy as np
 
 from keras_stc.data import Quarantine, VideoError, open_video, sampling, transforms
+from keras_stc.data.cores import available_cores
 from keras_stc.data.epochs import Epochs, check_shard, planned, shard_positions
 from keras_stc.data.isolation import open_isolated
 from keras_stc.data.prefetch import prefetched
+from keras_stc.data.sources import checked_videos
 from keras_stc.video_config import VideoConfig
 
 
@@ -109,7 +110,7 @@ def pair_dataset(
         if value < least:
             raise ValueError(f"`{name}` must be at least {least}. Received: {name}={value!r}")
     check_shard(shard, batch_size)
-    videos = tuple(videos)
+    videos = checked_videos(videos)
     numbers = {file: i for i, file in enumerate(dict.fromkeys(video.file for video in videos))}
     if len(numbers) < 2:
         raise VideoError(
@@ -142,35 +143,46 @@ def pair_dataset(
     def read(video, number, rng):
         with opened(video.path, threads=1) as reader:
             first, count = video.frame_range(reader.info)
+            step = config.step(reader.info.fps)
             if training:
-                indices = sampling.training_clip(count, config.frames, config.stride, rng)
+                indices = sampling.training_clip(count, config.frames, step, rng)
             else:
-                indices = sampling.uniform_clips(
-                    count, config.frames, config.stride, clips_per_video
-                )[number]
+                clips = sampling.uniform_clips(count, config.frames, step, clips_per_video)
+                indices = clips[number]
             return next(reader.views([first + indices], cut(rng)))
 
-    def sample(epoch, position, chosen, number):
+    def usable(epoch, position, avoid):
+        """The video of a place and what is read of it, or of the next that can be used."""
         # A replacement draws the same random numbers, so that who comes first to a bad video makes
-        # no difference. It is another than those in the batch, whose pairs are of two videos.
+        # no difference.
+        number, rng = position // len(videos), (seed, epoch, 1 + position)
+        return quarantine.first_usable(
+            videos,
+            orders[epoch][position],
+            lambda video: read(video, number, transforms.generator(*rng)),
+            avoid,
+        )
+
+    def sample(epoch, position):
         start = position - position % batch_size
         batch = orders[epoch][start : start + batch_size]
-        video, pair = quarantine.first_usable(
-            videos,
-            chosen,
-            lambda video: read(video, number, transforms.generator(seed, epoch, 1 + position)),
-            avoid={videos[index].file for index in batch},
-        )
+        # A replacement is another video than those in the batch, whose pairs are of two videos,
+        # and than that of its neighbour, with which it swaps clips.
+        avoid = {videos[index].file for index in batch}
+        video, pair = usable(epoch, position, avoid)
+        if (position - start) % 2 and video.file not in avoid:
+            beside, _ = usable(epoch, position - 1, avoid)
+            if beside.file == video.file:
+                video, pair = usable(epoch, position, {*avoid, beside.file})
         return *pair, np.int32(numbers[video.file])
 
     def begin():
-        """The samples of the next epoch: int64 `(N, 4)`, a row the arguments of `sample`."""
+        """The samples of the next epoch: int64 `(N, 2)`, a row the arguments of `sample`."""
         epoch = epochs.take()
         rng = transforms.generator(seed, epoch if training else 0, 0)
-        chosen = orders[epoch] = _order(rng, videos, clips_per_video)
+        orders[epoch] = _order(rng, videos, clips_per_video)
         orders.pop(epoch - 2, None)
-        number = np.repeat(np.arange(clips_per_video), len(videos))
-        plan = np.stack([np.full(samples, epoch), np.arange(samples), chosen, number], axis=1)
+        plan = np.stack([np.full(samples, epoch), np.arange(samples)], axis=1)
         return plan[positions[positions >= first_batch * batch_size]]
 
     def shaped(plan):
@@ -189,9 +201,9 @@ def pair_dataset(
         positions = positions[positions < samples - 1]
     batches = len(np.unique(positions // batch_size))
     epochs, orders = Epochs(first_epoch), {}
-    dataset = planned(begin)
+    dataset = planned(begin, 2)
     dataset = dataset.map(
-        shaped, num_parallel_calls=num_parallel_calls or os.cpu_count() or 1, deterministic=True
+        shaped, num_parallel_calls=num_parallel_calls or available_cores(), deterministic=True
     )
     dataset = dataset.batch(batch_size // shard[1], drop_remainder=drop_remainder)
     left = max(0, batches - first_batch)

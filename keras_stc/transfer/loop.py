@@ -5,6 +5,7 @@ import contextlib
 import numpy as np
 
 from keras_stc import distribute
+from keras_stc.models import VideoModel
 from keras_stc.training import fitting
 from keras_stc.training.callbacks import TrainingError
 from keras_stc.training.run import Run
@@ -65,6 +66,7 @@ def train_transfer(
         TrainingError: If the loss is no longer a number.
         VideoError: If there are fewer than two videos, or more than half of them cannot be read.
     """
+    _check_networks(transfer, frame_size)
     run = Run(out)
     chief = distribute.share(transfer)[0] == 0
     options = {"save_every": save_every, "save_steps": save_steps, "verbose": verbose}
@@ -90,7 +92,7 @@ def train_transfer(
 
 def _train(transfer, videos, validation, recipe, run, seed, frame_size, chief, options):
     state = fitting.run_state(transfer, run, chief)
-    quarantine = fitting.run_quarantine(run, state, chief)
+    quarantine = fitting.run_quarantine(run, state, chief, [*videos, *(validation or ())])
     settings = {
         "video_config": transfer.student.video_config,
         "frame_size": frame_size,
@@ -154,6 +156,23 @@ def _train(transfer, videos, validation, recipe, run, seed, frame_size, chief, o
             f"{ONE_VIDEO}: give more videos, or larger batches to fewer devices."
         ) from error
     return state
+
+
+def _check_networks(transfer, frame_size):
+    """The student can be kept, and the teacher can see frames of this size."""
+    if not isinstance(transfer.student, VideoModel):
+        raise ValueError(
+            "`transfer` must have a keras_stc.VideoModel as its student, which says how to feed "
+            f"it. Received: a {type(transfer.student).__name__}"
+        )
+    teacher = transfer.teacher.model
+    try:
+        teacher.compute_output_shape((1, frame_size, frame_size, 3))
+    except ValueError as error:
+        raise ValueError(
+            f"`frame_size` must be a size that the teacher {teacher.name} can see: its last layers "
+            f"have nothing left of smaller frames. Received: frame_size={frame_size}"
+        ) from error
 
 
 def _check_batches(transfer, recipe, videos, validation):

@@ -1,5 +1,8 @@
 """A 3D network learns whether frames and a clip belong together, from a frozen 2D network."""
 
+import functools
+import operator
+
 import keras
 from keras import ops
 
@@ -76,19 +79,16 @@ class CorrespondenceTransfer(keras.Model):
                 "`teacher` must be a keras_stc.transfer.FrameTeacher, as in "
                 f"FrameTeacher(keras.applications.ResNet50(...)). Received: {teacher!r}"
             )
-        for key, units in (("projection", (projection,)), ("hidden", tuple(hidden))):
-            if not all(isinstance(count, int) and count > 0 for count in units):
-                raise ValueError(f"`{key}` must be positive. Received: {key}={units!r}")
         self.student = student
         self.teacher = teacher
-        self.projection = projection
-        self.hidden = tuple(hidden)
-        dense = keras.layers.Dense
+        self.projection = _units("projection", (projection,))[0]
+        self.hidden = _units("hidden", hidden)
+        dense = functools.partial(keras.layers.Dense, dtype=self.dtype_policy)
         self.frame_projection = dense(projection, "relu", name="frame_projection")
         self.clip_projection = dense(projection, "relu", name="clip_projection")
         # The logit keeps full precision under mixed precision.
         full = keras.config.floatx()
-        layers = [dense(units, "relu", name=f"hidden{i}") for i, units in enumerate(hidden, 1)]
+        layers = [dense(n, "relu", name=f"hidden{i}") for i, n in enumerate(self.hidden, 1)]
         self.classifier = keras.Sequential(
             [*layers, dense(1, dtype=full, name="match")], name="classifier"
         )
@@ -140,6 +140,7 @@ class CorrespondenceTransfer(keras.Model):
     def get_config(self):
         return {
             "name": self.name,
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
             "student": keras.saving.serialize_keras_object(self.student),
             "teacher": keras.saving.serialize_keras_object(self.teacher),
             "projection": self.projection,
@@ -175,6 +176,17 @@ def _of_pairs(sample_weight):
     if sample_weight is None:
         return None
     return ops.concatenate([sample_weight, sample_weight], axis=0)
+
+
+def _units(name, counts):
+    """A tuple of positive integers."""
+    try:
+        checked = tuple(map(operator.index, counts))
+    except TypeError:
+        checked = (0,)
+    if min(checked, default=1) < 1:
+        raise ValueError(f"`{name}` must be positive integers. Received: {name}={counts!r}")
+    return checked
 
 
 def _check_student(student):

@@ -7,25 +7,26 @@ import re
 import keras
 from keras import ops
 
-#: Pattern of a model's name in `keras.applications` -> the module with its preprocessing; the
-#: first one that fits.
-PREPROCESSING = (
-    (r"resnet\d+v2", "resnet_v2"),
-    (r"resnet\d+", "resnet"),
-    (r"inceptionresnetv2", "inception_resnet_v2"),
-    (r"inceptionv3", "inception_v3"),
-    (r"xception", "xception"),
-    (r"vgg16", "vgg16"),
-    (r"vgg19", "vgg19"),
-    (r"densenet\d+", "densenet"),
-    (r"mobilenetv2", "mobilenet_v2"),
-    (r"mobilenetv3", "mobilenet_v3"),
-    (r"mobilenet", "mobilenet"),
-    (r"nasnet", "nasnet"),
-    (r"efficientnetv2", "efficientnet_v2"),
-    (r"efficientnet", "efficientnet"),
-    (r"convnext", "convnext"),
-)
+#: Pattern of the whole name of a model in `keras.applications`, in small letters and without
+#: `-_.` -> the module with its preprocessing. Networks that are not there, such as ResNet-18, were
+#: trained elsewhere, on pixels prepared otherwise.
+PREPROCESSING = {
+    r"resnet(50|101|152)v2": "resnet_v2",
+    r"resnet(50|101|152)": "resnet",
+    r"inceptionresnetv2": "inception_resnet_v2",
+    r"inceptionv3": "inception_v3",
+    r"xception": "xception",
+    r"vgg16": "vgg16",
+    r"vgg19": "vgg19",
+    r"densenet(121|169|201)": "densenet",
+    r"mobilenetv2(\d+(none)?)?": "mobilenet_v2",
+    r"mobilenetv3(small|large)": "mobilenet_v3",
+    r"mobilenet(\d+(none)?)?": "mobilenet",
+    r"nasnet(mobile|large)?": "nasnet",
+    r"efficientnetv2(b[0-3]|[sml])": "efficientnet_v2",
+    r"efficientnetb[0-7]": "efficientnet",
+    r"convnext(tiny|small|base|large|xlarge)": "convnext",
+}
 
 
 @keras.saving.register_keras_serializable("keras_stc")
@@ -35,7 +36,8 @@ class FrameTeacher:
     The model is frozen where it stands: every layer of it gets `trainable=False`. It always runs in
     inference mode, and no gradient goes through it. Since a `FrameTeacher` is no Keras layer, the
     weights are neither among those of a model that uses it nor in a file that `save_weights`
-    writes, and setting that model's `trainable` does not reach them.
+    writes, and setting that model's `trainable` does not reach them. With JAX they are constants of
+    a compiled step: load other weights before the first one.
 
     Example:
 
@@ -75,7 +77,12 @@ class FrameTeacher:
                 "`model` must map images (B, H, W, 3) to features (B, D) or (B, H', W', D). "
                 f"Received: {model.input_shape} to {model.output_shape}"
             )
-        if model.layers[-1].name == "predictions":
+        last = model.layers[-1]
+        if (
+            last.name == "predictions"
+            or isinstance(last, keras.layers.Softmax)
+            or getattr(last, "activation", None) is keras.activations.softmax
+        ):
             raise ValueError(
                 "`model` must end in features: build it with include_top=False, pooling='avg'. "
                 f"Received: {model.name!r} with its classifier"
@@ -170,8 +177,8 @@ def _layers(model):
 
 def _preprocessing_of(model):
     name = re.sub(r"[-_.]", "", model.name).lower()
-    for pattern, module in PREPROCESSING:
-        if re.match(pattern, name):
+    for pattern, module in PREPROCESSING.items():
+        if re.fullmatch(pattern, name):
             return module
     raise ValueError(
         "`preprocess` must say how the teacher's images were prepared when it was trained, since "
@@ -183,7 +190,7 @@ def _preprocessing_of(model):
 def _preprocess_function(preprocess):
     if callable(preprocess):
         return preprocess
-    known = sorted({module for _, module in PREPROCESSING})
+    known = sorted(set(PREPROCESSING.values()))
     if preprocess not in known:
         raise ValueError(
             f"`preprocess` must be one of {', '.join(known)} or a function. "

@@ -1,6 +1,7 @@
 """Teachers by name: networks of `keras.applications` with ImageNet weights."""
 
 import os
+import textwrap
 
 import keras
 
@@ -59,7 +60,7 @@ def create_teacher(name="resnet50", weights="imagenet", chunk=64):
                 include_top=False, pooling="avg", weights=None if weights == "random" else weights
             )
         except Exception as error:  # Of downloads, of HDF5, of Keras: many types.
-            reason = " ".join(str(error).split())
+            reason = textwrap.shorten(" ".join(str(error).split()), 200, placeholder=" …")
             raise ValueError(
                 f"The teacher's weights {weights} cannot be loaded into {TEACHERS[name]} "
                 f"({reason}): give the path of a file with --teacher-weights."
