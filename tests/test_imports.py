@@ -114,7 +114,7 @@ def test_import_is_light(module):
 def test_keras_loads_what_was_saved_here(tmp_path):
     """In a process that has only imported both: every class of a file is registered."""
     clip = keras.Input((2, 8, 8, 3))
-    x = keras_stc.layers.STCBlock()(keras.layers.Conv3D(8, 3)(clip))
+    x = keras_stc.layers.STCBlock()(keras.layers.Conv3D(8, 3, padding="same")(clip))
     x = keras.layers.Dense(2, "softmax")(keras.layers.GlobalAveragePooling3D()(x))
     model = keras_stc.VideoModel(clip, x, video_config=keras_stc.VideoConfig(2, 1, 8))
     model.compile(keras_stc.training.SGD(0.1), "sparse_categorical_crossentropy")
