@@ -112,7 +112,7 @@ def _not_trained_on(path, data, videos):
         return videos, None
     if hold_out := origin.get("hold_out"):
         whole = videos
-        if origin["subset"]:
+        if origin.get("subset"):
             whole = open_data(data, origin["subset"], class_names=videos.class_names)
         rest, held_out = whole.split(hold_out, config["seed"])
         counts = [config["videos"], config["validation_videos"] or 0]

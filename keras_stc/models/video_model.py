@@ -46,7 +46,7 @@ class VideoModel(keras.Model):
                 "VideoModel.from_config(model.get_config()). Received: video_config=None"
             )
         # Keras gives a model that comes from a file the policy of the moment.
-        policies = (layer.dtype_policy for layer in self.layers if layer.trainable_weights)
+        policies = (layer.dtype_policy for layer in self.layers if layer.weights)
         self.dtype_policy = next(policies, self.dtype_policy)
         self._video_config = None
         self.video_config = video_config
