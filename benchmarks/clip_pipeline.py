@@ -153,9 +153,9 @@ def ours(paths, args, work):
         VideoSet,
         clip_dataset,
         pack,
-        sampling,
-        transforms,
     )
+    from keras_stc.data.clips import sampling
+    from keras_stc.data.geometry import generator
 
     videos = [Video(path, 0) for path in itertools.islice(itertools.cycle(paths), args.clips)]
     videos = VideoSet(videos, ["any"])
@@ -175,10 +175,10 @@ def ours(paths, args, work):
     for position, video in enumerate(videos):
         with VideoReader(video.path) as reader:
             count = reader.info.num_frames
-        rng = transforms.generator(0, 0, 1 + position)
+        rng = generator(0, 0, 1 + position)
         indices = sampling.training_clip(count, FRAMES, STRIDE, rng)
         plan.append([video.path, np.sort(indices).tolist(), key_before(video.path, indices.min())])
-    from keras_stc.data import decode
+    from keras_stc.data.video import pyav_reader
 
     with tempfile.NamedTemporaryFile("w", suffix=".csv", dir=work, delete=False) as table:
         table.write("path,label\n" + "".join(f"{os.path.abspath(path)},any\n" for path in paths))
@@ -187,7 +187,7 @@ def ours(paths, args, work):
     packed = PackedVideos(folder)
     packed = [packed[k % len(packed)] for k in range(args.clips)]
     shards = clip_dataset(packed, FRAMES, STRIDE, CROP, 8, **options)
-    decode.KNOWN_FILES.clear()
+    pyav_reader.KNOWN_FILES.clear()
     sides = {"clip_dataset": dataset, "clip_dataset, isolate=False": threads, "shards": shards}
     if args.fit:
         print(f"training waits for shards {waiting(shards, args.fit):.2%} of its time")

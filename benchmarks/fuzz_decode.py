@@ -35,9 +35,9 @@ def main():
     parser.add_argument("--log", help="CSV file: what became of each file")
     parser.add_argument("--keep", help="folder to keep files in that crashed or hung a helper")
     args = parser.parse_args()
-    from keras_stc.data import isolation
+    from keras_stc.data.video import isolated
 
-    isolation.PATIENCE = PATIENCE
+    isolated.PATIENCE = PATIENCE
     sources = sorted(path for folder in args.sources for path in pathlib.Path(folder).iterdir())
     sources = [path for path in sources if path.suffix in (".avi", ".mp4", ".mkv", ".webm")]
     rows, start = [], time.monotonic()
@@ -62,9 +62,9 @@ def main():
 def examine(number, seed, sources, work, keep):
     """Makes a damaged file, reads it and says what became of it."""
     from keras_stc.data import VideoError, video_clips
-    from keras_stc.data.isolation import open_isolated
-    from keras_stc.data.sampling import training_clip
-    from keras_stc.data.transforms import training_geometry
+    from keras_stc.data.clips.sampling import training_clip
+    from keras_stc.data.geometry import training_geometry
+    from keras_stc.data.video.isolated import open_isolated
     from keras_stc.video_config import VideoConfig
 
     rng = np.random.default_rng([seed, number])

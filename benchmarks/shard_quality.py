@@ -18,7 +18,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np  # noqa: E402
 
 from keras_stc.data import PackedVideos, clip_dataset, open_video, pack  # noqa: E402
-from keras_stc.data.transforms import Geometry  # noqa: E402
+from keras_stc.data.geometry import Geometry  # noqa: E402
 
 SHORT = 122
 

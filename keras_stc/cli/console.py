@@ -44,7 +44,7 @@ def say(arguments, text):
 
 def quarantined(run):
     """Prints which videos a run put aside: `{"quarantine": {video: reason}}`, or `{}` of none."""
-    from keras_stc.data.quarantine import saved_reasons
+    from keras_stc.data.clips.quarantine import saved_reasons
 
     if not run.quarantine_path.exists():
         return {}

@@ -136,7 +136,7 @@ def run_transfer(arguments):
 def _videos(arguments):
     """Videos to learn from, held-out ones, and what the run's configuration says of them."""
     from keras_stc.data import absolute_data
-    from keras_stc.data.unlabelled import open_learnable
+    from keras_stc.data.sets.unlabelled import open_learnable
 
     spec = arguments.videos
     videos, subset = open_learnable(spec)

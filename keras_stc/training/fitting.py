@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_stc import distribute
 from keras_stc.data import Quarantine, find_video_error
-from keras_stc.data.quarantine import saved_reasons
+from keras_stc.data.clips.quarantine import saved_reasons
 from keras_stc.training.callbacks import (
     Checkpoint,
     StopOnNaN,

@@ -4,12 +4,14 @@ import dataclasses
 
 import numpy as np
 
-from keras_stc.data import Quarantine, VideoError, open_video, sampling, transforms
+from keras_stc.data import Quarantine, VideoError, open_video
+from keras_stc.data.clips import sampling
+from keras_stc.data.clips.plan import Epochs, check_shard, planned, shard_positions
+from keras_stc.data.clips.prefetch import prefetched
 from keras_stc.data.cores import available_cores
-from keras_stc.data.epochs import Epochs, check_shard, planned, shard_positions
-from keras_stc.data.isolation import open_isolated
-from keras_stc.data.prefetch import prefetched
-from keras_stc.data.sources import checked_videos
+from keras_stc.data.geometry import evaluation_geometry, generator, training_geometry
+from keras_stc.data.sets.sources import checked_videos
+from keras_stc.data.video.isolated import open_isolated
 from keras_stc.video_config import VideoConfig
 
 
@@ -131,11 +133,11 @@ def pair_dataset(
 
     def cut(rng):
         if training:
-            small = transforms.training_geometry(
+            small = training_geometry(
                 config.crop, config.resize, rng, flip=flip, multiscale=multiscale
             )
         else:
-            small = transforms.evaluation_geometry(config.crop, config.resize)
+            small = evaluation_geometry(config.crop, config.resize)
         return dataclasses.replace(
             small, crop=crop, short_side=round(small.short_side * scale)
         ), small
@@ -159,7 +161,7 @@ def pair_dataset(
         return quarantine.first_usable(
             videos,
             orders[epoch][position],
-            lambda video: read(video, number, transforms.generator(*rng)),
+            lambda video: read(video, number, generator(*rng)),
             avoid,
         )
 
@@ -179,7 +181,7 @@ def pair_dataset(
     def begin():
         """The samples of the next epoch: int64 `(N, 2)`, a row the arguments of `sample`."""
         epoch = epochs.take()
-        rng = transforms.generator(seed, epoch if training else 0, 0)
+        rng = generator(seed, epoch if training else 0, 0)
         orders[epoch] = _order(rng, videos, clips_per_video)
         orders.pop(epoch - 2, None)
         plan = np.stack([np.full(samples, epoch), np.arange(samples)], axis=1)

@@ -1,0 +1,353 @@
+"""Packed shards: videos as TFRecords of JPEG frames, which many clips a second can be read from.
+
+A packed folder holds, for every shard, `videos-00000.tfrecord`, one `tf.train.SequenceExample` a
+video under MediaPipe's keys, which TensorFlow's Model Garden reads as well; `videos-00000.json`,
+what each video is; and `videos-00000.npy`, where each frame lies, so that a clip can be read
+without the rest of its video. `index.json` is written last and holds the classes, the videos,
+their subsets and the SHA-256 of every file.
+"""
+
+import collections
+import concurrent.futures
+import hashlib
+import json
+import os
+import pathlib
+import zlib
+
+import numpy as np
+
+from keras_stc import files
+from keras_stc.data.clips.quarantine import Quarantine
+from keras_stc.data.cores import available_cores
+from keras_stc.data.errors import VideoError
+from keras_stc.data.geometry import Geometry
+from keras_stc.data.sets import unlabelled
+from keras_stc.data.sets.open import absolute_data, data_splits, data_subsets, open_data
+from keras_stc.data.sets.packed import LAYOUT
+from keras_stc.data.video import cache
+from keras_stc.data.video.isolated import open_isolated
+from keras_stc.data.video.shard import FRAME_TABLE
+
+#: Pixels of the short side: what training at 112 resizes to (paper, section 4.2), so that reading
+#: needs no resizing.
+SHORT_SIDE = 122
+
+#: JPEG quality; our choice, between loss (docs/data.md) and what reading costs.
+QUALITY = 90
+
+#: Videos in a shard; some 100 MB of UCF101, the field's usual size of a shard.
+VIDEOS_PER_SHARD = 100
+
+#: Frames held in memory while a video is packed.
+CHUNK = 64
+
+
+def pack(
+    data,
+    out,
+    short_side=SHORT_SIDE,
+    quality=QUALITY,
+    videos_per_shard=VIDEOS_PER_SHARD,
+    workers=None,
+    progress=None,
+    quarantine=None,
+    labels=True,
+):
+    """Packs videos into shards; run again, it goes on with the shards that are not there yet.
+
+    Example:
+
+    ```python
+    keras_stc.data.pack("ucf101:UCF-101:all", "packed/ucf101")
+    train = keras_stc.data.open_data("shards:packed/ucf101:1", "train")
+    ```
+
+    Args:
+        data: What `open_data` takes. All splits and subsets are packed, every video once.
+        out: Folder of the shards.
+        short_side: Pixels of the frames' short side; smaller frames keep their size.
+        quality: Of the JPEG frames, 1 to 100.
+        videos_per_shard: Videos in a shard.
+        workers: Videos packed at a time. Defaults to the number of processor cores.
+        progress: Called with the number of videos done, `done`, and of all, `total`.
+        quarantine: A `Quarantine` for videos that cannot be packed, or `None` for a new one.
+        labels: Whether the data has labels; otherwise it is what `open_unlabelled` takes.
+
+    Returns:
+        The index, a dict.
+
+    Raises:
+        ValueError: If an argument is out of range.
+        VideoError: If there is no such data, if the folder holds something else, or if more than
+            half of the videos cannot be used.
+    """
+    limits = {"short_side": (short_side, 8), "videos_per_shard": (videos_per_shard, 1)}
+    for name, (value, least) in limits.items():
+        if value < least:
+            raise ValueError(f"`{name}` must be at least {least}. Received: {name}={value!r}")
+    if not 1 <= quality <= 100:
+        raise ValueError(f"`quality` must be from 1 to 100. Received: quality={quality!r}")
+    videos, class_names, splits, subsets = _everything(data) if labels else _unlabelled(data)
+    out = pathlib.Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    settings = {"short_side": short_side, "quality": quality, "videos_per_shard": videos_per_shard}
+    quarantine = Quarantine() if quarantine is None else quarantine
+    quarantine.watch(video.name for video in videos)
+    report = _Progress(progress, len(videos))
+    busy = VideoError(f"{out} is being written by another process; wait until it is done.")
+    with (
+        files.alone(out, busy),
+        concurrent.futures.ThreadPoolExecutor(workers or available_cores()) as pool,
+    ):
+        files.remove_unfinished(out)
+        _claim(out, {"layout": LAYOUT, "data": absolute_data(data), **settings})
+        shards = []
+        for number, first in enumerate(range(0, len(videos), videos_per_shard)):
+            part = videos[first : first + videos_per_shard]
+            path = out / f"videos-{number:05d}.tfrecord"
+            key = _key(part, settings)
+            shard = _finished(path, key, part)
+            if shard is None:
+                # The index of an earlier pack is not that of what is written from now on.
+                (out / "index.json").unlink(missing_ok=True)
+                names = [None if v.label is None else class_names[v.label] for v in part]
+                jobs = [(v, n, short_side, quality) for v, n in zip(part, names, strict=True)]
+                futures = _in_order(pool, _pack_video, jobs)
+                shard = _write_shard(path, key, _results(part, futures, quarantine, report))
+            for failed, reason in shard["failures"].items():
+                quarantine.add(failed, reason)
+            report(first + len(part))
+            shards.append((path.name, shard))
+        index = {
+            "layout": LAYOUT,
+            "data": str(data),
+            **settings,
+            "class_names": list(class_names),
+            "splits": list(splits),
+            "shards": [
+                {"file": name, "sha256": {**shard["sha256"], **_own_hash(out / name)}}
+                for name, shard in shards
+            ],
+            "videos": [
+                {"shard": name, "row": row, **video, "subsets": subsets[_identity(video)]}
+                for name, shard in shards
+                for row, video in enumerate(shard["videos"])
+            ],
+            "failures": quarantine.reasons,
+        }
+        files.write_atomically(out / "index.json", json.dumps(index))
+    bad = out / "quarantine.csv"
+    if len(quarantine):
+        quarantine.save(bad)
+    else:
+        bad.unlink(missing_ok=True)
+    return index
+
+
+class _Progress:
+    def __init__(self, call, total):
+        self.call, self.total, self.done = call, total, 0
+
+    def __call__(self, done=None):
+        self.done = self.done + 1 if done is None else done
+        if self.call:
+            self.call(self.done, self.total)
+
+
+def _everything(data):
+    """All videos of all splits, each once, and the subset that each split has it in.
+
+    Raises:
+        VideoError: If one of them has two labels, or is in two subsets of a split.
+    """
+    subsets, videos, class_names = collections.defaultdict(dict), {}, ()
+    splits = data_splits(data)
+    for k, split in enumerate(splits):
+        whole = open_data(split)
+        class_names = whole.class_names
+        for video in whole:
+            there = videos.setdefault(_identity(_place(video)), video)
+            if there.label != video.label:
+                both = f"{class_names[there.label]!r} and {class_names[video.label]!r}"
+                raise VideoError(
+                    f"{split} lists {video.name} as {both}; expected one label for a video, or "
+                    "for each piece of it: correct the list."
+                )
+        for subset in data_subsets(split):
+            for video in open_data(split, subset):
+                there = subsets[_identity(_place(video))].setdefault(k, subset)
+                if there != subset:
+                    raise VideoError(
+                        f"{split} has {video.name} in both {there!r} and {subset!r}; expected it "
+                        "in one of them: correct the list."
+                    )
+    lists = {i: [subsets[i].get(k) for k in range(len(splits))] for i in videos}
+    names = [split.rpartition(":")[2] for split in splits] if len(splits) > 1 else [""]
+    return list(videos.values()), class_names, names, lists
+
+
+def _unlabelled(data):
+    videos, _ = unlabelled.open_learnable(data)
+    return list(videos), (), [""], collections.defaultdict(lambda: [None])
+
+
+def _place(video):
+    return {"path": video.path, "start": video.start, "end": video.end}
+
+
+def _identity(video):
+    return video["path"], video["start"], video["end"]
+
+
+def _claim(out, settings):
+    """Says whose folder it is, or refuses somebody else's."""
+    path = out / "pack.json"
+    if path.exists():
+        there = json.loads(path.read_text())
+        if different := [name for name in settings if there.get(name) != settings[name]]:
+            name = different[0]
+            raise VideoError(
+                f"{out} holds shards with {name}={there.get(name)!r}, not {settings[name]!r}; "
+                "choose another folder, or delete this one."
+            )
+    elif any(path.name != ".lock" for path in out.iterdir()):
+        raise VideoError(f"{out} holds other files; choose another folder for the shards.")
+    files.write_atomically(path, json.dumps(settings, indent=1))
+
+
+def _key(videos, settings):
+    """A hash of what a shard is made of: files that have changed are packed again."""
+    parts = [[*map(str, (v, cache.file_key(v.path)))] for v in videos]
+    return hashlib.sha256(json.dumps([LAYOUT, settings, parts]).encode()).hexdigest()
+
+
+def _finished(path, key, videos):
+    """What is known of a shard that is there; `None` where it has to be written (again)."""
+    try:
+        shard = json.loads(path.with_suffix(".json").read_text())
+    except (OSError, ValueError):
+        return None
+    there = path.exists() and path.with_suffix(".npy").exists()
+    if not there or shard.get("key") != key:
+        return None
+    # An address that failed may answer today; a file that did has not changed since.
+    failed = [video for video in videos if video.name in shard["failures"]]
+    return None if any(cache.file_key(video.path) is None for video in failed) else shard
+
+
+def _in_order(pool, function, jobs):
+    """Results in the order of the jobs, with only a few of them waiting in memory."""
+    waiting = collections.deque()
+    for job in jobs:
+        waiting.append(pool.submit(function, *job))
+        if len(waiting) >= 2 * pool._max_workers:
+            yield waiting.popleft()
+    yield from waiting
+
+
+def _results(videos, futures, quarantine, report):
+    """`(video, what _pack_video made of it or None, why not)` for every video."""
+    for video, future in zip(videos, futures, strict=True):
+        try:
+            result, reason = future.result(), None
+        except VideoError as error:
+            quarantine.add(video.name, error)
+            result, reason = None, str(error)
+        report()
+        yield video, result, reason
+
+
+def _pack_video(video, label_text, short_side, quality):
+    """Runs in a thread: `(serialised SequenceExample, what the video is, frames)`."""
+    import tensorflow as tf
+
+    jpegs = []
+    with open_isolated(video.path, threads=1) as reader:
+        first, count = video.frame_range(reader.info)
+        info = reader.info
+        # Never enlarged: that would cost room and show nothing.
+        geometry = Geometry(short_side=min(short_side, info.height, info.width))
+        numbers = np.arange(first, first + count)
+        chunks = np.split(numbers, range(CHUNK, count, CHUNK))
+        for pixels in reader.clips(chunks, geometry):
+            height, width = pixels.shape[1:3]
+            for frame in pixels:
+                jpeg = tf.io.encode_jpeg(frame, quality=quality, optimize_size=True)
+                jpegs.append(jpeg.numpy())
+    times = [round(1e6 * k / info.fps) for k in range(count)]
+    example = tf.train.SequenceExample()
+    context, lists = example.context.feature, example.feature_lists.feature_list
+    context["image/format"].bytes_list.value.append(b"JPEG")
+    context["image/channels"].int64_list.value.append(3)
+    context["image/height"].int64_list.value.append(height)
+    context["image/width"].int64_list.value.append(width)
+    context["image/frame_rate"].float_list.value.append(info.fps)
+    context["clip/data_path"].bytes_list.value.append(os.fsencode(video.path))
+    if video.label is not None:
+        context["clip/label/index"].int64_list.value.append(video.label)
+        context["clip/label/text"].bytes_list.value.append(label_text.encode())
+    for jpeg, moment in zip(jpegs, times, strict=True):
+        lists["image/encoded"].feature.add().bytes_list.value.append(jpeg)
+        lists["image/timestamp"].feature.add().int64_list.value.append(moment)
+    what = {
+        **_place(video),
+        "label": video.label,
+        "frames": count,
+        "fps": info.fps,
+        "height": height,
+        "width": width,
+    }
+    try:
+        return example.SerializeToString(), what, jpegs
+    except Exception as error:  # protobuf's EncodeError, or ValueError
+        raise VideoError(
+            f"{video.path} is too long for one record of at most 2 GB ({count} frames): list it in "
+            "pieces, with start and end in a CSV file."
+        ) from error
+
+
+def _write_shard(path, key, packed):
+    """Writes a shard; its .json last, which says that it is whole."""
+    import tensorflow as tf
+
+    path.with_suffix(".json").unlink(missing_ok=True)
+    videos, failures, tables, position, rows = [], {}, [np.empty(0, FRAME_TABLE)], 0, 0
+    with files.atomic_path(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
+        for video, result, reason in packed:
+            if result is None:
+                failures[video.name] = reason
+                continue
+            record, what, jpegs = result
+            writer.write(record)
+            # A record is 8 bytes of length, 4 of their checksum, the data, and 4 of checksum.
+            tables.append(_frame_table(record, jpegs, position + 12))
+            position += len(record) + 16
+            videos.append({**what, "first": rows})
+            rows += len(jpegs)
+    with files.atomic_path(path.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
+        np.save(file, np.concatenate(tables))
+    parts = (path, path.with_suffix(".npy"))
+    shard = {
+        "key": key,
+        "videos": videos,
+        "failures": failures,
+        "sha256": {file.name: files.sha256(file) for file in parts},
+    }
+    files.write_atomically(path.with_suffix(".json"), json.dumps(shard))
+    return shard
+
+
+def _own_hash(path):
+    """Name and SHA-256 of what says what a shard holds."""
+    path = path.with_suffix(".json")
+    return {path.name: files.sha256(path)}
+
+
+def _frame_table(record, jpegs, start):
+    table, found = np.empty(len(jpegs), FRAME_TABLE), 0
+    for row, jpeg in zip(table, jpegs, strict=True):
+        found = record.index(jpeg, found)
+        row["offset"], row["bytes"], row["crc"] = start + found, len(jpeg), zlib.crc32(jpeg)
+        found += len(jpeg)
+    return table

@@ -1,0 +1,213 @@
+"""What every decoder offers: frames of a video by number; and which decoder reads what."""
+
+import collections
+import contextlib
+import dataclasses
+import os
+
+import numpy as np
+
+from keras_stc.data.geometry import Geometry
+
+#: In the path of a packed video, between the shard and the number of the video in it.
+SHARD_MARK = ".tfrecord#"
+
+#: Decoders of video files, by name.
+DECODERS = ("pyav", "tfio")
+
+
+@dataclasses.dataclass(frozen=True)
+class VideoInfo:
+    """What a video is, measured rather than read from its header.
+
+    Args:
+        path: The file.
+        num_frames: Frames in the file; of a variable rate, at its mean rate.
+        fps: Frames per second; of a variable rate, the mean.
+        duration: Seconds.
+        width: Pixels, as displayed: after rotation.
+        height: Pixels, as displayed.
+        rotation: Degrees by which stored frames are turned clockwise to stand upright: 0, 90,
+            180 or 270.
+        codec: FFmpeg's name of the codec, such as `"h264"`.
+    """
+
+    path: str
+    num_frames: int
+    fps: float
+    duration: float
+    width: int
+    height: int
+    rotation: int
+    codec: str
+
+
+def open_video(path, threads=None, decoder="pyav"):
+    """Opens a video for reading frames by number, with the decoder that can read it.
+
+    Example:
+
+    ```python
+    with keras_stc.data.open_video("frames/v_Diving_g01_c01") as reader:     # a folder of images
+        clip = reader.read(range(0, 32, 2))
+    ```
+
+    Args:
+        path: A video file, an `fsspec` URL, a folder of frames as images, or a video in packed
+            shards as a packed set names it.
+        threads: Threads to decode with, or `None` for FFmpeg's choice.
+        decoder: What decodes video files: `"pyav"`, or `"tfio"`, tensorflow-io, which decodes
+            whole files.
+
+    Returns:
+        A `FrameReader`.
+
+    Raises:
+        ValueError: If there is no such decoder.
+        VideoError: If the video cannot be used.
+    """
+    check_decoder(decoder)
+    path = os.fspath(path)
+    # Imported here: each decoder is loaded when the first video needs it.
+    if SHARD_MARK in path:
+        from keras_stc.data.video.shard import ShardReader
+
+        return ShardReader(path)
+    if os.path.isdir(path):
+        from keras_stc.data.video.frame_folder import FrameFolder
+
+        return FrameFolder(path)
+    if decoder == "tfio":
+        from keras_stc.data.video.tfio_reader import TfioReader
+
+        return TfioReader(path)
+    from keras_stc.data.video.pyav_reader import VideoReader
+
+    return VideoReader(path, threads)
+
+
+def check_decoder(decoder):
+    """Raises the `ValueError` for a decoder that does not exist."""
+    if decoder not in DECODERS:
+        raise ValueError(f"`decoder` must be one of {DECODERS}. Received: decoder={decoder!r}")
+
+
+class FrameReader:
+    """Reads frames of a video by number; a context manager.
+
+    Attributes:
+        info: A `VideoInfo`.
+    """
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    def close(self):
+        """Closes what is open."""
+
+    def read(self, indices, geometry=None):
+        """Frames by number.
+
+        Args:
+            indices: T frame numbers in `[0, num_frames)`, in any order, repeated or not.
+            geometry: A `Geometry` by which frames are resized, cropped and mirrored, or `None`
+                for whole frames.
+
+        Returns:
+            A uint8 array `(T, H, W, 3)`, always of as many frames as were asked for.
+        """
+        return next(self.clips([indices], geometry))
+
+    def clips(self, clips, geometry=None):
+        """Clips of a video, one after the other, decoding every frame once.
+
+        As long as clips begin in ascending order, memory holds one clip and those that overlap
+        with it, whatever the length of the video.
+
+        Args:
+            clips: A list of arrays of frame numbers.
+            geometry: See `read`.
+
+        Yields:
+            uint8 arrays `(T, H, W, 3)`, in the order of `clips`.
+        """
+        for (pixels,) in self.views(clips, [geometry or Geometry()]):
+            yield pixels
+
+    def views(self, clips, geometries):
+        """Clips of a video, each cut in several ways, decoding every frame once.
+
+        Args:
+            clips: See `clips`.
+            geometries: A list of `Geometry`s.
+
+        Yields:
+            For each clip a list, for each geometry a uint8 array `(T, H, W, 3)`.
+        """
+        clips = [self._ordinals(self._checked(clip)) for clip in clips]
+        if not clips:
+            return
+        places = collections.defaultdict(list)  # of a frame: clip, and place in it
+        for k, clip in enumerate(clips):
+            for place, ordinal in enumerate(clip.tolist()):
+                places[ordinal].append((k, place))
+        begun, newest = {}, -1
+        with contextlib.closing(self._frames(np.array(sorted(places)))) as frames:
+            for k, clip in enumerate(clips):
+                last = clip.max()
+                while newest < last:
+                    newest, frame = next(frames)
+                    cuts = [self._cut(frame, geometry) for geometry in geometries]
+                    for of, place in places.pop(newest):
+                        if of not in begun:
+                            begun[of] = [_room(len(clips[of]), parts) for parts in cuts]
+                        for pixels, parts in zip(begun[of], cuts, strict=True):
+                            _paste(parts, pixels[place])
+                yield begun.pop(k)
+
+    def _checked(self, indices):
+        indices = np.asarray(list(indices) if not isinstance(indices, np.ndarray) else indices)
+        count = self.info.num_frames
+        if indices.ndim != 1 or not len(indices) or indices.dtype.kind not in "iu":
+            raise ValueError(f"`indices` must be a list of frame numbers. Received: {indices!r}")
+        if indices.min() < 0 or indices.max() >= count:
+            raise ValueError(
+                f"`indices` must be frame numbers of {self.info.path}, which has {count} frames, "
+                f"from 0 to {count - 1}. Received: {indices.min()} to {indices.max()}"
+            )
+        return indices
+
+    def _ordinals(self, indices):
+        """Frame numbers to what `_frames` counts by."""
+        return indices
+
+    def _frames(self, wanted):
+        """Yields `(ordinal, frame)` for every ordinal of `wanted`, which ascends.
+
+        A frame is whatever `_cut` takes, valid until the next one is asked for.
+        """
+        raise NotImplementedError
+
+    def _cut(self, frame, geometry):
+        """Pixels of a frame: uint8 arrays `(H, W, channels)`, one of R, G, B or one of each."""
+        raise NotImplementedError
+
+
+def _room(count, parts):
+    """For so many frames as `_cut` returns them, an empty array `(T, H, W, 3)`."""
+    return np.empty((count, *parts[0].shape[:2], 3), np.uint8)
+
+
+def _paste(parts, out):
+    """Writes `(H, W, channels)` arrays one after the other into the channels of `out`."""
+    if len(parts) == 1 and parts[0].strides[1] != 3:
+        # Mirrored or turned: NumPy copies single channels four times as fast.
+        parts = [parts[0][..., channel : channel + 1] for channel in range(3)]
+    if len(parts) == 1:
+        out[...] = parts[0]
+        return
+    for channel, part in enumerate(parts):
+        out[..., channel] = part[..., 0]

@@ -1,0 +1,137 @@
+"""Videos in packed shards: only the JPEG frames that a clip needs are read and decoded."""
+
+import functools
+import json
+import os
+import pathlib
+import zlib
+
+import numpy as np
+
+from keras_stc.data.errors import VideoError
+from keras_stc.data.video import cache, video_file
+from keras_stc.data.video.reader import FrameReader, VideoInfo
+
+#: How frames are decoded, everywhere. Whole, and cut then: TensorFlow decodes a part of a picture
+#: more slowly, and another way at its edges.
+JPEG = {"channels": 3, "dct_method": "INTEGER_FAST"}
+
+#: What the table beside a shard says of every frame: where its JPEG begins, its bytes, its CRC-32.
+FRAME_TABLE = np.dtype([("offset", "<u8"), ("bytes", "<u4"), ("crc", "<u4")])
+
+
+class ShardReader(FrameReader):
+    """Reads frames of a video in a shard; see `open_video`.
+
+    Args:
+        path: The shard, `#`, and the video's number in it.
+
+    Raises:
+        VideoError: If the shard or what lies beside it is missing or damaged.
+    """
+
+    def __init__(self, path):
+        shard, _, row = path.rpartition("#")
+        self._shard = open_shard(shard)
+        if not row.isdecimal() or int(row) >= len(self._shard.videos):
+            raise VideoError(
+                f"{path} names no video of the shard: its {len(self._shard.videos)} are #0 and on."
+            )
+        video = self._shard.videos[int(row)]
+        count, fps = video["frames"], video["fps"]
+        self.info = VideoInfo(
+            path, count, fps, count / fps, video["width"], video["height"], 0, "mjpeg"
+        )
+        first = video["first"]
+        self._table = self._shard.frames[first : first + count]
+
+    def encoded(self, indices):
+        """JPEG files of frames by number, a list of bytes.
+
+        Raises:
+            VideoError: If a frame is not what was packed.
+        """
+        frames = self._table[indices].tolist()
+        return [self._shard.read(frame, self.info.path) for frame in frames]
+
+    def _frames(self, wanted):
+        import tensorflow as tf
+
+        for number, jpeg in zip(wanted.tolist(), self.encoded(wanted), strict=True):
+            yield number, tf.io.decode_jpeg(jpeg, **JPEG).numpy()
+
+    def _cut(self, frame, geometry):
+        size = geometry.frame_size(self.info.height, self.info.width)
+        if size != frame.shape[:2]:
+            frame = video_file.resize_rgb(frame, *size)
+        return [geometry.cut(frame)]
+
+
+class Shard:
+    """An open shard.
+
+    Args:
+        path: The TFRecord file.
+
+    Attributes:
+        videos: A dict for each video: path, label, frames, fps, height, width, first (row of its
+            first frame in the table).
+        frames: An array of `FRAME_TABLE`.
+    """
+
+    def __init__(self, path):
+        path = pathlib.Path(path)
+        try:
+            self.videos = json.loads(path.with_suffix(".json").read_text())["videos"]
+            # As a plain array: np.memmap is slow to take parts of.
+            self.frames = np.asarray(np.load(path.with_suffix(".npy"), mmap_mode="r"))
+            self._file = path.open("rb", buffering=0)
+        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+            raise VideoError(
+                f"{path} cannot be read with the .json and .npy files beside it "
+                f"({getattr(error, 'strerror', None) or type(error).__name__}); pack it again."
+            ) from error
+
+    def read(self, frame, name):
+        """The bytes of a frame, a row of the table as a tuple; `name` is for errors."""
+        offset, size, crc = frame
+        data = os.pread(self._file.fileno(), size, offset)
+        if len(data) != size or zlib.crc32(data) != crc:
+            raise VideoError(f"{name} is damaged: its frames are not what was packed; pack again.")
+        return data
+
+
+def open_shard(path):
+    """A `Shard`, kept open for those who come after, until the file changes."""
+    return _open_shard(path, cache.file_key(path))
+
+
+@functools.lru_cache(maxsize=256)
+def _open_shard(path, key):
+    return Shard(path)
+
+
+def clip_of_jpegs(jpegs, window, flip, frames):
+    """Decodes a clip within a TensorFlow graph, the same pixels as `ShardReader` reads.
+
+    Args:
+        jpegs: String tensor `(T,)`, JPEG files.
+        window: int32 tensor `(4,)`: top, left, height and width of the crop.
+        flip: Boolean tensor: whether to mirror.
+        frames: T.
+
+    Returns:
+        uint8 tensor `(T, height, width, 3)`.
+    """
+    import tensorflow as tf
+
+    top, left, height, width = tf.unstack(tf.ensure_shape(window, [4]))
+    pictures = []
+    for jpeg in tf.unstack(tf.ensure_shape(jpegs, [frames])):
+        picture = tf.io.decode_jpeg(jpeg, **JPEG)
+        pictures.append(picture[top : top + height, left : left + width])
+    return tf.cond(
+        flip,
+        lambda: tf.stack([tf.reverse(picture, [1]) for picture in pictures]),
+        lambda: tf.stack(pictures),
+    )

@@ -1,0 +1,106 @@
+import numpy as np
+import pytest
+
+from keras_stc.data.clips import sampling
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "frames", "stride", "starts"),
+    [
+        (1, 16, 2, [0]),
+        (31, 16, 2, [0]),  # exactly what one clip touches
+        (32, 16, 2, [0]),
+        (33, 16, 2, [0]),
+        (47, 16, 2, [0]),  # a rest of 15 frames is less than half a span of 32
+        (48, 16, 2, [0, 17]),  # half a span: moved back, last frame 17 + 30 = 47
+        (62, 16, 2, [0, 31]),
+        (63, 16, 2, [0, 32]),  # the second clip just fits where it belongs
+        (64, 16, 2, [0, 32]),
+        (100, 16, 2, [0, 32, 64]),
+        (116, 16, 2, [0, 32, 64, 85]),
+        (9, 4, 1, [0, 4]),
+        (10, 4, 1, [0, 4, 6]),
+        (23, 4, 3, [0, 12]),  # touches 10 of a span of 12: frames 12 to 21
+        (5, 1, 4, [0]),
+        (6, 1, 4, [0, 4]),
+    ],
+)
+def test_evaluation_clips_begin_at_multiples_of_the_span(num_frames, frames, stride, starts):
+    clips = sampling.evaluation_clips(num_frames, frames, stride)
+    assert clips[:, 0].tolist() == starts
+    assert clips.shape == (len(starts), frames)
+    assert clips.max() < num_frames
+    if num_frames >= (frames - 1) * stride + 1:
+        assert (np.diff(clips, axis=1) == stride).all()  # nothing loops
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "frames", "stride", "clip"),
+    [
+        (4, 4, 1, [0, 1, 2, 3]),
+        (5, 4, 1, [0, 1, 2, 3]),
+        (6, 4, 1, [1, 2, 3, 4]),
+        (7, 4, 2, [0, 2, 4, 6]),
+        (9, 4, 2, [1, 3, 5, 7]),
+        (3, 4, 1, [0, 1, 2, 0]),
+        (6, 4, 2, [0, 2, 4, 0]),
+        (1, 4, 2, [0, 0, 0, 0]),
+    ],
+)
+def test_centre_clip(num_frames, frames, stride, clip):
+    assert sampling.centre_clip(num_frames, frames, stride).tolist() == clip
+
+
+def test_training_clip_starts_are_uniform_over_all_that_fit():
+    rng = np.random.default_rng(0)
+    clips = np.stack([sampling.training_clip(10, 4, 2, rng) for _ in range(4000)])
+    starts, counts = np.unique(clips[:, 0], return_counts=True)
+    assert starts.tolist() == [0, 1, 2, 3]  # 3 + 6 = 9 is the last frame
+    assert counts.min() > 900  # of 1000 expected; five standard deviations are 137
+    assert (np.diff(clips, axis=1) == 2).all()
+
+
+def test_short_videos_loop_in_training():
+    rng = np.random.default_rng(0)
+    assert sampling.training_clip(3, 5, 2, rng).tolist() == [0, 2, 1, 0, 2]
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "count", "starts"),
+    [(10, 1, [3]), (10, 2, [0, 6]), (10, 3, [0, 3, 6]), (4, 3, [0, 0, 0]), (2, 2, [0, 0])],
+)
+def test_uniform_clips(num_frames, count, starts):
+    assert sampling.uniform_clips(num_frames, 4, 1, count)[:, 0].tolist() == starts
+
+
+def test_spread_takes_the_middle_of_equal_parts():
+    assert sampling.spread(np.arange(10), 2).tolist() == [2, 7]
+    assert sampling.spread(np.arange(9), 3).tolist() == [1, 4, 7]
+    assert sampling.spread(np.arange(3), 5).tolist() == [0, 1, 2]
+    assert sampling.spread(np.arange(3), None).tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("num_frames", "frames", "stride", "clip"),
+    [
+        (100, 4, 2.5, [44, 46, 49, 51]),  # touches int(7.5) + 1 = 8 of 100: begins at 92 // 2 = 46
+        (100, 4, 0.5, [49, 49, 50, 50]),
+        (10, 4, 29.97 / 9.99, [0, 3, 6, 9]),  # 3 but for rounding
+    ],
+)
+def test_a_stride_need_not_be_whole(num_frames, frames, stride, clip):
+    found = sampling.centre_clip(num_frames, frames, stride)
+    assert (found - found[0]).tolist() == [c - clip[0] for c in clip]
+    assert found[0] == (num_frames - (found[-1] - found[0] + 1)) // 2
+
+
+def test_evaluation_clips_at_a_frame_rate():
+    clips = sampling.evaluation_clips(100, 8, 2.5)  # spans of 20 frames
+    assert clips[:, 0].tolist() == [0, 20, 40, 60, 80]
+    assert clips[1].tolist() == [20, 22, 25, 27, 30, 32, 35, 37]
+
+
+@pytest.mark.parametrize("bad", [(0, 4, 1), (4, 0, 1), (4, 4, 0)])
+def test_impossible_clips_are_refused(bad):
+    with pytest.raises(ValueError, match="must be .*. Received"):
+        sampling.evaluation_clips(*bad)
