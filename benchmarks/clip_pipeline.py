@@ -178,7 +178,7 @@ def ours(paths, args, work):
         rng = generator(0, 0, 1 + position)
         indices = sampling.training_clip(count, FRAMES, STRIDE, rng)
         plan.append([video.path, np.sort(indices).tolist(), key_before(video.path, indices.min())])
-    from keras_stc.data.video import pyav_reader
+    from keras_stc.data.video import cache
 
     with tempfile.NamedTemporaryFile("w", suffix=".csv", dir=work, delete=False) as table:
         table.write("path,label\n" + "".join(f"{os.path.abspath(path)},any\n" for path in paths))
@@ -187,7 +187,7 @@ def ours(paths, args, work):
     packed = PackedVideos(folder)
     packed = [packed[k % len(packed)] for k in range(args.clips)]
     shards = clip_dataset(packed, FRAMES, STRIDE, CROP, 8, **options)
-    pyav_reader.KNOWN_FILES.clear()
+    cache.KNOWN_FILES.clear()
     sides = {"clip_dataset": dataset, "clip_dataset, isolate=False": threads, "shards": shards}
     if args.fit:
         print(f"training waits for shards {waiting(shards, args.fit):.2%} of its time")

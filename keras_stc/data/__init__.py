@@ -31,7 +31,7 @@ _HOME = {
     "find_video_error": "clips.quarantine",
     "open_data": "sets.open",
     "open_unlabelled": "sets.unlabelled",
-    "open_video": "video.reader",
+    "open_video": "video.open",
     "pack": "packing",
     "probe": "video.pyav_reader",
     "training_geometry": "geometry",

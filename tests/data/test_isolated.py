@@ -21,7 +21,7 @@ from keras_stc.data import (
     clip_dataset,
     video_clips,
 )
-from keras_stc.data.video import isolated, pyav_reader, video_file, worker
+from keras_stc.data.video import cache, isolated, video_file, worker
 from keras_stc.video_config import VideoConfig
 
 CONFIG = VideoConfig(frames=4, stride=2, size=32, resize=32)
@@ -90,8 +90,7 @@ def test_helpers_are_used_again_and_given_up_when_left(path):
 
 
 def test_what_a_file_is_is_asked_once(folder, path, monkeypatch):
-    monkeypatch.setattr(pyav_reader, "KNOWN_FILES", pyav_reader.cache.KnownFiles())
-    monkeypatch.setattr(isolated, "KNOWN_FILES", pyav_reader.KNOWN_FILES)
+    monkeypatch.setattr(cache, "KNOWN_FILES", cache.KnownFiles())
     with isolated.open_isolated(path) as reader:
         first = reader.known
     with isolated.open_isolated(path) as reader:

@@ -13,8 +13,8 @@ from keras_stc.data.errors import VideoError
 from keras_stc.data.geometry import evaluation_geometry, generator, training_geometry
 from keras_stc.data.sets.sources import checked_videos
 from keras_stc.data.video.isolated import open_isolated
-from keras_stc.data.video.reader import SHARD_MARK, check_decoder, open_video
-from keras_stc.data.video.shard import clip_of_jpegs, open_shard
+from keras_stc.data.video.open import check_decoder, open_video
+from keras_stc.data.video.shard import clip_of_jpegs, is_packed_video, open_shard
 from keras_stc.video_config import VideoConfig
 
 #: Videos whose clips are mixed with one another where several are cut from one decoding.
@@ -253,7 +253,7 @@ def clip_dataset(
 
 def _are_cut_alone(videos, cut):
     """Whether videos are JPEG frames of which a geometry only cuts a part, without resizing."""
-    if not all(SHARD_MARK in video.path for video in videos):
+    if not all(is_packed_video(video.path) for video in videos):
         return False
     shards = {video.path.rpartition("#")[0] for video in videos}
     sizes = set()

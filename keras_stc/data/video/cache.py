@@ -1,4 +1,4 @@
-"""What is known of files that were opened before, so that only a video's first clip pays for it.
+"""Per-process cache of frame indices, so that only a video's first clip pays for numbering.
 
 Numbering the frames of a video takes reading all of its packets. The result is kept in memory, for
 this process, as long as the file has the same size and time of change.
@@ -58,6 +58,10 @@ class KnownFiles:
 
     def __len__(self):
         return len(self._entries)
+
+
+#: Files read before, by this process.
+KNOWN_FILES = KnownFiles()
 
 
 def file_key(path):

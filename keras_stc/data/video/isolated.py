@@ -20,8 +20,9 @@ import numpy as np
 
 from keras_stc.data.errors import VideoError
 from keras_stc.data.video import cache
-from keras_stc.data.video.pyav_reader import KNOWN_FILES
-from keras_stc.data.video.reader import SHARD_MARK, FrameReader, open_video
+from keras_stc.data.video.open import open_video
+from keras_stc.data.video.reader import FrameReader
+from keras_stc.data.video.shard import is_packed_video
 
 #: Seconds without an answer or another packet after which a decoder counts as hanging: some hundred
 #: times what a clip takes. Our choice.
@@ -48,7 +49,7 @@ def open_isolated(path, threads=None, decoder="pyav"):
     """`open_video`, decoding in a helper process where the file is one that FFmpeg decodes."""
     path = os.fspath(path)
     protocol, mark, _ = path.partition("://")
-    if SHARD_MARK in path or (mark and protocol not in PROTOCOLS):
+    if is_packed_video(path) or (mark and protocol not in PROTOCOLS):
         return open_video(path, threads, decoder)
     return IsolatedReader(path, threads, decoder)
 
@@ -68,7 +69,7 @@ class IsolatedReader(FrameReader):
     def __init__(self, path, threads=None, decoder="pyav"):
         self._path, self._options = path, (threads, decoder)
         self._key = cache.file_key(path)
-        self.known = KNOWN_FILES.get(self._key)
+        self.known = cache.KNOWN_FILES.get(self._key)
         if self.known is None:
             for _ in self._ask([], []):
                 pass
@@ -101,7 +102,7 @@ class IsolatedReader(FrameReader):
                 else:
                     self.known = answer
                     if answer.index is not None:
-                        KNOWN_FILES.put(self._key, answer, answer.nbytes)
+                        cache.KNOWN_FILES.put(self._key, answer, answer.nbytes)
             finished = True
         finally:
             if finished:

@@ -13,9 +13,6 @@ from keras_stc.data.video import cache, frame_index, numbering, video_file
 from keras_stc.data.video.orientation import Orientation
 from keras_stc.data.video.reader import FrameReader, VideoInfo
 
-#: Files read before, by this process.
-KNOWN_FILES = cache.KnownFiles()
-
 #: A jump to a key frame empties the decoder; below this many frames, decoding on is as fast.
 SHORTEST_JUMP = 16
 
@@ -75,7 +72,7 @@ class VideoReader(FrameReader):
     def __init__(self, path, threads=None):
         self._file = video_file.VideoFile(path, threads)
         self._key = cache.file_key(self._file.path)
-        self.known = KNOWN_FILES.get(self._key)
+        self.known = cache.KNOWN_FILES.get(self._key)
         if self.known is None:
             try:
                 self._examine()
@@ -111,7 +108,7 @@ class VideoReader(FrameReader):
 
     def _remember(self, what):
         self.known = what
-        KNOWN_FILES.put(self._key, what, what.nbytes)
+        cache.KNOWN_FILES.put(self._key, what, what.nbytes)
 
     def _cut(self, frame, geometry):
         orientation = self.known.orientation

@@ -1,19 +1,12 @@
-"""What every decoder offers: frames of a video by number; and which decoder reads what."""
+"""What every decoder offers: frames of a video by number."""
 
 import collections
 import contextlib
 import dataclasses
-import os
 
 import numpy as np
 
 from keras_stc.data.geometry import Geometry
-
-#: In the path of a packed video, between the shard and the number of the video in it.
-SHARD_MARK = ".tfrecord#"
-
-#: Decoders of video files, by name.
-DECODERS = ("pyav", "tfio")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,56 +33,6 @@ class VideoInfo:
     height: int
     rotation: int
     codec: str
-
-
-def open_video(path, threads=None, decoder="pyav"):
-    """Opens a video for reading frames by number, with the decoder that can read it.
-
-    Example:
-
-    ```python
-    with keras_stc.data.open_video("frames/v_Diving_g01_c01") as reader:     # a folder of images
-        clip = reader.read(range(0, 32, 2))
-    ```
-
-    Args:
-        path: A video file, an `fsspec` URL, a folder of frames as images, or a video in packed
-            shards as a packed set names it.
-        threads: Threads to decode with, or `None` for FFmpeg's choice.
-        decoder: What decodes video files: `"pyav"`, or `"tfio"`, tensorflow-io, which decodes
-            whole files.
-
-    Returns:
-        A `FrameReader`.
-
-    Raises:
-        ValueError: If there is no such decoder.
-        VideoError: If the video cannot be used.
-    """
-    check_decoder(decoder)
-    path = os.fspath(path)
-    # Imported here: each decoder is loaded when the first video needs it.
-    if SHARD_MARK in path:
-        from keras_stc.data.video.shard import ShardReader
-
-        return ShardReader(path)
-    if os.path.isdir(path):
-        from keras_stc.data.video.frame_folder import FrameFolder
-
-        return FrameFolder(path)
-    if decoder == "tfio":
-        from keras_stc.data.video.tfio_reader import TfioReader
-
-        return TfioReader(path)
-    from keras_stc.data.video.pyav_reader import VideoReader
-
-    return VideoReader(path, threads)
-
-
-def check_decoder(decoder):
-    """Raises the `ValueError` for a decoder that does not exist."""
-    if decoder not in DECODERS:
-        raise ValueError(f"`decoder` must be one of {DECODERS}. Received: decoder={decoder!r}")
 
 
 class FrameReader:

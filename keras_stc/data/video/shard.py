@@ -20,6 +20,15 @@ JPEG = {"channels": 3, "dct_method": "INTEGER_FAST"}
 FRAME_TABLE = np.dtype([("offset", "<u8"), ("bytes", "<u4"), ("crc", "<u4")])
 
 
+#: In the path of a packed video, between the shard and the number of the video in it.
+MARK = ".tfrecord#"
+
+
+def is_packed_video(path):
+    """Whether a path names a video in a shard, as packed sets name theirs."""
+    return MARK in path
+
+
 class ShardReader(FrameReader):
     """Reads frames of a video in a shard; see `open_video`.
 

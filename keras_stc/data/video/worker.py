@@ -18,8 +18,8 @@ import numpy as np
 from keras_stc.data.errors import VideoError
 from keras_stc.data.video import cache, video_file
 from keras_stc.data.video.isolated import STILL_READING, send_bytes
-from keras_stc.data.video.pyav_reader import KNOWN_FILES, Known
-from keras_stc.data.video.reader import open_video
+from keras_stc.data.video.open import open_video
+from keras_stc.data.video.pyav_reader import Known
 
 
 def main(descriptor):
@@ -69,7 +69,7 @@ def answer(answers, folder, path, options, what, clips, geometries):
     if folder is not None:
         os.chdir(folder)
     if what is not None and what.index is not None:
-        KNOWN_FILES.put(cache.file_key(path), what, what.nbytes)
+        cache.KNOWN_FILES.put(cache.file_key(path), what, what.nbytes)
     with open_video(path, *options) as reader:
         before = getattr(reader, "known", reader)
         if what is None:

@@ -1,0 +1,54 @@
+"""Which decoder reads what."""
+
+import os
+
+from keras_stc.data.video.frame_folder import FrameFolder
+from keras_stc.data.video.pyav_reader import VideoReader
+from keras_stc.data.video.shard import ShardReader, is_packed_video
+
+#: Decoders of video files, by name.
+DECODERS = ("pyav", "tfio")
+
+
+def open_video(path, threads=None, decoder="pyav"):
+    """Opens a video for reading frames by number, with the decoder that can read it.
+
+    Example:
+
+    ```python
+    with keras_stc.data.open_video("frames/v_Diving_g01_c01") as reader:     # a folder of images
+        clip = reader.read(range(0, 32, 2))
+    ```
+
+    Args:
+        path: A video file, an `fsspec` URL, a folder of frames as images, or a video in packed
+            shards as a packed set names it.
+        threads: Threads to decode with, or `None` for FFmpeg's choice.
+        decoder: What decodes video files: `"pyav"`, or `"tfio"`, tensorflow-io, which decodes
+            whole files.
+
+    Returns:
+        A `FrameReader`.
+
+    Raises:
+        ValueError: If there is no such decoder.
+        VideoError: If the video cannot be used.
+    """
+    check_decoder(decoder)
+    path = os.fspath(path)
+    if is_packed_video(path):
+        return ShardReader(path)
+    if os.path.isdir(path):
+        return FrameFolder(path)
+    if decoder == "tfio":
+        # Imported here: tensorflow-io is an extra.
+        from keras_stc.data.video.tfio_reader import TfioReader
+
+        return TfioReader(path)
+    return VideoReader(path, threads)
+
+
+def check_decoder(decoder):
+    """Raises the `ValueError` for a decoder that does not exist."""
+    if decoder not in DECODERS:
+        raise ValueError(f"`decoder` must be one of {DECODERS}. Received: decoder={decoder!r}")
