@@ -106,7 +106,7 @@ def _fit_plainly(videos, epochs):
         VideoFolder(pathlib.Path(videos) / "train"),
         video_config=model.video_config,
         batch_size=4,
-        shard=distribute.share(model),
+        share=distribute.share(model),
     )
     rows = []
     log = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: rows.append(logs))

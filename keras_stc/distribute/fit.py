@@ -18,7 +18,7 @@ def fit(
 
     ```python
     share = keras_stc.distribute.share(model)
-    clips = keras_stc.data.clip_dataset(videos, batch_size=64, shard=share, training=True)
+    clips = keras_stc.data.clip_dataset(videos, batch_size=64, share=share, training=True)
     keras_stc.distribute.fit(model, clips, epochs=10)
     ```
 

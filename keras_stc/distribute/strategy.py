@@ -80,7 +80,7 @@ def share(model):
         model: A Keras model. One that was built outside the scope trains by itself.
 
     Returns:
-        `(index, count)`, as `clip_dataset(shard=...)` takes it. The process with index 0 is the one
+        `(index, count)`, as `clip_dataset(share=...)` takes it. The process with index 0 is the one
         that writes files and prints.
     """
     names, own = _cluster()

@@ -113,7 +113,7 @@ def train(
 def _train(model, videos, validation, recipe, run, seed, chief, tensorboard, options):
     state = fitting.run_state(model, run, chief)
     quarantine = fitting.run_quarantine(run, state, chief, [*videos, *(validation or ())])
-    settings = {"seed": seed, "quarantine": quarantine, "shard": distribute.share(model)}
+    settings = {"seed": seed, "quarantine": quarantine, "share": distribute.share(model)}
     batch = fitting.batch_size(model, recipe, videos)
     rest = functools.partial(_training_clips, model, videos, recipe, batch, settings)
     train_clips = rest()

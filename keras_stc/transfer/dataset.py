@@ -6,7 +6,13 @@ import numpy as np
 
 from keras_stc.data import Quarantine, VideoError, open_video
 from keras_stc.data.clips import sampling
-from keras_stc.data.clips.plan import Epochs, check_shard, planned, shard_positions
+from keras_stc.data.clips.plan import (
+    Epochs,
+    check_share,
+    planned,
+    renamed_share,
+    share_positions,
+)
 from keras_stc.data.clips.prefetch import prefetched
 from keras_stc.data.cores import available_cores
 from keras_stc.data.geometry import evaluation_geometry, generator, training_geometry
@@ -31,12 +37,13 @@ def pair_dataset(
     seed=0,
     first_epoch=0,
     first_batch=0,
-    shard=(0, 1),
+    share=(0, 1),
     drop_remainder=None,
     quarantine=None,
     num_parallel_calls=None,
     prefetch=2,
     isolate=True,
+    shard=None,
 ):
     """Frames for a teacher and a clip for its student, for `CorrespondenceTransfer.fit`.
 
@@ -78,7 +85,7 @@ def pair_dataset(
         seed: A non-negative integer; chooses all that is random.
         first_epoch: Number of the first iteration, for a training that goes on.
         first_batch: Number of the batch with which every iteration begins.
-        shard: `(index, count)`: of every batch, only part number `index` of `count` equal ones, as
+        share: `(index, count)`: of every batch, only part number `index` of `count` equal ones, as
             in `keras_stc.data.clip_dataset`.
         drop_remainder: Whether a last batch that is not full is left out; one of a single clip
             always is. Defaults to `training`. Strategies need full batches.
@@ -87,6 +94,7 @@ def pair_dataset(
         prefetch: Batches made in advance.
         isolate: Whether video files are decoded in helper processes, as in
             `keras_stc.data.clip_dataset`.
+        shard: The old name of `share`.
 
     Returns:
         A `tf.data.Dataset` of dictionaries: `"frames"`, uint8 `(B, T, frame_size, frame_size, 3)`,
@@ -100,6 +108,7 @@ def pair_dataset(
     """
     import tensorflow as tf
 
+    share = renamed_share(share, shard)
     config = video_config or VideoConfig(frames, stride, size)
     for name, value, least in (
         ("batch_size", batch_size, 2),
@@ -111,7 +120,7 @@ def pair_dataset(
     ):
         if value < least:
             raise ValueError(f"`{name}` must be at least {least}. Received: {name}={value!r}")
-    check_shard(shard, batch_size)
+    check_share(share, batch_size)
     videos = checked_videos(videos)
     numbers = {file: i for i, file in enumerate(dict.fromkeys(video.file for video in videos))}
     if len(numbers) < 2:
@@ -198,7 +207,7 @@ def pair_dataset(
         }
 
     opened = open_isolated if isolate else open_video
-    positions = shard_positions(samples, batch_size, shard, drop_remainder)
+    positions = share_positions(samples, batch_size, share, drop_remainder)
     if samples % batch_size == 1:
         positions = positions[positions < samples - 1]
     batches = len(np.unique(positions // batch_size))
@@ -207,7 +216,7 @@ def pair_dataset(
     dataset = dataset.map(
         shaped, num_parallel_calls=num_parallel_calls or available_cores(), deterministic=True
     )
-    dataset = dataset.batch(batch_size // shard[1], drop_remainder=drop_remainder)
+    dataset = dataset.batch(batch_size // share[1], drop_remainder=drop_remainder)
     left = max(0, batches - first_batch)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(left))
     dataset = prefetched(dataset, prefetch)

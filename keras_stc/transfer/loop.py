@@ -98,7 +98,7 @@ def _train(transfer, videos, validation, recipe, run, seed, frame_size, chief, o
         "frame_size": frame_size,
         "seed": seed,
         "quarantine": quarantine,
-        "shard": distribute.share(transfer),
+        "share": distribute.share(transfer),
     }
     devices = distribute.devices(transfer)
     size = fitting.batch_size(transfer, recipe, videos) // recipe.accumulation

@@ -125,18 +125,24 @@ def test_training_is_random_by_epoch_and_the_same_by_seed(videos):
 
 
 @pytest.mark.parametrize("training", [True, False])
-def test_shards_are_parts_of_every_batch(videos, training):
+def test_shares_are_parts_of_every_batch(videos, training):
     """20 clips in batches of 6: three full ones and one of two, dropped in training."""
     options = {"batch_size": 6, "clips_per_video": 4, "training": training, "seed": 3}
     options["drop_remainder"] = training
     whole = [(x.numpy(), y.numpy()) for x, y in dataset(videos, **options)]
-    parts = [dataset(videos, **options, shard=(i, 2)) for i in range(2)]
+    parts = [dataset(videos, **options, share=(i, 2)) for i in range(2)]
     assert [part.batches for part in parts] == [len(whole)] * 2 == [3 if training else 4] * 2
     assert [int(part.cardinality()) for part in parts] == [len(whole)] * 2
     for want, *got in zip(whole, *parts, strict=True):
         assert len({len(labels) for _, labels in got}) == 1
         for a, b in zip(want, zip(*got, strict=True), strict=True):
             np.testing.assert_array_equal(a, np.concatenate(b))
+
+
+def test_the_old_name_of_a_share_is_taken_with_a_warning(videos):
+    with pytest.warns(DeprecationWarning, match="`shard` is called `share` now"):
+        part = dataset(videos, shard=(1, 2))
+    assert_same(collected(part), collected(dataset(videos, share=(1, 2))))
 
 
 def test_an_epoch_can_begin_with_a_later_batch(videos):
@@ -340,8 +346,8 @@ def test_quarantine_is_shared():
             "`clips_per_decode` must be 1 where only a part",
         ),
         ({"seed": -1}, "`seed` must not be negative"),
-        ({"shard": (2, 2)}, "`shard` must be .index, count."),
-        ({"batch_size": 3, "shard": (0, 2)}, "count must divide `batch_size`"),
+        ({"share": (2, 2)}, "`share` must be .index, count."),
+        ({"batch_size": 3, "share": (0, 2)}, "count must divide `batch_size`"),
     ],
 )
 def test_impossible_arguments_are_refused(videos, options, message):

@@ -216,7 +216,7 @@ def test_every_frame_is_decoded_once(videos, monkeypatch):
 def test_parts_of_a_batch_make_the_batch(videos):
     options = {"batch_size": 4, "clips_per_video": 3, "seed": 1}
     whole = list(pairs(videos, **options).as_numpy_iterator())
-    parts = [list(pairs(videos, shard=(k, 2), **options).as_numpy_iterator()) for k in (0, 1)]
+    parts = [list(pairs(videos, share=(k, 2), **options).as_numpy_iterator()) for k in (0, 1)]
     assert len(whole) == len(parts[0]) == len(parts[1]) == 3
     for batch, *halves in zip(whole, *parts, strict=True):
         assert_same({name: np.concatenate([h[name] for h in halves]) for name in batch}, batch)
@@ -280,7 +280,7 @@ def test_a_real_video(shared):
         ({"frame_size": 0}, "`frame_size` must be at least 1"),
         ({"clips_per_video": 0}, "`clips_per_video` must be at least 1"),
         ({"seed": -1}, "`seed` must be at least 0"),
-        ({"shard": (0, 3)}, "`shard` must be"),
+        ({"share": (0, 3)}, "`share` must be"),
     ],
 )
 def test_bad_arguments_get_a_sentence(videos, options, words):

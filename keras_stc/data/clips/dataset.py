@@ -5,7 +5,13 @@ import contextlib
 import numpy as np
 
 from keras_stc.data.clips import sampling
-from keras_stc.data.clips.plan import Epochs, check_shard, planned, shard_positions
+from keras_stc.data.clips.plan import (
+    Epochs,
+    check_share,
+    planned,
+    renamed_share,
+    share_positions,
+)
 from keras_stc.data.clips.prefetch import prefetched
 from keras_stc.data.clips.quarantine import Quarantine
 from keras_stc.data.cores import available_cores
@@ -39,7 +45,7 @@ def clip_dataset(
     seed=0,
     first_epoch=0,
     first_batch=0,
-    shard=(0, 1),
+    share=(0, 1),
     drop_remainder=False,
     quarantine=None,
     num_parallel_calls=None,
@@ -48,6 +54,7 @@ def clip_dataset(
     clips_per_decode=1,
     decoder="pyav",
     isolate=True,
+    shard=None,
 ):
     """Clips of videos, with labels, ready for `model.fit`, `evaluate` and `predict`.
 
@@ -79,7 +86,7 @@ def clip_dataset(
         frames: Frames in a clip.
         stride: Distance between two frames of a clip, in frames of the video.
         size: Side of the square crop in pixels, or `(height, width)`.
-        batch_size: Clips in a batch, those of all shards together.
+        batch_size: Clips in a batch, those of all shares together.
         training: Whether clips and crops are random; needs labels.
         video_config: A model's `VideoConfig`; replaces `frames`, `stride`, `size`, `resize`.
         resize: Pixels on the frame's short side before the crop. Defaults to 122/112 of the
@@ -94,7 +101,7 @@ def clip_dataset(
         first_epoch: Number of the first iteration, for a training that goes on.
         first_batch: Number of the batch with which every iteration begins: the dataset is the rest
             of an epoch, and nothing before it is decoded.
-        shard: `(index, count)`: of every batch, only part number `index` of `count` equal ones.
+        share: `(index, count)`: of every batch, only part number `index` of `count` equal ones.
             Together the `count` datasets have the clips of the one with `(0, 1)`. A last batch that
             is not full is divided as evenly as it can be.
         drop_remainder: Whether a last batch that is not full is left out.
@@ -109,6 +116,7 @@ def clip_dataset(
         decoder: What decodes video files; see `open_video`.
         isolate: Whether video files are decoded in helper processes, so that one that crashes or
             hangs its decoder is put aside like others that cannot be used.
+        shard: The old name of `share`.
 
     Returns:
         A `tf.data.Dataset` of `(clips, labels)`: uint8 `(B, T, H, W, 3)`, RGB 0-255, and int32
@@ -121,6 +129,7 @@ def clip_dataset(
     """
     import tensorflow as tf
 
+    share = renamed_share(share, shard)
     config = video_config or VideoConfig(frames, stride, size, resize, fps=fps)
     for name, value in (("batch_size", batch_size), ("clips_per_video", clips_per_video)):
         if value < 1:
@@ -133,13 +142,13 @@ def clip_dataset(
     for name, value in (("seed", seed), ("first_epoch", first_epoch), ("first_batch", first_batch)):
         if value < 0:
             raise ValueError(f"`{name}` must not be negative. Received: {name}={value!r}")
-    count = shard[1]
+    count = share[1]
     if clips_per_decode > 1 and (count > 1 or first_batch):
         raise ValueError(
-            "`clips_per_decode` must be 1 where only a part of an epoch is decoded, by `shard` or "
+            "`clips_per_decode` must be 1 where only a part of an epoch is decoded, by `share` or "
             f"`first_batch`. Received: clips_per_decode={clips_per_decode!r}"
         )
-    check_shard(shard, batch_size)
+    check_share(share, batch_size)
     videos = checked_videos(videos)
     check_decoder(decoder)
     _check_videos(videos, training)
@@ -226,7 +235,7 @@ def clip_dataset(
 
     samples = len(videos) * clips_per_video
     rows = samples // clips_per_decode
-    positions = shard_positions(samples, batch_size, shard, drop_remainder)
+    positions = share_positions(samples, batch_size, share, drop_remainder)
     epochs = Epochs(first_epoch)
     dataset = planned(begin, 4)
     options = {"num_parallel_calls": num_parallel_calls or available_cores(), "deterministic": True}

@@ -1,5 +1,7 @@
 """Which samples an epoch has, in which order, and which of them a worker reads."""
 
+import warnings
+
 import numpy as np
 
 
@@ -42,31 +44,43 @@ def planned(begin, columns):
     return dataset.flat_map(tf.data.Dataset.from_tensor_slices)
 
 
-def shard_positions(samples, batch_size, shard, drop_remainder):
+def share_positions(samples, batch_size, share, drop_remainder):
     """Which places of an epoch's order belong to a part of every batch.
 
     Args:
         samples: Places in an epoch.
         batch_size: Of the whole batch.
-        shard: `(index, count)`: part number `index` of `count` equal ones. A last batch that is not
+        share: `(index, count)`: part number `index` of `count` equal ones. A last batch that is not
             full is divided as evenly as it can be.
         drop_remainder: Whether a last batch that is not full is left out.
 
     Returns:
         An array of places, ascending.
     """
-    index, count = shard
+    index, count = share
     positions = np.arange(samples - samples % batch_size if drop_remainder else samples)
     batch, place = np.divmod(positions, batch_size)
     size = np.minimum(batch_size, samples - batch * batch_size)
     return positions[(place >= index * size // count) & (place < (index + 1) * size // count)]
 
 
-def check_shard(shard, batch_size):
+def check_share(share, batch_size):
     """Raises a `ValueError` unless a batch can be divided so."""
-    index, count = shard
+    index, count = share
     if not 0 <= index < count or batch_size % count:
         raise ValueError(
-            "`shard` must be (index, count) with index below count, and count must divide "
-            f"`batch_size`. Received: shard={shard!r}, batch_size={batch_size!r}"
+            "`share` must be (index, count) with index below count, and count must divide "
+            f"`batch_size`. Received: share={share!r}, batch_size={batch_size!r}"
         )
+
+
+def renamed_share(share, shard):
+    """`share`, or what came under its old name, with a warning."""
+    if shard is None:
+        return share
+    warnings.warn(
+        "`shard` is called `share` now; the old name goes with the next version.",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    return shard
