@@ -137,6 +137,8 @@ def _forward_cases():
         ("short-stc18-pre-stage", "STCResNet18", (16, 48, 48), {**PRE, **STAGE}),
         ("short-stc50-pre", "STCResNet50", (8, 48, 48), PRE),
         ("short-stc-resnext50-pre", "STCResNeXt50", (8, 48, 48), PRE),
+        ("short-stc18-half", "STCResNet18", (16, 48, 48), HALF),
+        ("short-stc-resnext50-half", "STCResNeXt50", (8, 48, 48), HALF),
     ]
     return [
         *(Case(*row) for row in full),
@@ -151,6 +153,7 @@ SPATIAL = {"stc_branches": ("spatial",)}
 PADDING = {"shortcut": "padding"}
 TABLE1 = {"stem": "table1"}
 PRE = {"preactivation": True}
+HALF = {"alpha": 0.5}
 
 #: Networks whose outputs are compared with the reference's.
 FORWARD = _forward_cases()

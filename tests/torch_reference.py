@@ -105,16 +105,16 @@ class Unit(nn.Module):
         return out if self.preactivation else F.relu(out)
 
 
-def basic_convs(in_channels, stage, stride):
-    width = 64 * 2**stage
+def basic_convs(in_channels, stage, stride, alpha):
+    width = int(64 * alpha) * 2**stage
     return [
         nn.Conv3d(in_channels, width, 3, stride=stride, padding=1, bias=False),
         nn.Conv3d(width, width, 3, padding=1, bias=False),
     ]
 
 
-def bottleneck_convs(in_channels, stage, stride):
-    middle, out = 64 * 2**stage, 256 * 2**stage
+def bottleneck_convs(in_channels, stage, stride, alpha):
+    middle, out = (int(n * alpha) * 2**stage for n in (64, 256))
     return [
         nn.Conv3d(in_channels, middle, 1, bias=False),
         nn.Conv3d(middle, middle, 3, stride=stride, padding=1, bias=False),
@@ -122,8 +122,8 @@ def bottleneck_convs(in_channels, stage, stride):
     ]
 
 
-def grouped_convs(in_channels, stage, stride):
-    middle, out = 128 * 2**stage, 256 * 2**stage
+def grouped_convs(in_channels, stage, stride, alpha):
+    middle, out = (int(n * alpha) * 2**stage for n in (128, 256))
     return [
         nn.Conv3d(in_channels, middle, 1, bias=False),
         nn.Conv3d(middle, middle, 3, stride=stride, padding=1, groups=32, bias=False),
@@ -150,23 +150,24 @@ class VideoResNet(nn.Module):
         shortcut="projection",
         stem="resnet3d",
         preactivation=False,
+        alpha=1.0,
     ):
         super().__init__()
         self.preactivation = preactivation
         halve = lambda length: (length - 1) // 2 + 1  # noqa: E731 (stride 2, symmetric padding)
         temporal_stride, pool_stride = {"resnet3d": (1, 2), "table1": (2, 1)}[stem]
-        self.conv1 = nn.Conv3d(3, 64, 7, stride=(temporal_stride, 2, 2), padding=3, bias=False)
-        self.bn1 = nn.BatchNorm3d(64)
+        width = int(64 * alpha)
+        self.conv1 = nn.Conv3d(3, width, 7, stride=(temporal_stride, 2, 2), padding=3, bias=False)
+        self.bn1 = nn.BatchNorm3d(width)
         self.maxpool = nn.MaxPool3d(3, stride=pool_stride, padding=1)
         frames = halve(frames)  # in either stem one of the two layers halves it
 
-        width = 64
         for stage, count in enumerate(units):
             modules = []
             for index in range(count):
                 stride = 2 if stage > 0 and index == 0 else 1
                 frames = halve(frames) if stride == 2 else frames
-                convs = UNITS[unit](width, stage, stride)
+                convs = UNITS[unit](width, stage, stride, alpha)
                 out = convs[-1].out_channels
                 block = None
                 if stc and stc_placement == "block":

@@ -1,6 +1,10 @@
 """Every variant of the zoo, as data."""
 
 import dataclasses
+import math
+
+#: Widths times `alpha` are multiples of this (as keras.applications' MobileNets have it).
+DIVISOR = 8
 
 #: Residual units in each of the four stages (Hara et al., CVPR 2018, table 1).
 DEPTHS = {
@@ -24,6 +28,7 @@ class Variant:
         filters: Channels each stage puts out.
         groups: Groups of the bottleneck's 3³ convolution.
         stc: Whether STC blocks are put in.
+        stem: Channels of the first convolution.
     """
 
     constructor: str
@@ -33,6 +38,41 @@ class Variant:
     filters: tuple[int, ...]
     groups: int = 1
     stc: bool = False
+    stem: int = 64
+
+    def scaled(self, alpha):
+        """The variant with every width times `alpha`.
+
+        Rounded to a multiple of 8, and of the number of groups; a stage puts out as many times its
+        width as before.
+
+        Args:
+            alpha: Positive number; 1 is the network of the table.
+
+        Returns:
+            A `Variant`.
+
+        Raises:
+            ValueError: If `alpha` is not a positive number.
+        """
+        if not isinstance(alpha, (int, float)) or not 0 < alpha < math.inf:
+            raise ValueError(f"`alpha` must be a positive number. Received: alpha={alpha!r}")
+        if alpha == 1:
+            return self
+        divisor = math.lcm(DIVISOR, self.groups)
+        widths = tuple(_times(alpha, width, divisor) for width in self.widths)
+        expansion = self.filters[0] // self.widths[0]
+        return dataclasses.replace(
+            self,
+            widths=widths,
+            filters=tuple(expansion * width for width in widths),
+            stem=_times(alpha, self.stem, DIVISOR),
+        )
+
+
+def _times(alpha, width, divisor):
+    """The multiple of `divisor` nearest to `alpha * width`, the larger of two; at least one."""
+    return max(divisor, int(alpha * width / divisor + 0.5) * divisor)
 
 
 def _resnet(depth, stc):

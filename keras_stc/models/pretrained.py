@@ -12,7 +12,7 @@ SHUT = -4.0
 #: Arguments that say how a network is built, apart from its input and its classifier.
 STRUCTURE = (
     *("reduction_ratio", "stc_placement", "stc_branches", "shortcut", "stem", "preactivation"),
-    "dropout_rate",
+    *("alpha", "dropout_rate"),
 )
 
 

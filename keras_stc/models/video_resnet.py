@@ -1,5 +1,7 @@
 """Conv3D residual networks with and without STC blocks, built from a variant of the table."""
 
+import math
+
 import keras
 
 from keras_stc.layers.residual import SHORTCUTS, batch_norm, conv3d, residual_unit
@@ -39,6 +41,7 @@ def VideoResNet(
     shortcut="projection",
     stem="resnet3d",
     preactivation=False,
+    alpha=1.0,
     video_config=None,
 ):
     """Builds a network of the table `keras_stc.models.configs.VARIANTS`.
@@ -65,6 +68,8 @@ def VideoResNet(
             (torchvision's `r3d_18`: conv1 is 3x7x7, and there is no pooling).
         preactivation: Whether BN and ReLU stand before the convolutions. [4]'s arrangement, and
             one BN and ReLU after the last stage (He et al. 2016b; our choice).
+        alpha: Width of the network: all its channels, those of the STC blocks too, are multiplied
+            by it and rounded to a multiple of 8 and of the number of groups.
         video_config: A `VideoConfig` with the stride, normalisation and class names the model is
             to carry; its frames and size give way to the input shape.
 
@@ -74,7 +79,7 @@ def VideoResNet(
     Raises:
         ValueError: If an argument is outside its range, or the clip too small for the network.
     """
-    spec = VARIANTS[variant]
+    spec = VARIANTS[variant].scaled(alpha)
     _check_choice("stc_placement", stc_placement, PLACEMENTS)
     _check_choice("shortcut", shortcut, SHORTCUTS)
     _check_choice("stem", stem, STEMS)
@@ -82,9 +87,12 @@ def VideoResNet(
         "reduction_ratio": check_ratio(reduction_ratio),
         "branches": check_branches(stc_branches),
     }
-    if spec.stc and 64 % reduction_ratio:
+    common = math.gcd(*spec.filters)
+    if spec.stc and common % reduction_ratio:
+        fitting = [str(n) for n in range(1, common + 1) if common % n == 0]
         raise ValueError(
-            "`reduction_ratio` must divide the channels of every stage: 1, 2, 4, 8, 16, 32 or 64. "
+            "`reduction_ratio` must divide the channels of every stage: "
+            f"{', '.join(fitting[:-1])} or {fitting[-1]}. "
             f"Received: reduction_ratio={reduction_ratio}"
         )
     fixed_frames = spec.stc and "spatial" in stc["branches"]
@@ -93,7 +101,7 @@ def VideoResNet(
     clip = clip_input(input_tensor, input_shape, DEFAULT_INPUT_SHAPE, MIN_SIZE, fixed_frames)
     config = fit_video_config(video_config, clip, VideoConfig())
     x = normalize(clip, config)
-    x = _stem(x, stem)
+    x = _stem(x, stem, spec.stem)
     for stage, units in enumerate(spec.units, start=1):
         for unit in range(1, units + 1):
             x = residual_unit(
@@ -135,6 +143,7 @@ def VideoResNet(
         "shortcut": shortcut,
         "stem": stem,
         "preactivation": preactivation,
+        "alpha": float(alpha),
     }
     return VideoModel(
         inputs,
@@ -145,13 +154,13 @@ def VideoResNet(
     )
 
 
-def _stem(x, stem):
+def _stem(x, stem, filters):
     kernel, strides, pool_strides = {
         "resnet3d": (7, (1, 2, 2), 2),
         "table1": (7, (2, 2, 2), 1),
         "r3d": ((3, 7, 7), (1, 2, 2), None),
     }[stem]
-    x = conv3d(x, 64, kernel, strides, name="conv1")
+    x = conv3d(x, filters, kernel, strides, name="conv1")
     x = batch_norm(x, "conv1_bn")
     x = keras.layers.ReLU(name="conv1_relu")(x)
     if pool_strides is None:

@@ -41,6 +41,9 @@ Args:
     shortcut: `"projection"` or `"padding"`.
     stem: `"resnet3d"`, `"table1"` or `"r3d"`.
     preactivation: Whether BN and ReLU stand before the convolutions.
+    alpha: Width of the network, as of keras.applications' MobileNets: all channels are multiplied
+        by it and rounded to a multiple of 8 and of the number of groups. `alpha=0.5` has a quarter
+        of the parameters.
     video_config: A `VideoConfig` the model is to carry.
 
 Returns:
@@ -129,6 +132,7 @@ def _constructor(variant):
         shortcut="projection",
         stem="resnet3d",
         preactivation=False,
+        alpha=1.0,
         video_config=None,
     ):
         arguments = {key: value for key, value in locals().items() if key in defaults}

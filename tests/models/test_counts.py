@@ -102,6 +102,8 @@ def test_our_table_against_the_reference(name):
         ("ResNet3D50", {"shortcut": "padding", "stem": "table1", "preactivation": True}),
         ("STCResNet18", {"stc_branches": ("temporal",)}),
         ("STCResNet18", {"stc_branches": ("spatial",), "reduction_ratio": 16}),
+        ("STCResNet18", {"alpha": 0.5}),
+        ("ResNeXt3D50", {"alpha": 2}),
     ],
 )
 def test_our_models_against_the_reference(network, options):

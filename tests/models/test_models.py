@@ -204,6 +204,8 @@ def test_zoo_table_agrees_with_the_paper_notes():
         ({"input_shape": (0, 112, 112, 3)}, "at least one frame"),
         ({"reduction_ratio": 3}, "`reduction_ratio` must divide"),
         ({"reduction_ratio": 128}, "`reduction_ratio` must divide"),
+        ({"alpha": 0.5, "reduction_ratio": 64}, "1, 2, 4, 8, 16 or 32"),
+        ({"alpha": 0}, "`alpha` must be a positive number"),
         ({"stc_placement": "unit"}, "`stc_placement` must be one of"),
         ({"stc_branches": ("time",)}, "`branches` must be"),
         ({"stc_branches": None}, "`branches` must be"),
@@ -291,3 +293,13 @@ def test_mixed_precision_model_puts_out_float32():
     again = keras_stc.VideoModel.from_config(model.get_config())
     assert model.dtype_policy.name == again.dtype_policy.name == "mixed_bfloat16"
     assert keras.backend.standardize_dtype(model.get_layer("conv1").compute_dtype) == "bfloat16"
+
+
+def test_alpha_rounds_to_what_convolutions_and_groups_need():
+    """Widths of 64·2^k times alpha, by hand."""
+    third = VARIANTS["stc_resnet18"].scaled(1 / 3)  # 21.3, 42.7, 85.3, 170.7
+    assert third.widths == third.filters == (24, 40, 88, 168) and third.stem == 24
+    grouped = VARIANTS["resnext3d50"].scaled(0.3)  # 38.4, 76.8, 153.6, 307.2 in 32 groups
+    assert grouped.widths == (32, 64, 160, 320) and grouped.filters == (64, 128, 320, 640)
+    assert VARIANTS["resnet3d50"].scaled(0.01).filters == (32, 32, 32, 32)
+    assert VARIANTS["resnet3d50"].scaled(1) is VARIANTS["resnet3d50"]
