@@ -20,6 +20,7 @@ The sides are:
 - `clip_dataset`, batches of 8 as `model.fit` gets them; its first epoch apart, since numbering the
   frames of a file for the first time takes reading all of it;
 - `shards`: `clip_dataset` on what `keras-stc pack` makes of the videos;
+- `PyDataset`: both as a `ClipSequence`, which needs no TensorFlow;
 - decord and OpenCV, as their documentation shows.
 
 With `--fit`, so many steps of training STC-ResNet18 on the shards, and the part of the time in
@@ -163,6 +164,7 @@ def ours(paths, args, work):
     options |= {"resize": SHORT}
     dataset = clip_dataset(videos, FRAMES, STRIDE, CROP, 8, **options)
     threads = clip_dataset(videos, FRAMES, STRIDE, CROP, 8, isolate=False, **options)
+    sequence = clip_dataset(videos, FRAMES, STRIDE, CROP, 8, backend="pydataset", **options)
 
     def seconds(dataset):
         dataset.set_epoch(0)  # every round reads the same clips
@@ -187,8 +189,10 @@ def ours(paths, args, work):
     packed = PackedVideos(folder)
     packed = [packed[k % len(packed)] for k in range(args.clips)]
     shards = clip_dataset(packed, FRAMES, STRIDE, CROP, 8, **options)
+    shard_sequence = clip_dataset(packed, FRAMES, STRIDE, CROP, 8, backend="pydataset", **options)
     cache.KNOWN_FILES.clear()
-    sides = {"clip_dataset": dataset, "clip_dataset, isolate=False": threads, "shards": shards}
+    sides = {"clip_dataset": dataset, "PyDataset": sequence, "clip_dataset, isolate=False": threads}
+    sides |= {"shards": shards, "shards, PyDataset": shard_sequence}
     if args.fit:
         print(f"training waits for shards {waiting(shards, args.fit):.2%} of its time")
     return {name: functools.partial(seconds, one) for name, one in sides.items()}, plan

@@ -8,12 +8,15 @@ import importlib
 
 _HOME = {
     "ClipBatch": "clips.whole_video",
+    "ClipSequence": "clips.sequence",
+    "Crops": "clips.crops",
     "FrameReader": "video.reader",
     "Geometry": "geometry",
     "HMDB51": "sets.official",
     "Kinetics": "sets.official",
     "PackedVideos": "sets.packed",
     "Quarantine": "clips.quarantine",
+    "RandomCrops": "clips.crops",
     "UCF101": "sets.official",
     "Video": "sets.sources",
     "VideoCSV": "sets.sources",

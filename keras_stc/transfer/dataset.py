@@ -6,16 +6,10 @@ import numpy as np
 
 from keras_stc.data import Quarantine, VideoError, open_video
 from keras_stc.data.clips import sampling
-from keras_stc.data.clips.plan import (
-    Epochs,
-    check_share,
-    planned,
-    renamed_share,
-    share_positions,
-)
-from keras_stc.data.clips.prefetch import prefetched
-from keras_stc.data.cores import available_cores
-from keras_stc.data.geometry import evaluation_geometry, generator, training_geometry
+from keras_stc.data.clips.crops import changed_pixels, chosen_crops
+from keras_stc.data.clips.plan import check_share, renamed_share
+from keras_stc.data.clips.stream import Array, Stream, dataset
+from keras_stc.data.geometry import generator
 from keras_stc.data.sets.sources import checked_videos
 from keras_stc.data.video.isolated import open_isolated
 from keras_stc.video_config import VideoConfig
@@ -43,6 +37,8 @@ def pair_dataset(
     num_parallel_calls=None,
     prefetch=2,
     isolate=True,
+    crops=None,
+    backend=None,
     shard=None,
 ):
     """Frames for a teacher and a clip for its student, for `CorrespondenceTransfer.fit`.
@@ -94,20 +90,21 @@ def pair_dataset(
         prefetch: Batches made in advance.
         isolate: Whether video files are decoded in helper processes, as in
             `keras_stc.data.clip_dataset`.
+        crops: A `keras_stc.data.Crops`, in the place of `flip` and `multiscale`.
+        backend: What the pairs come as; see `keras_stc.data.clip_dataset`.
         shard: The old name of `share`.
 
     Returns:
-        A `tf.data.Dataset` of dictionaries: `"frames"`, uint8 `(B, T, frame_size, frame_size, 3)`,
-        `"clip"`, uint8 `(B, T, size, size, 3)`, both RGB 0-255, and `"video"`, int32 `(B,)`, the
-        number of the video; pieces of one file have one number. It has the attributes
-        `batches`, their number in an epoch, `quarantine`, `set_epoch` and `video_config`.
+        A `tf.data.Dataset`, or a `keras_stc.data.ClipSequence`, of dictionaries: `"frames"`, uint8
+        `(B, T, frame_size, frame_size, 3)`, `"clip"`, uint8 `(B, T, size, size, 3)`, both RGB
+        0-255, and `"video"`, int32 `(B,)`, the number of the video; pieces of one file have one
+        number. It has the attributes `batches`, their number in an epoch, `quarantine`,
+        `set_epoch` and `video_config`.
 
     Raises:
         ValueError: If an argument is out of range.
         VideoError: If there are fewer than two videos.
     """
-    import tensorflow as tf
-
     share = renamed_share(share, shard)
     config = video_config or VideoConfig(frames, stride, size)
     for name, value, least in (
@@ -122,109 +119,141 @@ def pair_dataset(
             raise ValueError(f"`{name}` must be at least {least}. Received: {name}={value!r}")
     check_share(share, batch_size)
     videos = checked_videos(videos)
-    numbers = {file: i for i, file in enumerate(dict.fromkeys(video.file for video in videos))}
-    if len(numbers) < 2:
-        raise VideoError(
-            "`videos` must hold at least two different videos, since negative pairs are of two. "
-            f"Received: {len(numbers)}"
-        )
     quarantine = Quarantine() if quarantine is None else quarantine
-    quarantine.watch(video.name for video in videos)
+    crops = chosen_crops(crops, training, config, flip=flip, multiscale=multiscale)
+    pairs = _Pairs(
+        videos,
+        config,
+        crops,
+        quarantine,
+        open_isolated if isolate else open_video,
+        frame_size=frame_size,
+        training=training,
+        seed=seed,
+        rounds=clips_per_video,
+        batch_size=batch_size,
+    )
     drop_remainder = training if drop_remainder is None else drop_remainder
-    samples = len(videos) * clips_per_video
-    if drop_remainder and samples < batch_size:
+    if drop_remainder and pairs.rows < batch_size:
         raise ValueError(
-            f"`batch_size` must not be above the number of clips in an epoch, {samples}. "
+            f"`batch_size` must not be above the number of clips in an epoch, {pairs.rows}. "
             f"Received: batch_size={batch_size}"
         )
-    scale = frame_size / min(config.crop)
-    crop = tuple(round(side * scale) for side in config.crop)
+    return dataset(
+        Stream(
+            pairs.plan,
+            pairs.read,
+            {
+                "frames": Array("uint8", (config.frames, *pairs.crop, 3)),
+                "clip": Array("uint8", config.clip_shape),
+                "video": Array("int32", ()),
+            },
+            pairs.rows,
+            batch_size,
+            video_config=config,
+            videos=videos,
+            quarantine=quarantine,
+            share=share,
+            drop_remainder=drop_remainder,
+            least=2,
+            first_epoch=first_epoch,
+            first_batch=first_batch,
+        ),
+        backend,
+        num_parallel_calls,
+        prefetch,
+    )
 
-    def cut(rng):
-        if training:
-            small = training_geometry(
-                config.crop, config.resize, rng, flip=flip, multiscale=multiscale
+
+class _Pairs:
+    """The rows of an epoch, which are epoch and place in it, and what reads the pair of one."""
+
+    def __init__(
+        self,
+        videos,
+        config,
+        crops,
+        quarantine,
+        opened,
+        *,
+        frame_size,
+        training,
+        seed,
+        rounds,
+        batch_size,
+    ):
+        self.videos, self.config, self.crops = videos, config, crops
+        self.quarantine, self.opened = quarantine, opened
+        self.training, self.seed, self.rounds = training, seed, rounds
+        self.batch_size, self.rows = batch_size, len(videos) * rounds
+        files = dict.fromkeys(video.file for video in videos)
+        self.numbers = {file: i for i, file in enumerate(files)}
+        if len(self.numbers) < 2:
+            raise VideoError(
+                "`videos` must hold at least two different videos, since negative pairs are of "
+                f"two. Received: {len(self.numbers)}"
             )
-        else:
-            small = evaluation_geometry(config.crop, config.resize)
-        return dataclasses.replace(
-            small, crop=crop, short_side=round(small.short_side * scale)
-        ), small
+        self.scale = frame_size / min(config.crop)
+        #: `(height, width)` of the teacher's crop.
+        self.crop = tuple(round(side * self.scale) for side in config.crop)
+        self.orders = {}
 
-    def read(video, number, rng):
-        with opened(video.path, threads=1) as reader:
-            first, count = video.frame_range(reader.info)
-            step = config.step(reader.info.fps)
-            if training:
-                indices = sampling.training_clip(count, config.frames, step, rng)
-            else:
-                clips = sampling.uniform_clips(count, config.frames, step, clips_per_video)
-                indices = clips[number]
-            return next(reader.views([first + indices], cut(rng)))
+    def plan(self, epoch):
+        rng = generator(self.seed, epoch if self.training else 0, 0)
+        self.orders[epoch] = _order(rng, self.videos, self.rounds)
+        self.orders.pop(epoch - 2, None)
+        return np.stack([np.full(self.rows, epoch), np.arange(self.rows)], axis=1)
 
-    def usable(epoch, position, avoid):
-        """The video of a place and what is read of it, or of the next that can be used."""
-        # A replacement draws the same random numbers, so that who comes first to a bad video makes
-        # no difference.
-        number, rng = position // len(videos), (seed, epoch, 1 + position)
-        return quarantine.first_usable(
-            videos,
-            orders[epoch][position],
-            lambda video: read(video, number, generator(*rng)),
-            avoid,
-        )
-
-    def sample(epoch, position):
-        start = position - position % batch_size
-        batch = orders[epoch][start : start + batch_size]
+    def read(self, epoch, position):
+        """`(frames, clip, number of the video)` of a row."""
+        videos, order = self.videos, self.orders[epoch]
+        start = position - position % self.batch_size
+        batch = order[start : start + self.batch_size]
         # A replacement is another video than those in the batch, whose pairs are of two videos,
         # and than that of its neighbour, with which it swaps clips.
         avoid = {videos[index].file for index in batch}
-        video, pair = usable(epoch, position, avoid)
+        video, pair = self._first_usable(order, epoch, position, avoid)
         if (position - start) % 2 and video.file not in avoid:
-            beside, _ = usable(epoch, position - 1, avoid)
+            beside, _ = self._first_usable(order, epoch, position - 1, avoid)
             if beside.file == video.file:
-                video, pair = usable(epoch, position, {*avoid, beside.file})
-        return *pair, np.int32(numbers[video.file])
+                avoid = {*avoid, beside.file}
+                video, pair = self._first_usable(order, epoch, position, avoid)
+        return *pair, np.int32(self.numbers[video.file])
 
-    def begin():
-        """The samples of the next epoch: int64 `(N, 2)`, a row the arguments of `sample`."""
-        epoch = epochs.take()
-        rng = generator(seed, epoch if training else 0, 0)
-        orders[epoch] = _order(rng, videos, clips_per_video)
-        orders.pop(epoch - 2, None)
-        plan = np.stack([np.full(samples, epoch), np.arange(samples)], axis=1)
-        return plan[positions[positions >= first_batch * batch_size]]
-
-    def shaped(plan):
-        frames, clip, video = tf.numpy_function(
-            lambda plan: sample(*map(int, plan)), [plan], (tf.uint8, tf.uint8, tf.int32)
+    def _first_usable(self, order, epoch, position, avoid):
+        """The video of a place and what is read of it, or of the next that can be used."""
+        # A replacement draws the same random numbers, so that who comes first to a bad video makes
+        # no difference.
+        return self.quarantine.first_usable(
+            self.videos, order[position], lambda video: self._pair(video, epoch, position), avoid
         )
-        return {
-            "frames": tf.ensure_shape(frames, (config.frames, *crop, 3)),
-            "clip": tf.ensure_shape(clip, config.clip_shape),
-            "video": tf.ensure_shape(video, ()),
-        }
 
-    opened = open_isolated if isolate else open_video
-    positions = share_positions(samples, batch_size, share, drop_remainder)
-    if samples % batch_size == 1:
-        positions = positions[positions < samples - 1]
-    batches = len(np.unique(positions // batch_size))
-    epochs, orders = Epochs(first_epoch), {}
-    dataset = planned(begin, 2)
-    dataset = dataset.map(
-        shaped, num_parallel_calls=num_parallel_calls or available_cores(), deterministic=True
-    )
-    dataset = dataset.batch(batch_size // share[1], drop_remainder=drop_remainder)
-    left = max(0, batches - first_batch)
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(left))
-    dataset = prefetched(dataset, prefetch)
-    dataset.batches = batches
-    dataset.quarantine = quarantine
-    dataset.set_epoch = epochs.set
-    dataset.video_config = config
-    return dataset
+    def _pair(self, video, epoch, position):
+        rng, config = generator(self.seed, epoch, 1 + position), self.config
+        with self.opened(video.path, threads=1) as reader:
+            first, count = video.frame_range(reader.info)
+            step = config.step(reader.info.fps)
+            if self.training:
+                indices = sampling.training_clip(count, config.frames, step, rng)
+            else:
+                clips = sampling.uniform_clips(count, config.frames, step, self.rounds)
+                indices = clips[position // len(self.videos)]
+            pair = next(reader.views([first + indices], self._geometries(rng)))
+        return [
+            changed_pixels(self.crops, pixels, generator(self.seed, epoch, 1 + position, 1))
+            for pixels in pair
+        ]
+
+    def _geometries(self, rng):
+        """Of the teacher's frames and of the student's clip."""
+        small = self.crops.geometry(self.config, rng)
+        if small.short_side is None:
+            raise ValueError(
+                "`crops` must cut pairs from frames that are resized, to two sizes. Received: "
+                f"{small!r} without a short side"
+            )
+        short_side = round(small.short_side * self.scale)
+        return dataclasses.replace(small, crop=self.crop, short_side=short_side), small
 
 
 def _order(rng, videos, rounds):

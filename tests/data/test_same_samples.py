@@ -91,9 +91,11 @@ def videos(tmp_path_factory):
     return write_pictures(tmp_path_factory.mktemp("pictures"))
 
 
+@pytest.mark.parametrize("backend", ["tf.data", "pydataset"])
 @pytest.mark.parametrize("name", CASES)
-def test_samples_are_what_they_were(videos, name):
-    assert digest(name, dataset(name, videos)) == json.loads(GOLDEN.read_text())[name]
+def test_samples_are_what_they_were(videos, name, backend):
+    batches = dataset(name, videos, backend=backend)
+    assert digest(name, batches) == json.loads(GOLDEN.read_text())[name]
 
 
 if __name__ == "__main__":

@@ -1,30 +1,22 @@
-"""Videos to a `tf.data.Dataset` of clips."""
+"""Videos to clips with labels, batch by batch."""
 
 import contextlib
+import functools
 
 import numpy as np
 
 from keras_stc.data.clips import sampling
-from keras_stc.data.clips.plan import (
-    Epochs,
-    check_share,
-    planned,
-    renamed_share,
-    share_positions,
-)
-from keras_stc.data.clips.prefetch import prefetched
+from keras_stc.data.clips.crops import Crops, RandomCrops, changed_pixels, chosen_crops
+from keras_stc.data.clips.plan import check_share, renamed_share
 from keras_stc.data.clips.quarantine import Quarantine
-from keras_stc.data.cores import available_cores
+from keras_stc.data.clips.stream import Array, InGraph, Stream, dataset
 from keras_stc.data.errors import VideoError
-from keras_stc.data.geometry import evaluation_geometry, generator, training_geometry
+from keras_stc.data.geometry import generator
 from keras_stc.data.sets.sources import checked_videos
 from keras_stc.data.video.isolated import open_isolated
 from keras_stc.data.video.open import check_decoder, open_video
 from keras_stc.data.video.shard import clip_of_jpegs, is_packed_video, open_shard
 from keras_stc.video_config import VideoConfig
-
-#: Videos whose clips are mixed with one another where several are cut from one decoding.
-MIXED_VIDEOS = 16
 
 
 def clip_dataset(
@@ -54,6 +46,8 @@ def clip_dataset(
     clips_per_decode=1,
     decoder="pyav",
     isolate=True,
+    crops=None,
+    backend=None,
     shard=None,
 ):
     """Clips of videos, with labels, ready for `model.fit`, `evaluate` and `predict`.
@@ -116,19 +110,21 @@ def clip_dataset(
         decoder: What decodes video files; see `open_video`.
         isolate: Whether video files are decoded in helper processes, so that one that crashes or
             hangs its decoder is put aside like others that cannot be used.
+        crops: A `Crops`, such as `RandomCrops(flip=False)` or an augmentation of your own, in the
+            place of `flip`, `multiscale` and `resize_when_smaller`.
+        backend: `"tf.data"`, or `"pydataset"` for a `ClipSequence`, which needs no TensorFlow and
+            has the same clips. Defaults to tf.data where TensorFlow is installed.
         shard: The old name of `share`.
 
     Returns:
-        A `tf.data.Dataset` of `(clips, labels)`: uint8 `(B, T, H, W, 3)`, RGB 0-255, and int32
-        `(B,)`, -1 where a video has no label; with the attributes `batches`, their number in an
-        epoch, `quarantine`, `set_epoch` and `video_config`.
+        A `tf.data.Dataset`, or a `ClipSequence`, of `(clips, labels)`: uint8 `(B, T, H, W, 3)`,
+        RGB 0-255, and int32 `(B,)`, -1 where a video has no label; with the attributes `batches`,
+        their number in an epoch, `quarantine`, `set_epoch` and `video_config`.
 
     Raises:
         ValueError: If an argument is out of range.
         VideoError: If there are no videos, or no labels to train on.
     """
-    import tensorflow as tf
-
     share = renamed_share(share, shard)
     config = video_config or VideoConfig(frames, stride, size, resize, fps=fps)
     for name, value in (("batch_size", batch_size), ("clips_per_video", clips_per_video)):
@@ -142,8 +138,7 @@ def clip_dataset(
     for name, value in (("seed", seed), ("first_epoch", first_epoch), ("first_batch", first_batch)):
         if value < 0:
             raise ValueError(f"`{name}` must not be negative. Received: {name}={value!r}")
-    count = share[1]
-    if clips_per_decode > 1 and (count > 1 or first_batch):
+    if clips_per_decode > 1 and (share[1] > 1 or first_batch):
         raise ValueError(
             "`clips_per_decode` must be 1 where only a part of an epoch is decoded, by `share` or "
             f"`first_batch`. Received: clips_per_decode={clips_per_decode!r}"
@@ -153,124 +148,164 @@ def clip_dataset(
     check_decoder(decoder)
     _check_videos(videos, training)
     shuffle = training if shuffle is None else shuffle
+    crops = chosen_crops(
+        crops,
+        training,
+        config,
+        flip=flip,
+        multiscale=multiscale,
+        when_smaller=resize_when_smaller,
+    )
     quarantine = Quarantine() if quarantine is None else quarantine
-    quarantine.watch(video.name for video in videos)
+    opened = functools.partial(open_isolated if isolate else open_video, decoder=decoder)
+    clips = _Clips(
+        videos,
+        config,
+        crops,
+        quarantine,
+        opened,
+        training=training,
+        shuffle=shuffle,
+        seed=seed,
+        per_video=clips_per_video,
+        per_decode=clips_per_decode,
+    )
+    return dataset(
+        Stream(
+            clips.plan,
+            clips.read,
+            (Array("uint8", config.clip_shape), Array("int32", ())),
+            clips.rows,
+            batch_size,
+            video_config=config,
+            videos=videos,
+            quarantine=quarantine,
+            share=share,
+            drop_remainder=drop_remainder,
+            first_epoch=first_epoch,
+            first_batch=first_batch,
+            per_row=clips_per_decode,
+            mix=clips.mixed if shuffle else None,
+            in_graph=clips.in_graph(),
+        ),
+        backend,
+        num_parallel_calls,
+        prefetch,
+    )
 
-    def cut(rng):
-        if not training:
-            return evaluation_geometry(config.crop, config.resize)
-        return training_geometry(
-            config.crop,
-            config.resize,
-            rng,
-            when_smaller=resize_when_smaller,
-            flip=flip,
-            multiscale=multiscale,
+
+class _Clips:
+    """The rows of an epoch, and what reads the clips of one.
+
+    A row is epoch, place in the epoch, video, and number of its first clip among the video's.
+    """
+
+    def __init__(
+        self,
+        videos,
+        config,
+        crops,
+        quarantine,
+        opened,
+        *,
+        training,
+        shuffle,
+        seed,
+        per_video,
+        per_decode,
+    ):
+        self.videos, self.config, self.crops = videos, config, crops
+        self.quarantine, self.opened = quarantine, opened
+        self.training, self.shuffle, self.seed = training, shuffle, seed
+        self.per_video, self.per_decode = per_video, per_decode
+        self.rows = len(videos) * per_video // per_decode
+
+    def plan(self, epoch):
+        order = np.arange(self.rows)
+        if self.shuffle:
+            order = generator(self.seed, epoch, 0).permutation(self.rows)
+        chosen, number = np.divmod(order * self.per_decode, self.per_video)
+        return np.stack([np.full(self.rows, epoch), np.arange(self.rows), chosen, number], axis=1)
+
+    def read(self, epoch, position, chosen, number):
+        """`(clips, labels)` of a row; of a single clip without the axis of clips."""
+
+        def pixels(reader, clips, geometry):
+            made = [
+                changed_pixels(self.crops, clip, generator(self.seed, epoch, 1 + position, 1 + k))
+                for k, clip in enumerate(reader.clips(clips, geometry))
+            ]
+            return made[0] if self.per_decode == 1 else np.stack(made)
+
+        made, label = self._first_usable(pixels, epoch, position, chosen, number)
+        if self.per_decode == 1:
+            return made, label
+        return made, np.full(self.per_decode, label)
+
+    def read_jpegs(self, epoch, position, chosen, number):
+        """What `clip_of_jpegs` makes a clip of, and the label."""
+
+        def jpegs(reader, clips, geometry):
+            info = reader.info
+            window = np.int32([*geometry.window(info.height, info.width), *geometry.crop])
+            return np.array(reader.encoded(clips[0]), object), window, np.bool_(geometry.flip)
+
+        made, label = self._first_usable(jpegs, epoch, position, chosen, number)
+        return *made, label
+
+    def _first_usable(self, read, epoch, position, chosen, number):
+        # A replacement draws the same random numbers, so that who comes first to a bad video makes
+        # no difference.
+        video, made = self.quarantine.first_usable(
+            self.videos,
+            chosen,
+            lambda video: self._cut(video, number, generator(self.seed, epoch, 1 + position), read),
         )
+        return made, np.int32(-1 if video.label is None else video.label)
 
-    opened = open_isolated if isolate else open_video
-    as_jpeg = clips_per_decode == 1 and not multiscale and _are_cut_alone(videos, cut)
-
-    def read(video, numbers, rng):
-        """What `sample` returns of a video, but for the label."""
-        with opened(video.path, threads=1, decoder=decoder) as reader:
+    def _cut(self, video, number, rng, read):
+        """What `read` makes of the clips that a video is asked for."""
+        config, numbers = self.config, range(number, number + self.per_decode)
+        with self.opened(video.path, threads=1) as reader:
             first, count = video.frame_range(reader.info)
             step = config.step(reader.info.fps)
-            if training:
+            if self.training:
                 clips = [sampling.training_clip(count, config.frames, step, rng) for _ in numbers]
                 clips.sort(key=lambda clip: clip[0])
             else:
-                clips = sampling.uniform_clips(count, config.frames, step, clips_per_video)[numbers]
-            geometry = cut(rng)
-            if as_jpeg:
-                info = reader.info
-                window = np.int32([*geometry.window(info.height, info.width), *geometry.crop])
-                jpegs = np.array(reader.encoded(first + clips[0]), object)
-                return jpegs, window, np.bool_(geometry.flip)
-            pixels = list(reader.clips([first + clip for clip in clips], geometry))
-            return (pixels[0][None] if len(pixels) == 1 else np.stack(pixels),)
+                clips = sampling.uniform_clips(count, config.frames, step, self.per_video)[numbers]
+            geometry = self.crops.geometry(config, rng)
+            return read(reader, [first + clip for clip in clips], geometry)
 
-    def sample(epoch, position, chosen, number):
-        """One row of the plan: clips, or what the graph makes one of; and their label."""
-        numbers = np.arange(number, number + clips_per_decode)
-        # A replacement draws the same random numbers, so that who comes first to a bad video makes
-        # no difference.
-        video, made = quarantine.first_usable(
-            videos,
-            chosen,
-            lambda video: read(video, numbers, generator(seed, epoch, 1 + position)),
-        )
-        return *made, np.int32(-1 if video.label is None else video.label)
-
-    def begin():
-        """The next epoch: int64 `(N, 4)`, a row the arguments of `sample`."""
-        epoch = epochs.take()
-        order = np.arange(rows)
-        if shuffle:
-            order = generator(seed, epoch, 0).permutation(rows)
-        chosen, number = np.divmod(order * clips_per_decode, clips_per_video)
-        plan = np.stack([np.full(rows, epoch), np.arange(rows), chosen, number], axis=1)
-        if clips_per_decode > 1:
-            return plan
-        return plan[positions[positions >= first_batch * batch_size]]
-
-    def decoded(plan):
-        """`(clips, labels)`, uint8 `(clips_per_decode, T, H, W, 3)` and int32."""
-        types = (tf.string, tf.int32, tf.bool, tf.int32) if as_jpeg else (tf.uint8, tf.int32)
-        *made, label = tf.numpy_function(lambda plan: sample(*map(int, plan)), [plan], types)
-        clips = clip_of_jpegs(*made, config.frames)[None] if as_jpeg else made[0]
-        clips = tf.ensure_shape(clips, (clips_per_decode, *config.clip_shape))
-        return clips, tf.fill([clips_per_decode], tf.ensure_shape(label, ()))
-
-    def shuffled(plan, count):
-        epoch, position = plan[:2]
-        return generator(seed, epoch, 1 + position, 0).permutation(count)
-
-    def mixed(plans, clips, labels):
+    def mixed(self, row, count):
         """The clips of some videos, in an order that depends on seed and epoch alone."""
-        clips, labels = (tf.reshape(x, (-1, *x.shape[2:])) for x in (clips, labels))
-        order = tf.numpy_function(shuffled, [plans[0], tf.shape(labels)[0]], tf.int64)
-        order = tf.ensure_shape(order, [None])
-        return tf.gather(clips, order), tf.gather(labels, order)
+        epoch, position = row[:2]
+        return generator(self.seed, epoch, 1 + position, 0).permutation(count)
 
-    samples = len(videos) * clips_per_video
-    rows = samples // clips_per_decode
-    positions = share_positions(samples, batch_size, share, drop_remainder)
-    epochs = Epochs(first_epoch)
-    dataset = planned(begin, 4)
-    options = {"num_parallel_calls": num_parallel_calls or available_cores(), "deterministic": True}
-    if clips_per_decode == 1:
-        # Each clip by itself, without the axis of clips: one copy less.
-        dataset = dataset.map(lambda plan: tuple(x[0] for x in decoded(plan)), **options)
-    elif shuffle:
-        dataset = dataset.map(lambda plan: (plan, *decoded(plan)), **options)
-        dataset = dataset.batch(MIXED_VIDEOS).map(mixed).unbatch()
-    else:
-        dataset = dataset.map(decoded, **options).unbatch()
-    dataset = dataset.batch(batch_size // count, drop_remainder=drop_remainder)
-    batches = len(np.unique(positions // batch_size))
-    # Keras must know where an epoch ends: what it finds out by itself counts for all epochs.
-    left = max(0, batches - first_batch)
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(left))
-    dataset = prefetched(dataset, prefetch)
-    dataset.batches = batches
-    dataset.quarantine = quarantine
-    dataset.set_epoch = epochs.set
-    dataset.video_config = config
-    return dataset
+    def in_graph(self):
+        """How TensorFlow's graph makes clips of the JPEG frames of shards, where it can."""
+        if self.per_decode > 1 or not self._are_cut_alone():
+            return None
+        return InGraph(
+            self.read_jpegs,
+            ("string", "int32", "bool", "int32"),
+            lambda *made: (clip_of_jpegs(*made[:3], self.config.frames), made[3]),
+        )
 
-
-def _are_cut_alone(videos, cut):
-    """Whether videos are JPEG frames of which a geometry only cuts a part, without resizing."""
-    if not all(is_packed_video(video.path) for video in videos):
-        return False
-    shards = {video.path.rpartition("#")[0] for video in videos}
-    sizes = set()
-    for shard in shards:
-        with contextlib.suppress(VideoError):  # its videos are put aside when their turn comes
-            sizes.update((video["height"], video["width"]) for video in open_shard(shard).videos)
-    geometry = cut(np.random.default_rng(0))
-    return all(geometry.frame_size(*size) == size for size in sizes)
+    def _are_cut_alone(self):
+        """Whether videos are JPEG frames of which only a part is cut, without resizing."""
+        if type(self.crops) not in (Crops, RandomCrops) or getattr(self.crops, "multiscale", False):
+            return False
+        if not all(is_packed_video(video.path) for video in self.videos):
+            return False
+        sizes = set()
+        for shard in {video.path.rpartition("#")[0] for video in self.videos}:
+            with contextlib.suppress(VideoError):  # its videos are put aside when their turn comes
+                sizes.update(
+                    (video["height"], video["width"]) for video in open_shard(shard).videos
+                )
+        geometry = self.crops.geometry(self.config, np.random.default_rng(0))
+        return all(geometry.frame_size(*size) == size for size in sizes)
 
 
 def _check_videos(videos, training):

@@ -10,38 +10,22 @@ class Epochs:
 
     Args:
         first: Number of the first one.
+
+    Attributes:
+        next: Number of the one that begins next.
     """
 
     def __init__(self, first):
-        self._next = first
+        self.next = first
 
     def set(self, epoch):
         """Makes the next iteration over the dataset epoch `epoch`."""
-        self._next = epoch
+        self.next = epoch
 
     def take(self):
         """The iteration that begins now."""
-        epoch, self._next = self._next, self._next + 1
+        epoch, self.next = self.next, self.next + 1
         return epoch
-
-
-def planned(begin, columns):
-    """A dataset of the rows of a plan, made anew for every iteration.
-
-    Args:
-        begin: Called at the start of an iteration; returns int64 `(N, columns)`.
-        columns: Numbers in a row.
-
-    Returns:
-        A `tf.data.Dataset` of int64 `(columns,)`.
-    """
-    import tensorflow as tf
-
-    dataset = tf.data.Dataset.from_tensors(0)
-    dataset = dataset.map(
-        lambda _: tf.ensure_shape(tf.numpy_function(begin, [], tf.int64), (None, columns))
-    )
-    return dataset.flat_map(tf.data.Dataset.from_tensor_slices)
 
 
 def share_positions(samples, batch_size, share, drop_remainder):
