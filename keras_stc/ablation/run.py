@@ -15,6 +15,7 @@ from keras_stc.files import write_atomically
 from keras_stc.models import create_model
 from keras_stc.training import train
 from keras_stc.training.precision import precision
+from keras_stc.training.recipe import upgraded
 from keras_stc.training.run import Run, RunError, load_model
 from keras_stc.transfer.build import create_transfer
 from keras_stc.transfer.loop import train_transfer
@@ -90,7 +91,7 @@ def run_ablation(
         "test_videos": len(test),
     }
     with Run(out).alone():
-        Run(out).open(config)
+        Run(out).open(config, known=upgraded)
     teacher_weights = teacher and teacher.fingerprint()
     jobs = [(setting, seed) for seed in seeds for setting in settings]
     results = []

@@ -192,7 +192,7 @@ FORMS = {
             recipe=DEMO.recipe.replace(name="ablation", epochs=3),
             size=32,
             transfer_recipe=TRANSFER_RECIPES["default"].replace(
-                epochs=10, drop_every=8, learning_rate=0.02
+                epochs=10, step_epochs=8, learning_rate=0.02
             ),
             frame_size=64,
             depths=("stc_resnet18", "stc_resnet34", "stc_resnet50"),

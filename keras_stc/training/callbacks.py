@@ -14,36 +14,22 @@ class Checkpoint(keras.callbacks.Callback):
     """Keeps the run's state every so many epochs or steps, and the best epoch of those kept.
 
     Args:
-        run: A `Run`, or `None` on a worker that writes nothing.
-        state: The run's state; kept up to date here.
-        save_every: Epochs from one checkpoint to the next.
-        save_steps: Steps from one to the next within an epoch, or `None`.
-        epochs: Of the whole training; the last always ends in a checkpoint.
+        session: The `Session`, whose state is kept up to date here.
         steps: Of an epoch.
         example: Arguments of `test_on_batch` for a batch of any values.
         average: The `Average` callback, or `None`.
-        quarantine: The videos put aside, which are kept with the state.
     """
 
-    def __init__(
-        self,
-        run,
-        state,
-        save_every,
-        save_steps,
-        epochs,
-        steps,
-        example,
-        average=None,
-        quarantine=(),
-    ):
+    def __init__(self, session, steps, example, average=None):
         super().__init__()
-        self.quarantine = quarantine
-        self.run, self.state, self.average = run, state, average
-        self.save_every, self.save_steps = save_every, save_steps
-        self.epochs, self.steps, self.example = epochs, steps, example
-        kept = [row for row in state["history"] if self._is_kept(row["epoch"])]
+        self.session, self.steps = session, steps
+        self.example, self.average = example, average
+        kept = [row for row in self.state["history"] if self._is_kept(row["epoch"])]
         self.best = max(kept, key=_quality, default=None)
+
+    @property
+    def state(self):
+        return self.session.state
 
     def on_epoch_begin(self, epoch, logs=None):
         # What an epoch that was broken off had measured so far.
@@ -60,9 +46,10 @@ class Checkpoint(keras.callbacks.Callback):
         self.state["step"] += 1
         step = self.state["step"]
         # The last step's checkpoint is that of the epoch, with its validation.
-        if not self.save_steps or step % self.save_steps or step == self.steps:
+        interval = self.session.save_steps
+        if not interval or step % interval or step == self.steps:
             return
-        # Reading a metric takes part of every worker; writing is the first one's.
+        # Reading a metric takes part of every worker.
         metrics = [np.asarray(variable).tolist() for variable in self.model.metrics_variables]
         self._save({**self.state, "metrics": metrics})
 
@@ -72,7 +59,7 @@ class Checkpoint(keras.callbacks.Callback):
         figures = {name: float(value) for name, value in (logs or {}).items()}
         row = {"epoch": epoch + 1, **rate, **figures, **rate}
         self.state.update(epoch=epoch + 1, step=0, history=[*self.state["history"], row])
-        last = epoch + 1 == self.epochs or self.model.stop_training
+        last = epoch + 1 == self.session.recipe.epochs or self.model.stop_training
         if not last and not self._is_kept(epoch + 1):
             return
         # Before the state says that the epoch is done: a kill in between repeats the epoch.
@@ -87,27 +74,25 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _is_kept(self, epoch):
         """Whether an epoch, counted from 1, ends in a checkpoint even if it is not the last."""
-        return bool(self.save_steps) or epoch % self.save_every == 0
+        return bool(self.session.save_steps) or epoch % self.session.save_every == 0
 
     def _save(self, state, is_best=False):
-        if self.run is None:
-            return
         if not all(np.isfinite(weights).all() for weights in self.model.get_weights()):
             # A step can spoil the weights before a loss shows it.
-            raise TrainingError(_not_a_number("The weights are no numbers", self.run, state))
+            raise TrainingError(_not_a_number("The weights are no numbers", self.session))
         self.keep_quarantine()
-        self.run.save(self.model, {**state, "random": random_state(self.model)}, is_best)
+        random = random_state(self.model)
+        self.session.run.save(self.model, {**state, "random": random}, is_best)
 
     def keep_quarantine(self):
         """Writes the list of videos put aside, where there are any."""
-        if self.run is not None and len(self.quarantine):
-            self.run.save_quarantine(self.quarantine)
+        if len(self.session.quarantine):
+            self.session.run.save_quarantine(self.session.quarantine)
 
     def _save_best(self):
         # What was validated are the averages, and the state file has them beside the weights.
         self.average.on_test_begin()
-        if self.run is not None:
-            self.run.save_best(self.model)
+        self.session.run.save_best(self.model)
         self.average.on_test_end()
 
 
@@ -174,14 +159,14 @@ def is_over(history, patience, monitor):
 class StopOnNaN(keras.callbacks.Callback):
     """Ends the training in a sentence as soon as the loss is not a number."""
 
-    def __init__(self, run, state):
+    def __init__(self, session):
         super().__init__()
-        self.run, self.state = run, state
+        self.session = session
 
     def on_train_batch_end(self, batch, logs=None):
         loss = (logs or {}).get("loss", 0.0)
         if not math.isfinite(loss):
-            raise TrainingError(_not_a_number(f"The loss became {loss}", self.run, self.state))
+            raise TrainingError(_not_a_number(f"The loss became {loss}", self.session))
 
 
 def random_state(model):
@@ -199,18 +184,28 @@ def _random_variables(model):
     return [variable for variable in model.variables if id(variable) not in known]
 
 
-def _not_a_number(what, run, state):
-    kept = run.state()
-    where = f"{what} at step {state['step'] + 1} of epoch {state['epoch'] + 1}"
+def _not_a_number(what, session):
+    run, state, kept = session.run, session.state, session.run.state()
+    where = (
+        f"{what} at step {state['step'] + 1} of epoch {state['epoch'] + 1}: "
+        f"{_remedy(session.network.dtype_policy.name)}."
+    )
     if not kept:
-        return f"{where}: try a lower learning rate."
+        return where
     place = f"epoch {kept['epoch']}"
     if kept["step"]:
         place = f"step {kept['step']} of epoch {kept['epoch'] + 1}"
-    return (
-        f"{where}: try a lower learning rate. The last good checkpoint, of {place}, is kept in "
-        f"{run.folder}."
-    )
+    return f"{where} The last good checkpoint, of {place}, is kept in {run.folder}."
+
+
+def _remedy(precision):
+    """What to try where numbers end; half precision has fewer of them."""
+    if precision in ("float32", "float64"):
+        return "try a lower learning rate"
+    others = "float32"
+    if precision == "mixed_float16":
+        others = "mixed_bfloat16, which has the range of float32, or float32"
+    return f"try a lower learning rate, or instead of {precision} the precision {others}"
 
 
 def _quality(row):

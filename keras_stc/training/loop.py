@@ -1,8 +1,6 @@
 """A training run: data, model, recipe and a folder that survives a kill."""
 
-import contextlib
 import functools
-import importlib.util
 
 import keras
 import numpy as np
@@ -10,10 +8,7 @@ import numpy as np
 from keras_stc import distribute
 from keras_stc.data import clip_dataset
 from keras_stc.models.classifier import ends_in_softmax
-from keras_stc.training import fitting
-from keras_stc.training.callbacks import Average, EarlyStop, Plateau, is_over
-from keras_stc.training.freeze import frozen
-from keras_stc.training.run import Run
+from keras_stc.training.session import Session
 
 
 def train(
@@ -49,7 +44,8 @@ def train(
     ```
 
     Args:
-        model: A `keras_stc.VideoModel` with softmax outputs; it carries the clip's shape.
+        model: A `keras_stc.VideoModel` with softmax outputs; it carries the clip's shape. Its
+            `video_config` gets the names of the videos' classes, which `predict_video` then says.
         videos: `keras_stc.data.VideoSet` with labels.
         recipe: A `Recipe`.
         out: Path of the run folder.
@@ -73,7 +69,47 @@ def train(
         DistributionError: If another worker is lost.
         VideoError: If more than half of the videos cannot be read.
     """
+    _check_model(model, recipe)
+    _check_batches(model, recipe, videos, validation)
+    _check_labels(validation)
     model.video_config = model.video_config.replace(class_names=videos.class_names)
+    session = Session(
+        *(model, recipe, out, videos, validation),
+        seed=seed,
+        data=data,
+        verbose=verbose,
+        save_every=save_every,
+        save_steps=save_steps,
+        tensorboard=tensorboard,
+    )
+    with session:
+        clips = functools.partial(
+            clip_dataset,
+            videos,
+            training=True,
+            video_config=model.video_config,
+            batch_size=session.part,
+            flip=recipe.flip,
+            multiscale=recipe.multiscale,
+            clips_per_video=session.repeats,
+            # A last batch of one or two clips has BN statistics of no use.
+            drop_remainder=True,
+            **session.settings,
+        )
+        with distribute.scope(model):
+            loss = recipe.loss(videos.labels, len(videos.class_names))
+            accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+        session.fit(
+            clips,
+            _validation_clips(session, validation),
+            example=(np.zeros((2, *model.input_shape[1:]), "float32"), np.zeros(2, "int32")),
+            loss=loss,
+            metrics=[accuracy],
+        )
+    return session.finish(session.run.model_path)
+
+
+def _check_model(model, recipe):
     if not ends_in_softmax(model):
         raise ValueError(
             "`model` must end in softmax, since its loss is of probabilities: build it with "
@@ -85,72 +121,6 @@ def train(
             "keras.config.set_dtype_policy before. Received: a model of precision "
             f"{model.dtype_policy.name}"
         )
-    run = Run(out)
-    chief = distribute.share(model)[0] == 0
-    options = {"save_every": save_every, "save_steps": save_steps, "verbose": verbose}
-    tensorboard = tensorboard and chief
-    with (
-        distribute.connected(model),
-        frozen(model, recipe.freeze),
-        distribute.synchronized(model),
-    ):
-        _check_batches(model, recipe, videos, validation)
-        _check_labels(validation)
-        if tensorboard and importlib.util.find_spec("tensorboard") is None:
-            raise ImportError("Logs for TensorBoard need it installed: pip install tensorboard")
-        with run.alone() if chief else contextlib.nullcontext():
-            if chief:
-                config = fitting.describe(model, recipe, videos, validation, seed, data)
-                run.open(config, anew=not run.state())
-            state = _train(
-                model, videos, validation, recipe, run, seed, chief, tensorboard, options
-            )
-    if chief and not run.model_path.exists():
-        run.save_model(model, run.model_path)
-    return state["history"]
-
-
-def _train(model, videos, validation, recipe, run, seed, chief, tensorboard, options):
-    state = fitting.run_state(model, run, chief)
-    quarantine = fitting.run_quarantine(run, state, chief, [*videos, *(validation or ())])
-    settings = {"seed": seed, "quarantine": quarantine, "share": distribute.share(model)}
-    batch = fitting.batch_size(model, recipe, videos)
-    rest = functools.partial(_training_clips, model, videos, recipe, batch, settings)
-    train_clips = rest()
-    valid_clips = _validation_clips(model, validation, batch // recipe.accumulation, settings)
-    monitor = "val_loss" if valid_clips else "loss"
-
-    with distribute.scope(model):
-        model.compile(
-            optimizer=recipe.optimizer(train_clips.batches, batch),
-            loss=recipe.loss(videos.labels, len(videos.class_names)),
-            metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
-        )
-        model.optimizer.build(model.trainable_variables)
-    fitting.restore(model, run, state, chief)
-
-    callbacks = [EarlyStop(state, recipe.early_stop, monitor)]
-    if recipe.schedule == "plateau":
-        callbacks.insert(0, Plateau(recipe, state, monitor))
-    if tensorboard:
-        callbacks.append(keras.callbacks.TensorBoard(run.folder / "tensorboard", write_graph=False))
-    fitting.fit_run(
-        model,
-        run,
-        state,
-        train_clips,
-        rest,
-        valid_clips,
-        epochs=recipe.epochs,
-        chief=chief,
-        example=(np.zeros((2, *model.input_shape[1:]), "float32"), np.zeros(2, "int32")),
-        callbacks=callbacks,
-        average=Average() if recipe.ema else None,
-        stopped=lambda: is_over(state["history"], recipe.early_stop, monitor),
-        quarantine=quarantine,
-        **options,
-    )
-    return state
 
 
 def _check_batches(model, recipe, videos, validation):
@@ -184,28 +154,12 @@ def _check_labels(validation):
             )
 
 
-def _training_clips(model, videos, recipe, batch, settings, first_batch=0):
-    return clip_dataset(
-        videos,
-        training=True,
-        video_config=model.video_config,
-        batch_size=batch // recipe.accumulation,
-        flip=recipe.flip,
-        multiscale=recipe.multiscale,
-        clips_per_video=fitting.clips_per_video(videos),
-        first_batch=first_batch,
-        # A last batch of one or two clips has BN statistics of no use.
-        drop_remainder=True,
-        **settings,
-    )
-
-
-def _validation_clips(model, validation, batch, settings):
+def _validation_clips(session, validation):
     if validation is None:
         return None
-    devices = distribute.devices(model)
-    size = batch
+    size, devices = session.part, distribute.devices(session.model)
     # A last batch that every device has a part of.
     while 0 < len(validation) % size < devices:
         size += devices
-    return clip_dataset(validation, video_config=model.video_config, batch_size=size, **settings)
+    config = session.network.video_config
+    return clip_dataset(validation, video_config=config, batch_size=size, **session.settings)

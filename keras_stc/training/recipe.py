@@ -1,5 +1,6 @@
 """How to train, as data."""
 
+import contextlib
 import dataclasses
 import math
 
@@ -126,6 +127,14 @@ class Recipe:
     def to_dict(self):
         return dataclasses.asdict(self)
 
+    @classmethod
+    def from_dict(cls, fields):
+        """What `to_dict` gave, of this version or an earlier one, as a `Recipe`."""
+        fields = dict(fields)
+        if "drop_every" in fields:  # a transfer's, which had no schedule but this one
+            fields.update(schedule="step", step_epochs=fields.pop("drop_every"))
+        return cls(**fields)
+
     def peak_rate(self, batch_size):
         """The highest learning rate with so many clips in an update."""
         return self.learning_rate * batch_size / (self.reference_batch or batch_size)
@@ -224,3 +233,14 @@ RECIPES = {
         ),
     )
 }
+
+
+def upgraded(config):
+    """A `config.json` as this version would have written it; runs of earlier ones go on."""
+    config = dict(config)
+    for name in ("recipe", "transfer_recipe"):
+        if isinstance(config.get(name), dict):
+            # Fields of a later version stay what they are: a difference.
+            with contextlib.suppress(TypeError, ValueError):
+                config[name] = Recipe.from_dict(config[name]).to_dict()
+    return config

@@ -59,12 +59,13 @@ class Run:
         self.command_path = self.folder / "command.txt"
         self.evaluation_path = self.folder / "evaluation.json"
 
-    def open(self, config, anew=False):
+    def open(self, config, anew=False, known=lambda config: config):
         """Begins a run in the folder, or checks that it was begun with the same configuration.
 
         Args:
             config: Of JSON's types.
             anew: Whether another configuration takes the place of the one that is there.
+            known: Makes what an earlier version wrote comparable.
 
         Raises:
             RunError: If it was started with another one, or the folder cannot be written.
@@ -72,7 +73,7 @@ class Run:
         config = json.loads(json.dumps(config))
         if self.config_path.exists():
             remove_unfinished(self.folder)
-            different = _differences(self.config(), config)
+            different = _differences(known(self.config()), config)
             if not different:
                 return
             if not anew:
@@ -173,6 +174,32 @@ class Run:
                 f"{self.folder} could not be written: {_reason(error)}. The last checkpoint is "
                 "kept: make room and repeat the command line to go on from it."
             ) from error
+
+
+class Follower(Run):
+    """The same run as a worker sees it that writes nothing: not the first one."""
+
+    def open(self, config, anew=False, known=None):
+        """Leaves the folder as it is."""
+
+    def alone(self):
+        """A block in which the first worker has the folder."""
+        return contextlib.nullcontext()
+
+    def save(self, model, state, is_best=False):
+        """Keeps nothing."""
+
+    def save_best(self, model):
+        """Keeps nothing."""
+
+    def save_quarantine(self, quarantine):
+        """Keeps nothing."""
+
+    def restore(self, model, state):
+        """Loads nothing: the first worker hands over what it loads."""
+
+    def save_model(self, model, path):
+        """Keeps nothing."""
 
 
 def load_model(source, checkpoint="last"):

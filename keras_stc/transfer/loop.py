@@ -1,14 +1,14 @@
 """A transfer with a run folder that survives a kill."""
 
 import contextlib
+import functools
 
 import numpy as np
 
 from keras_stc import distribute
 from keras_stc.models import VideoModel
-from keras_stc.training import fitting
-from keras_stc.training.callbacks import TrainingError
-from keras_stc.training.run import Run
+from keras_stc.training import TrainingError
+from keras_stc.training.session import Session
 from keras_stc.transfer.dataset import pair_dataset
 from keras_stc.transfer.pairs import ONE_VIDEO
 
@@ -47,7 +47,7 @@ def train_transfer(
     Args:
         transfer: A `CorrespondenceTransfer` whose student is a `keras_stc.VideoModel`.
         videos: `keras_stc.data.VideoSet`; labels are not looked at.
-        recipe: A `TransferRecipe`.
+        recipe: A `Recipe`, such as those of `keras_stc.transfer.RECIPES`.
         out: Path of the run folder.
         validation: Another `VideoSet`, of other videos, or `None`.
         seed: Of the order, the clips and the crops.
@@ -67,95 +67,81 @@ def train_transfer(
         VideoError: If there are fewer than two videos, or more than half of them cannot be read.
     """
     _check_networks(transfer, frame_size)
-    run = Run(out)
-    chief = distribute.share(transfer)[0] == 0
-    options = {"save_every": save_every, "save_steps": save_steps, "verbose": verbose}
+    _check_recipe(transfer, recipe, videos, validation)
     student, teacher = transfer.student, transfer.teacher
-    config = fitting.describe(student, recipe, videos, validation, seed, data)
-    config["teacher"] = {
-        "name": teacher.model.name,
-        "weights": teacher.fingerprint(),
-        "frame_size": frame_size,
-    }
-    with distribute.connected(transfer), distribute.synchronized(student):
-        _check_batches(transfer, recipe, videos, validation)
-        with run.alone() if chief else contextlib.nullcontext():
-            if chief:
-                run.open(config, anew=not run.state())
-            state = _train(
-                transfer, videos, validation, recipe, run, seed, frame_size, chief, options
-            )
-    if chief and not run.student_path.exists():
-        run.save_model(student, run.student_path)
-    return state["history"]
-
-
-def _train(transfer, videos, validation, recipe, run, seed, frame_size, chief, options):
-    state = fitting.run_state(transfer, run, chief)
-    quarantine = fitting.run_quarantine(run, state, chief, [*videos, *(validation or ())])
-    settings = {
-        "video_config": transfer.student.video_config,
-        "frame_size": frame_size,
-        "seed": seed,
-        "quarantine": quarantine,
-        "share": distribute.share(transfer),
-    }
-    devices = distribute.devices(transfer)
-    size = fitting.batch_size(transfer, recipe, videos) // recipe.accumulation
-
-    def rest(first_batch=0):
-        return pair_dataset(
+    session = Session(
+        *(transfer, recipe, out, videos, validation),
+        network=student,
+        seed=seed,
+        data=data,
+        about={
+            "teacher": {
+                "name": teacher.model.name,
+                "weights": teacher.fingerprint(),
+                "frame_size": frame_size,
+            }
+        },
+        verbose=verbose,
+        save_every=save_every,
+        save_steps=save_steps,
+    )
+    with session, _pairs_needed():
+        dataset = functools.partial(
+            pair_dataset,
+            video_config=student.video_config,
+            frame_size=frame_size,
+            **session.settings,
+        )
+        pairs = functools.partial(
+            dataset,
             videos,
-            batch_size=size,
+            batch_size=session.part,
             flip=recipe.flip,
             multiscale=recipe.multiscale,
-            clips_per_video=fitting.clips_per_video(videos),
-            first_batch=first_batch,
+            clips_per_video=session.repeats,
             drop_remainder=True,
-            **settings,
         )
-
-    pairs, held_out = rest(), None
-    if validation is not None:
-        size_there = min(size, len(validation) - len(validation) % devices)
-        # Several devices need a part of every batch, of two videos at least.
-        held_out = pair_dataset(
-            validation,
-            batch_size=size_there,
-            training=False,
-            drop_remainder=devices > 1,
-            **settings,
-        )
-    with distribute.scope(transfer):
-        transfer.compile(recipe.optimizer(pairs.batches))
-        transfer.optimizer.build(transfer.trainable_variables)
-    fitting.restore(transfer, run, state, chief)
-    example = {
-        name: np.zeros((2, *spec.shape[1:]), spec.dtype.as_numpy_dtype)
-        for name, spec in pairs.element_spec.items()
-    }
-    example["video"] = np.arange(2, dtype="int32")
-    try:
-        fitting.fit_run(
-            transfer,
-            run,
-            state,
+        session.fit(
             pairs,
-            rest,
-            held_out,
-            epochs=recipe.epochs,
-            chief=chief,
-            example=(example,),
-            quarantine=quarantine,
-            **options,
+            _validation_pairs(session, validation, dataset),
+            example=(_example(pairs().element_spec),),
         )
+    return session.finish(session.run.student_path)
+
+
+def _validation_pairs(session, validation, dataset):
+    if validation is None:
+        return None
+    devices = distribute.devices(session.model)
+    return dataset(
+        validation,
+        batch_size=min(session.part, len(validation) - len(validation) % devices),
+        training=False,
+        # Several devices need a part of every batch, of two videos at least.
+        drop_remainder=devices > 1,
+    )
+
+
+def _example(spec):
+    """Two pairs of two videos."""
+    example = {
+        name: np.zeros((2, *part.shape[1:]), part.dtype.as_numpy_dtype)
+        for name, part in spec.items()
+    }
+    return {**example, "video": np.arange(2, dtype="int32")}
+
+
+@contextlib.contextmanager
+def _pairs_needed():
+    """Turns what a device says of a batch of one video into a `TrainingError`."""
+    try:
+        yield
     except Exception as error:  # As a device raises it, of many types.
         if ONE_VIDEO not in str(error):
             raise
         raise TrainingError(
             f"{ONE_VIDEO}: give more videos, or larger batches to fewer devices."
         ) from error
-    return state
 
 
 def _check_networks(transfer, frame_size):
@@ -175,8 +161,14 @@ def _check_networks(transfer, frame_size):
         ) from error
 
 
-def _check_batches(transfer, recipe, videos, validation):
-    """Every part of a batch has to hold two videos."""
+def _check_recipe(transfer, recipe, videos, validation):
+    """Every part of a batch has to hold two videos; what they show is not asked."""
+    for name, none in (("label_smoothing", 0.0), ("class_weights", "none")):
+        if getattr(recipe, name) != none:
+            raise ValueError(
+                f"`{name}` must be {none!r}, since a transfer looks at no labels. "
+                f"Received: {name}={getattr(recipe, name)!r}"
+            )
     devices = distribute.devices(transfer)
     parts = devices * recipe.accumulation
     if recipe.batch_size % parts or recipe.batch_size < 2 * parts:

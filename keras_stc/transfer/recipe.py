@@ -1,111 +1,59 @@
 """How to transfer, as data."""
 
-import dataclasses
-
 import keras
-from keras import ops
 
-from keras_stc.training import SGD
+from keras_stc.training import Recipe
+from keras_stc.training.schedule import StepDecay
 
 
-@keras.saving.register_keras_serializable("keras_stc")
-class WarmupDrops(keras.optimizers.schedules.LearningRateSchedule):
-    """A rate that rises linearly from zero, stays, and falls to a tenth every so many steps.
+class TransferRecipe(Recipe):
+    """A `Recipe` of a transfer: its rate falls to a tenth every `step_epochs` epochs.
+
+    A batch is of videos, and with `accumulation` negative pairs and batch statistics are those of
+    a part of it. `label_smoothing` and `class_weights` are of labels, which a transfer has not.
 
     Args:
-        rate: The highest learning rate.
-        warmup_steps: Steps of the rise; 0 for none.
-        drop_steps: Steps from one drop to the next, counted from the start.
+        *args: As `Recipe`.
+        drop_every: The former name of `step_epochs`.
+        **fields: As `Recipe`.
     """
 
-    def __init__(self, rate, warmup_steps, drop_steps):
-        super().__init__()
-        self.rate = rate
-        self.warmup_steps = warmup_steps
-        self.drop_steps = drop_steps
-
-    def __call__(self, step):
-        step = ops.cast(step, "float32")
-        rise = ops.minimum(1.0, step / self.warmup_steps) if self.warmup_steps else 1.0
-        return self.rate * rise * ops.power(0.1, ops.floor(step / self.drop_steps))
-
-    def get_config(self):
-        return {
-            "rate": self.rate,
-            "warmup_steps": self.warmup_steps,
-            "drop_steps": self.drop_steps,
-        }
-
-
-@dataclasses.dataclass(frozen=True)
-class TransferRecipe:
-    """Everything a transfer is made of, except the networks and the videos.
-
-    Attributes:
-        name: What `keras-stc transfer --recipe` calls it.
-        source: Where the numbers come from.
-        epochs: Passes over the videos.
-        batch_size: Videos in an update.
-        learning_rate: The highest one.
-        warmup_epochs: Epochs in which the learning rate rises linearly from zero.
-        drop_every: Epochs from one tenth of the rate to the next.
-        momentum: Of SGD; Nesterov's.
-        weight_decay: L2 factor on kernels.
-        accumulation: Parts in which a batch is gone through, one after the other, where memory is
-            short: negative pairs and batch statistics are then those of a part.
-        flip: Whether videos are mirrored at random.
-        multiscale: Whether crops come at [4]'s five scales.
-    """
-
-    name: str
-    source: str
-    epochs: int
-    batch_size: int
-    learning_rate: float
-    warmup_epochs: int
-    drop_every: int
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    accumulation: int = 1
-    flip: bool = True
-    multiscale: bool = False
+    def __init__(self, *args, drop_every=None, **fields):
+        if drop_every is not None:
+            fields["step_epochs"] = drop_every
+        super().__init__(*args, **{"schedule": "step", **fields})
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "drop_every", "accumulation"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
-        if not self.learning_rate > 0:
-            raise ValueError(
-                f"`learning_rate` must be positive. Received: learning_rate={self.learning_rate!r}"
-            )
-        if self.batch_size % self.accumulation or self.batch_size // self.accumulation < 2:
+        super().__post_init__()
+        if self.batch_size // self.accumulation < 2:
             raise ValueError(
                 "`accumulation` must divide `batch_size` into parts of at least 2 videos. "
                 f"Received: accumulation={self.accumulation}, batch_size={self.batch_size}"
             )
 
-    def replace(self, **changes):
+    def replace(self, drop_every=None, **changes):
         """A copy with the fields changed that are not `None`."""
-        return dataclasses.replace(self, **{k: v for k, v in changes.items() if v is not None})
+        return super().replace(**{"step_epochs": drop_every, **changes})
 
-    def to_dict(self):
-        return dataclasses.asdict(self)
+    @property
+    def drop_every(self):
+        """The former name of `step_epochs`."""
+        return self.step_epochs
 
-    def optimizer(self, steps_per_epoch):
-        """The optimizer; a step is what goes through the networks at once."""
-        rate = WarmupDrops(
-            self.learning_rate,
-            self.warmup_epochs * steps_per_epoch,
-            self.drop_every * steps_per_epoch,
-        )
-        return SGD(
-            rate,
-            l2=self.weight_decay,
-            momentum=self.momentum,
-            nesterov=True,
-            accumulation=self.accumulation,
-        )
+
+@keras.saving.register_keras_serializable("keras_stc")
+class WarmupDrops(StepDecay):
+    """`StepDecay` by its former name, which saved optimizers may hold."""
+
+    def __init__(self, rate, warmup_steps, drop_steps):
+        super().__init__(rate, drop_steps, warmup_steps)
+
+    def get_config(self):
+        return {
+            "rate": self.rate,
+            "warmup_steps": self.warmup_steps,
+            "drop_steps": self.decay_steps,
+        }
 
 
 RECIPES = {
@@ -119,7 +67,7 @@ RECIPES = {
             batch_size=32,
             learning_rate=0.01,
             warmup_epochs=1,
-            drop_every=30,
+            step_epochs=30,
         ),
         TransferRecipe(
             name="paper",
@@ -128,7 +76,7 @@ RECIPES = {
             batch_size=32,
             learning_rate=0.1,
             warmup_epochs=5,
-            drop_every=30,
+            step_epochs=30,
         ),
     )
 }

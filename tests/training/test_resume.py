@@ -10,6 +10,7 @@ import signal
 import subprocess
 import threading
 import time
+import types
 
 import distributed_worker
 import helpers
@@ -17,12 +18,12 @@ import numpy as np
 import pytest
 from test_distribute import assert_same_run, start, succeed
 
-from keras_stc.data import VideoError
+from keras_stc.data import Quarantine, VideoError
 from keras_stc.data.clips.quarantine import saved_reasons
 from keras_stc.files import write_atomically
 from keras_stc.training import TrainingError
-from keras_stc.training.callbacks import Checkpoint
-from keras_stc.training.run import Run, RunError
+from keras_stc.training.callbacks import Checkpoint, StopOnNaN
+from keras_stc.training.run import Follower, Run, RunError
 
 RECIPE = distributed_worker.PLAIN
 
@@ -127,7 +128,8 @@ def test_the_best_of_every_second_epoch_is_that_of_a_whole_run(tmp_path):
     quality = [0.9, 0.8, 0.7, 0.85, 0.5, 0.6]
     history = [{"epoch": k, "val_accuracy": q, "val_loss": 1.0} for k, q in enumerate(quality, 1)]
     state = {"epoch": 2, "step": 0, "history": history[:2]}
-    checkpoint = Checkpoint(None, state, 2, None, epochs=6, steps=1, example=())
+    session = types.SimpleNamespace(state=state, save_every=2, save_steps=None)
+    checkpoint = Checkpoint(session, steps=1, example=())
     assert checkpoint.best["epoch"] == 2
 
 
@@ -255,9 +257,11 @@ def test_weights_that_are_no_numbers_are_never_kept(tmp_path):
     model.compile(RECIPE.optimizer(1), "sparse_categorical_crossentropy")
     (tmp_path / "run").mkdir()
     run, state = Run(tmp_path / "run"), {"epoch": 0, "step": 0, "history": []}
-    checkpoint = Checkpoint(
-        run, state, save_every=1, save_steps=None, epochs=9, steps=1, example=()
+    session = types.SimpleNamespace(
+        **{"run": run, "state": state, "recipe": RECIPE.replace(epochs=9), "network": model},
+        **{"save_every": 1, "save_steps": None, "quarantine": ()},
     )
+    checkpoint = Checkpoint(session, steps=1, example=())
     checkpoint.set_model(model)
     checkpoint.on_epoch_end(0, {"loss": 0.5})
     kept = run.state()
@@ -265,3 +269,37 @@ def test_weights_that_are_no_numbers_are_never_kept(tmp_path):
     with pytest.raises(TrainingError, match="The weights are no numbers.* of epoch 1, is kept"):
         checkpoint.on_epoch_end(1, {"loss": 0.4})
     assert run.state() == kept and np.isfinite(weights(run.folder)[0]).all()
+
+
+@pytest.mark.parametrize(
+    ("precision", "words"),
+    [
+        ("float32", "try a lower learning rate."),
+        ("mixed_bfloat16", "or instead of mixed_bfloat16 the precision float32."),
+        (
+            "mixed_float16",
+            "the precision mixed_bfloat16, which has the range of float32, or float32",
+        ),
+    ],
+)
+def test_a_stop_for_nan_says_what_else_to_try(tmp_path, precision, words):
+    with distributed_worker.precision(precision):
+        network = distributed_worker.small_model()
+    session = types.SimpleNamespace(
+        run=Run(tmp_path), state={"epoch": 0, "step": 0, "history": []}, network=network
+    )
+    with pytest.raises(TrainingError, match=words):
+        StopOnNaN(session).on_train_batch_end(0, {"loss": np.nan})
+
+
+def test_a_follower_writes_nothing(tmp_path):
+    model = distributed_worker.small_model()
+    run = Follower(tmp_path / "run")
+    with run.alone():
+        run.open({"seed": 0})
+        run.save(model, {"epoch": 1, "step": 0, "history": []})
+        run.save_best(model)
+        run.save_model(model, run.model_path)
+        run.save_quarantine(Quarantine(reasons={"a": "bad"}))
+    writers = {name for name in vars(Run) if name.startswith(("save", "open", "alone"))}
+    assert writers <= set(vars(Follower)) and not run.folder.exists()

@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -57,6 +58,28 @@ def test_rate_rises_and_drops():
     assert float(again(1)) == pytest.approx(0.025)
 
 
+def test_a_run_of_an_earlier_version_goes_on(finished, videos, tmp_path):
+    """Whose `config.json` has a recipe of fewer fields, one of them by another name."""
+    out, history = finished
+    shutil.copytree(out, tmp_path / "t")
+    config = json.loads((out / "config.json").read_text())
+    new = ("schedule", "reference_batch", "patience", "early_stop", "label_smoothing", "ema")
+    new += ("class_weights", "precision", "freeze", "frames", "stride")
+    for name in new:
+        del config["recipe"][name]
+    config["recipe"]["drop_every"] = config["recipe"].pop("step_epochs")
+    (tmp_path / "t" / "config.json").write_text(json.dumps(config))
+    assert train_small(videos, tmp_path / "t") == history
+    with pytest.raises(RunError, match="recipe.step_epochs: 2 there, 3 now"):
+        train_small(videos, tmp_path / "t", RECIPE.replace(drop_every=3))
+
+
+def test_what_a_recipe_says_of_labels_is_refused(videos, tmp_path):
+    with pytest.raises(ValueError, match="`label_smoothing` must be 0.0.*no labels"):
+        train_small(videos, tmp_path / "t", RECIPE.replace(label_smoothing=0.1))
+    assert not (tmp_path / "t").exists()
+
+
 def test_the_papers_recipe():
     recipe = RECIPES["paper"]
     assert (recipe.learning_rate, recipe.momentum, recipe.batch_size) == (0.1, 0.9, 32)
@@ -101,7 +124,8 @@ def test_pairs_are_made_as_the_recipe_says(videos, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "pair_dataset", recorded)
     recipe = RECIPE.replace(epochs=1, accumulation=2, flip=False, multiscale=True)
     train_small(videos, tmp_path / "t", recipe, seed=3)
-    training, validation = made[0], made[-1]
+    validation, *training = sorted(made, key=lambda options: options.get("training", True))
+    training = training[0]
     wanted = {"batch_size": 4, "flip": False, "multiscale": True, "seed": 3, "frame_size": 16}
     assert {name: training[name] for name in wanted} == wanted
     assert training["clips_per_video"] == 6  # 12 videos, 64 clips an epoch at least
