@@ -56,7 +56,7 @@ def evaluate_videos(
         VideoError: If more than half of the videos cannot be read.
     """
     from keras_stc.data import Quarantine, VideoSet
-    from keras_stc.data.sets.sources import checked_videos
+    from keras_stc.data.sets.video import checked_videos
 
     config = model_config(model)
     names = class_names(model)

@@ -10,7 +10,7 @@ from keras_stc.data.clips.crops import changed_pixels, chosen_crops
 from keras_stc.data.clips.plan import check_share, renamed_share
 from keras_stc.data.clips.stream import Array, Stream, dataset
 from keras_stc.data.geometry import generator
-from keras_stc.data.sets.sources import checked_videos
+from keras_stc.data.sets.video import checked_videos
 from keras_stc.data.video.isolated import open_isolated
 from keras_stc.video_config import VideoConfig
 

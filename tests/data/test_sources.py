@@ -281,7 +281,7 @@ def test_open_data_refuses_what_it_does_not_know(tmp_path, monkeypatch, spec):
 def test_importing_the_package_imports_no_decoder():
     code = "import sys, keras_stc.data as d; d.Video, d.VideoError; print(sorted(sys.modules))"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout
-    assert b"'keras_stc.data.sets.sources'" in modules
+    assert b"'keras_stc.data.sets.video'" in modules
     assert b"'av'" not in modules and b"'tensorflow'" not in modules
 
 

@@ -12,7 +12,7 @@ from keras_stc.data.clips.quarantine import Quarantine
 from keras_stc.data.clips.stream import Array, InGraph, Stream, dataset
 from keras_stc.data.errors import VideoError
 from keras_stc.data.geometry import generator
-from keras_stc.data.sets.sources import checked_videos
+from keras_stc.data.sets.video import checked_videos
 from keras_stc.data.video.isolated import open_isolated
 from keras_stc.data.video.open import check_decoder, open_video
 from keras_stc.data.video.shard import clip_of_jpegs, is_packed_video, open_shard

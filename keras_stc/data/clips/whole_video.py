@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_stc.data.clips import sampling
 from keras_stc.data.geometry import evaluation_views
-from keras_stc.data.sets.sources import Video
+from keras_stc.data.sets.video import Video
 from keras_stc.data.video.isolated import open_isolated
 from keras_stc.video_config import VideoConfig
 

@@ -7,7 +7,8 @@ import os
 import warnings
 
 from keras_stc.data.errors import VideoError, VideoWarning
-from keras_stc.data.sets.sources import EXTENSIONS, Video, VideoSet, first_visit, is_frames, some_of
+from keras_stc.data.sets.names import EXTENSIONS, first_visit, is_frames, some_of
+from keras_stc.data.sets.video import Video, VideoSet
 
 
 class ListedVideos(VideoSet):

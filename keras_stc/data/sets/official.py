@@ -5,7 +5,8 @@ import pathlib
 
 from keras_stc.data.errors import VideoError
 from keras_stc.data.sets.listed import ListedVideos, find_videos
-from keras_stc.data.sets.sources import read_csv, some_of
+from keras_stc.data.sets.names import some_of
+from keras_stc.data.sets.table import read_csv
 
 #: Official numbers of videos, over both subsets of a split and what a split leaves out.
 UCF101_VIDEOS, HMDB51_VIDEOS = 13_320, 6_766

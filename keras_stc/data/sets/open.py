@@ -7,14 +7,10 @@ from typing import NamedTuple
 
 from keras_stc.data.errors import VideoError
 from keras_stc.data.sets import official, packed
-from keras_stc.data.sets.sources import (
-    VideoCSV,
-    VideoFolder,
-    VideoSet,
-    class_folders,
-    read_csv,
-    some_of,
-)
+from keras_stc.data.sets.folder import VideoFolder
+from keras_stc.data.sets.names import class_folders, some_of
+from keras_stc.data.sets.table import VideoCSV, read_csv
+from keras_stc.data.sets.video import VideoSet
 
 #: What a subset may be called in folders and CSV files.
 SUBSETS = {

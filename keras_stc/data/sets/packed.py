@@ -6,7 +6,8 @@ import pathlib
 
 from keras_stc import files
 from keras_stc.data.errors import VideoError
-from keras_stc.data.sets.sources import Video, VideoSet, some_of
+from keras_stc.data.sets.names import some_of
+from keras_stc.data.sets.video import Video, VideoSet
 
 #: Version of the layout of a packed folder.
 LAYOUT = 1

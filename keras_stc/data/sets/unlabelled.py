@@ -4,9 +4,11 @@ import dataclasses
 import pathlib
 
 from keras_stc.data.errors import VideoError
+from keras_stc.data.sets.names import videos_below
 from keras_stc.data.sets.open import data_subsets, open_data, own_subset
 from keras_stc.data.sets.packed import PackedVideos, is_packed
-from keras_stc.data.sets.sources import Video, VideoCSV, VideoSet, videos_below
+from keras_stc.data.sets.table import VideoCSV
+from keras_stc.data.sets.video import Video, VideoSet
 
 
 def open_unlabelled(spec, subset=None):

@@ -4,7 +4,7 @@ import os
 import re
 
 from keras_stc.data.errors import VideoError
-from keras_stc.data.sets.sources import is_picture
+from keras_stc.data.sets.names import is_picture
 from keras_stc.data.video import frame_index
 from keras_stc.data.video.reader import FrameReader, VideoInfo
 from keras_stc.data.video.video_file import VideoFile

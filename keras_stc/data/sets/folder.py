@@ -1,0 +1,58 @@
+"""Videos in a folder with a subfolder for each class."""
+
+import pathlib
+
+from keras_stc.data.errors import VideoError
+from keras_stc.data.sets.names import class_folders, is_video, some_of, videos_below
+from keras_stc.data.sets.video import Video, VideoSet
+
+
+class VideoFolder(VideoSet):
+    """Videos in a folder with a subfolder for each class: `root/class/…/video.mp4`.
+
+    A folder of images below a class folder is a video too: `root/class/video/image_00001.jpg`.
+
+    Args:
+        root: The folder. Hidden files and files that are not videos by name are passed over.
+        class_names: Names of the classes by label. Defaults to the names of the subfolders,
+            sorted; when given, a class may lack a folder, but every folder must be a class.
+
+    Raises:
+        VideoError: If the folder is missing, holds no videos, or has videos outside class
+            folders; if a class has no videos.
+    """
+
+    def __init__(self, root, class_names=None):
+        root = pathlib.Path(root)
+        if not root.is_dir():
+            what = "is not a folder" if root.exists() else "does not exist"
+            raise VideoError(f"{root} {what}; expected a folder with a subfolder for each class.")
+        folders = class_folders(root)
+        loose = [p for p in sorted(root.iterdir()) if p.is_file() and is_video(p)]
+        if loose:
+            raise VideoError(
+                f"{loose[0]} lies in no class folder; expected {root}/CLASS/{loose[0].name}: "
+                "move it, or list the videos in a CSV file with the columns path,label."
+            )
+        names = tuple(class_names or folders)
+        unknown = sorted(set(folders) - set(names))
+        if unknown:
+            raise VideoError(
+                f"{root} has the folder {unknown[0]}, which is none of the {len(names)} classes "
+                f"({some_of(names)}); rename or remove it."
+            )
+        videos = []
+        for label, name in enumerate(names):
+            files = videos_below(folders[name]) if name in folders else []
+            if not files and class_names is None:
+                raise VideoError(
+                    f"{root} has no videos of the class {name}; put some into {root / name} "
+                    "(files such as .mp4 or .avi), or remove the folder."
+                )
+            videos += [Video(str(file), label) for file in files]
+        if not videos:
+            raise VideoError(
+                f"{root} holds no videos; expected {root}/CLASS/VIDEO with files such as .mp4 "
+                "or .avi, in a folder for each class."
+            )
+        super().__init__(videos, names)

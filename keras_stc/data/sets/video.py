@@ -1,0 +1,177 @@
+"""Videos and their labels."""
+
+import collections
+import collections.abc
+import dataclasses
+import os
+
+import numpy as np
+
+from keras_stc.data.errors import VideoError
+
+
+@dataclasses.dataclass(frozen=True)
+class Video:
+    """A video, or a piece of one, and what it shows.
+
+    Args:
+        path: The file, or an `fsspec` URL.
+        label: Index of its class, or `None` where it is not known.
+        start: Where the piece begins, in seconds, or `None` for the beginning.
+        end: Where the piece ends, in seconds, or `None` for the end.
+        source: Of a packed video, the file it was made of.
+    """
+
+    path: str
+    label: int | None = None
+    start: float | None = None
+    end: float | None = None
+    source: str | None = None
+
+    @property
+    def name(self):
+        """The path, and of a piece its times, as a media fragment: `x.mp4#t=1.5,4`."""
+        if self.start is None and self.end is None:
+            return self.path
+        times = ",".join("" if time is None else f"{time:g}" for time in (self.start, self.end))
+        return f"{self.path}#t={times}"
+
+    @property
+    def file(self):
+        """The file that holds it, packed or not: the same for all pieces of one recording."""
+        return self.source or self.path
+
+    def frame_range(self, info):
+        """`(first frame, number of frames)` of the piece, by the `VideoInfo` of its file."""
+        first = 0 if self.start is None else round(self.start * info.fps)
+        stop = info.num_frames if self.end is None else round(self.end * info.fps)
+        stop = min(stop, info.num_frames)
+        if first < 0 or stop <= first:
+            raise VideoError(
+                f"{self.path} has no frames between its start, {self.start} s, and its end, "
+                f"{self.end} s; it lasts {info.duration:.2f} s: correct the times."
+            )
+        return first, stop - first
+
+
+class VideoSet(collections.abc.Sequence):
+    """An immutable list of `Video`s, and the names of their classes.
+
+    Example:
+
+    ```python
+    videos = keras_stc.data.VideoFolder("actions")
+    train, held_out = videos.split(0.2, seed=0)
+    videos.class_names[videos[0].label]
+    ```
+
+    Args:
+        videos: `Video`s, with labels in `[0, len(class_names))`, or without labels.
+        class_names: Names of the classes by label.
+
+    Raises:
+        ValueError: If a label has no name.
+    """
+
+    def __init__(self, videos, class_names=()):
+        self._videos = tuple(videos)
+        self._class_names = tuple(str(name) for name in class_names)
+        for video in self._videos:
+            if video.label is not None and not 0 <= video.label < len(self._class_names):
+                raise ValueError(
+                    f"`videos` must have labels from 0 to {len(self._class_names) - 1}, one for "
+                    f"each of `class_names`. Received: {video}"
+                )
+
+    @property
+    def class_names(self):
+        """A tuple of names, by label."""
+        return self._class_names
+
+    @property
+    def labels(self):
+        """An int32 array of the labels, -1 where a video has none."""
+        labels = [-1 if video.label is None else video.label for video in self._videos]
+        return np.array(labels, np.int32)
+
+    def __len__(self):
+        return len(self._videos)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return VideoSet(self._videos[index], self._class_names)
+        return self._videos[index]
+
+    def __repr__(self):
+        return f"<{type(self).__name__}: {len(self)} videos, {len(self._class_names)} classes>"
+
+    def subset(self, indices):
+        """Some of the videos, with the same class names.
+
+        Args:
+            indices: Their places, integers from 0; negative ones count from the end.
+
+        Returns:
+            A `VideoSet`, in the order of `indices`.
+
+        Raises:
+            IndexError: If there is no such place.
+        """
+        return VideoSet([self._videos[int(index)] for index in indices], self._class_names)
+
+    def split(self, fraction, seed=0):
+        """Holds a part of every class out.
+
+        Args:
+            fraction: Of each class, how much is held out: between 0 and 1. At least one video of
+                a class is held out and at least one stays; a class of one video stays whole. Pieces
+                of one file stay together, whatever their classes; where that leaves no choice,
+                less of a class is held out, or more.
+            seed: Chooses which.
+
+        Returns:
+            A pair of `VideoSet`s in the order of this one, `(train, held_out)`.
+        """
+        if not 0 < fraction < 1:
+            raise ValueError(f"`fraction` must be between 0 and 1. Received: fraction={fraction!r}")
+        if seed < 0:
+            raise ValueError(f"`seed` must not be negative. Received: seed={seed!r}")
+        rng, labels, held = np.random.default_rng(seed), self.labels, set()
+        files = [video.file for video in self]
+        pieces = collections.defaultdict(collections.Counter)  # of a file: label -> how many
+        for file, label in zip(files, labels.tolist(), strict=True):
+            pieces[file][label] += 1
+        staying = collections.Counter(label for found in pieces.values() for label in found)
+        for label in np.unique(labels).tolist():
+            members = rng.permutation(np.flatnonzero(labels == label)).tolist()
+            own = dict.fromkeys(files[i] for i in members)
+            missing = max(1, round(fraction * len(members)))
+            missing -= sum(pieces[file][label] for file in own if file in held)
+            for file in own:
+                if missing <= 0:
+                    break
+                if file not in held and all(staying[each] > 1 for each in pieces[file]):
+                    held.add(file)
+                    staying.subtract(pieces[file].keys())
+                    missing -= pieces[file][label]
+        return (
+            self.subset(i for i, file in enumerate(files) if file not in held),
+            self.subset(i for i, file in enumerate(files) if file in held),
+        )
+
+
+def checked_videos(videos):
+    """A tuple of `Video`s, or a `ValueError` of what else was given."""
+    if isinstance(videos, str | os.PathLike):
+        raise ValueError(
+            "`videos` must be a VideoSet or a list of Videos: open a path with "
+            f"keras_stc.data.open_data({os.fspath(videos)!r}). Received: a path"
+        )
+    videos = tuple(videos)
+    for video in videos:
+        if not isinstance(video, Video):
+            raise ValueError(
+                "`videos` must hold keras_stc.data.Video objects, as keras_stc.data.open_data "
+                f"makes them. Received: a {type(video).__name__}"
+            )
+    return videos
