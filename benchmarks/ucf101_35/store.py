@@ -98,7 +98,9 @@ class Store:
         self.counts = np.array([row["frames"] for _, row in rows], np.int32)
         self.frames, self.first = {}, {}
         for size in sizes:
-            arrays = [np.load(part.with_name(f"{part.stem}.{size}.npy")) for part in parts]
+            arrays = [
+                np.load(part.with_name(f"{part.stem}.{size}.npy"), mmap_mode="r") for part in parts
+            ]
             starts = dict(
                 zip((p.stem for p in parts), np.cumsum([0, *map(len, arrays)]), strict=False)
             )
