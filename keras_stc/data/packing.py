@@ -23,7 +23,7 @@ from keras_stc.data.cores import available_cores
 from keras_stc.data.errors import VideoError
 from keras_stc.data.geometry import Geometry
 from keras_stc.data.sets import unlabelled
-from keras_stc.data.sets.open import absolute_data, data_splits, data_subsets, open_data
+from keras_stc.data.sets.open import open_source
 from keras_stc.data.sets.packed import LAYOUT
 from keras_stc.data.video import cache
 from keras_stc.data.video.isolated import open_isolated
@@ -64,7 +64,7 @@ def pack(
     ```
 
     Args:
-        data: What `open_data` takes. All splits and subsets are packed, every video once.
+        data: What `open_source` takes. All splits and subsets are packed, every video once.
         out: Folder of the shards.
         short_side: Pixels of the frames' short side; smaller frames keep their size.
         quality: Of the JPEG frames, 1 to 100.
@@ -88,6 +88,7 @@ def pack(
             raise ValueError(f"`{name}` must be at least {least}. Received: {name}={value!r}")
     if not 1 <= quality <= 100:
         raise ValueError(f"`quality` must be from 1 to 100. Received: quality={quality!r}")
+    data = open_source(data)
     videos, class_names, splits, subsets = _everything(data) if labels else _unlabelled(data)
     out = pathlib.Path(out)
     out.mkdir(parents=True, exist_ok=True)
@@ -101,7 +102,7 @@ def pack(
         concurrent.futures.ThreadPoolExecutor(workers or available_cores()) as pool,
     ):
         files.remove_unfinished(out)
-        _claim(out, {"layout": LAYOUT, "data": absolute_data(data), **settings})
+        _claim(out, {"layout": LAYOUT, "data": data.spec, **settings})
         shards = []
         for number, first in enumerate(range(0, len(videos), videos_per_shard)):
             part = videos[first : first + videos_per_shard]
@@ -162,9 +163,9 @@ def _everything(data):
         VideoError: If one of them has two labels, or is in two subsets of a split.
     """
     subsets, videos, class_names = collections.defaultdict(dict), {}, ()
-    splits = data_splits(data)
+    splits = data.splits
     for k, split in enumerate(splits):
-        whole = open_data(split)
+        whole = split.open()
         class_names = whole.class_names
         for video in whole:
             there = videos.setdefault(_identity(_place(video)), video)
@@ -174,8 +175,8 @@ def _everything(data):
                     f"{split} lists {video.name} as {both}; expected one label for a video, or "
                     "for each piece of it: correct the list."
                 )
-        for subset in data_subsets(split):
-            for video in open_data(split, subset):
+        for subset in split.subsets:
+            for video in split[subset]:
                 there = subsets[_identity(_place(video))].setdefault(k, subset)
                 if there != subset:
                     raise VideoError(
@@ -183,7 +184,7 @@ def _everything(data):
                         "in one of them: correct the list."
                     )
     lists = {i: [subsets[i].get(k) for k in range(len(splits))] for i in videos}
-    names = [split.rpartition(":")[2] for split in splits] if len(splits) > 1 else [""]
+    names = [split.name.rpartition(":")[2] for split in splits] if len(splits) > 1 else [""]
     return list(videos.values()), class_names, names, lists
 
 

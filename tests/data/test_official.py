@@ -13,9 +13,11 @@ from keras_stc.data import (
     VideoError,
     VideoReader,
     VideoWarning,
+    absolute_data,
     data_splits,
     data_subsets,
     open_data,
+    open_source,
 )
 
 #: Lines as the official lists have them, Windows' line ends included.
@@ -247,6 +249,20 @@ def test_data_sets_by_spec(ucf, tmp_path, video):
     for wrong in (f"ucf101:{ucf}", f"hmdb51:{ucf}:4", "kinetics:x.csv"):
         with pytest.raises(VideoError, match=r"must be (\w+):\w+:\w+"):
             open_data(wrong)
+
+
+@pytest.mark.filterwarnings("ignore::keras_stc.data.VideoWarning")
+def test_a_source_reads_its_list_and_searches_its_folder_once(ucf, tmp_path, monkeypatch):
+    calls, scandir = [], os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: calls.append(str(path)) or scandir(path))
+    data = open_source(f"ucf101:{ucf}:1")
+    assert data.subsets == ("train", "test") and not calls
+    counts = [len(data[subset]) for subset in ("train", "test", None)]
+    assert counts == [2, 1, 3] and calls.count(str(ucf)) == 1
+    assert open_source(data) is data and str(data) == f"ucf101:{ucf}:1"
+    (tmp_path / "link").symlink_to(ucf)
+    assert open_source(f"ucf101:{tmp_path / 'link'}:1").spec == data.spec == absolute_data(data)
+    assert [split.name[-1] for split in open_source(f"ucf101:{ucf}:all").splits] == ["1", "2", "3"]
 
 
 @pytest.fixture(scope="module")

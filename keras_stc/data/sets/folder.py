@@ -1,9 +1,18 @@
 """Videos in a folder with a subfolder for each class."""
 
+import functools
 import pathlib
 
 from keras_stc.data.errors import VideoError
-from keras_stc.data.sets.names import class_folders, is_video, some_of, videos_below
+from keras_stc.data.sets.data import Data, own_name
+from keras_stc.data.sets.names import (
+    SUBSET_OF,
+    class_folders,
+    is_video,
+    some_of,
+    subsets_among,
+    videos_below,
+)
 from keras_stc.data.sets.video import Video, VideoSet
 
 
@@ -56,3 +65,47 @@ class VideoFolder(VideoSet):
                 "or .avi, in a folder for each class."
             )
         super().__init__(videos, names)
+
+
+class FolderData(Data):
+    """A folder of class folders, or of `train` and `val` or `test` folders of class folders."""
+
+    @functools.cached_property
+    def _own_names(self):
+        """From our name of a subset to the folder's."""
+        there = list(class_folders(self.name))
+        others = [name for name in there if name.lower() not in SUBSET_OF]
+        found = {SUBSET_OF[name.lower()] for name in there if name.lower() in SUBSET_OF}
+        # Classes may be called "test"; a divided folder holds subsets and nothing else.
+        if "train" not in found or (others and len(found) == 1):
+            return {}
+        if others:
+            raise VideoError(
+                f"{self.name} has the folder {others[0]} beside {some_of(sorted(found))}; expected "
+                "subsets alone, or classes alone: move it away."
+            )
+        return subsets_among(there, self.name)
+
+    @property
+    def subsets(self):
+        return tuple(self._own_names)
+
+    def _open(self, subset, class_names):
+        path, own = pathlib.Path(self.name), self._own_names
+        folders = [own_name(own, subset, self.name)] if subset else list(own.values())
+        if not folders:
+            return VideoFolder(path, class_names)
+        if class_names is None:
+            classes = (class_folders(path / name) for name in own.values())
+            class_names = sorted({name for each in classes for name in each})
+        sets = [VideoFolder(path / name, class_names) for name in folders]
+        return VideoSet([video for videos in sets for video in videos], class_names)
+
+    def _unlabelled(self, subset):
+        folder = pathlib.Path(self.name)
+        if subset is not None:
+            folder /= own_name(self._own_names, subset, self.name)
+        files = videos_below(folder)
+        if not files:
+            raise VideoError(f"{folder} holds no videos; expected files such as .mp4 or .avi.")
+        return [Video(str(file)) for file in files]

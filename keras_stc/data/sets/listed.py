@@ -3,12 +3,79 @@
 import collections
 import concurrent.futures
 import contextlib
+import dataclasses
+import functools
 import os
 import warnings
+from typing import NamedTuple
 
 from keras_stc.data.errors import VideoError, VideoWarning
 from keras_stc.data.sets.names import EXTENSIONS, first_visit, is_frames, some_of
 from keras_stc.data.sets.video import Video, VideoSet
+
+#: Subset of videos that a split leaves out.
+UNUSED = "unused"
+
+
+class Row(NamedTuple):
+    """A video as an official list names it.
+
+    Args:
+        name: In the list.
+        class_name: What it shows, or `None` where the list does not say.
+        subset: `"train"`, `"val"`, `"test"`, `UNUSED`, or `None`.
+        places: Names that its file may have, without the ending, best first, each with where in
+            it the video starts and ends: `(name, start, end)`.
+    """
+
+    name: str
+    class_name: str | None
+    subset: str | None
+    places: tuple
+
+
+@dataclasses.dataclass(frozen=True)
+class Listing:
+    """An official list, read once, and the folder of its videos, searched once.
+
+    Args:
+        name: Of the data set.
+        root: Folder of the videos.
+        rows: A `Row` for every video.
+        class_names: Names of all classes of the list, in their order.
+        official: `(videos named by all lists, videos there should be)`, or `None`.
+        folders_by_name: Whether only folders called like a video are taken for its frames.
+    """
+
+    name: str
+    root: str
+    rows: tuple
+    class_names: tuple
+    official: tuple | None = None
+    folders_by_name: bool = True
+
+    def check_subset(self, subset):
+        """Raises the `VideoError` for a subset that the list does not have."""
+
+    def check_classes(self, given):
+        """Raises the `VideoError` where videos are of none of the classes `given`."""
+        if unknown := sorted(set(self.class_names) - set(given)):
+            raise VideoError(
+                f"{self.name} has the class {unknown[0]}, which is none of the {len(given)} "
+                f"classes ({some_of(given)}); correct the classes."
+            )
+
+    @functools.cached_property
+    def found(self):
+        """Of every row the `Video` without its label, or `None` where there is no file."""
+        stems = {place[0] for row in self.rows for place in row.places}
+        files = find_videos(self.root, self.name, stems if self.folders_by_name else ())
+        found = []
+        for row in self.rows:
+            there = (place for place in row.places if place[0] in files)
+            stem, start, end = next(there, (None, None, None))
+            found.append(None if stem is None else Video(files[stem], None, start, end))
+        return tuple(found)
 
 
 class ListedVideos(VideoSet):
@@ -19,27 +86,37 @@ class ListedVideos(VideoSet):
         listed: Number of videos that the list names.
     """
 
-    def __init__(self, name, root, rows, class_names, found, official=None):
+    def __init__(self, listing, subset=None, class_names=None):
         """
         Args:
-            name: Of the data set.
-            root: Folder that was searched.
-            rows: `(name in the list, label, start, end, key in found)` of every video wanted.
-            class_names: Names of the classes by label.
-            found: Dict from key to path.
-            official: `(videos named by all lists, videos there should be)`, or `None`.
+            listing: A `Listing`.
+            subset: `"train"`, `"val"`, `"test"`, or `None` for all but those unused.
+            class_names: Names of the classes by label. Defaults to all of the list.
 
         Raises:
-            VideoError: If most of the videos are missing.
+            VideoError: If there is no such subset, a class is none of `class_names`, or most of
+                the videos are missing.
         """
-        there = [row for row in rows if row[4] in found]
+        names = tuple(class_names or listing.class_names)
+        listing.check_classes(names)
+        listing.check_subset(subset)
+        numbers = {None: None, **{name: label for label, name in enumerate(names)}}
+        wanted = [
+            (row, video)
+            for row, video in zip(listing.rows, listing.found, strict=True)
+            if row.subset == subset or (subset is None and row.subset != UNUSED)
+        ]
         super().__init__(
-            [Video(found[key], label, start, end) for _, label, start, end, key in there],
-            class_names,
+            [
+                dataclasses.replace(video, label=numbers[row.class_name])
+                for row, video in wanted
+                if video is not None
+            ],
+            names,
         )
-        self.missing = tuple(row[0] for row in rows if row[4] not in found)
-        self.listed = len(rows)
-        self._name, self._root, self._official = name, root, official
+        self.missing = tuple(row.name for row, video in wanted if video is None)
+        self.listed = len(wanted)
+        self._listing = listing
         if 2 * len(self.missing) > self.listed:
             raise VideoError(
                 f"{self.report()} Expected the videos anywhere below that folder: correct the "
@@ -48,18 +125,25 @@ class ListedVideos(VideoSet):
         if report := self.report():
             warnings.warn(VideoWarning(report), stacklevel=3)
 
+    @classmethod
+    def of(cls, listing, subset=None, class_names=None):
+        """The same of a list that has been read before."""
+        videos = cls.__new__(cls)
+        ListedVideos.__init__(videos, listing, subset, class_names)
+        return videos
+
     def report(self):
         """What is missing, in a sentence; empty where the data set is complete."""
-        parts = []
+        listing, parts = self._listing, []
         if self.missing:
             parts.append(
-                f"{self._name} in {self._root} is incomplete: {len(self.missing):,} of "
+                f"{listing.name} in {listing.root} is incomplete: {len(self.missing):,} of "
                 f"{self.listed:,} videos are missing, {some_of(self.missing)}; they are left out."
             )
-        if self._official and self._official[0] != self._official[1]:
+        if listing.official and listing.official[0] != listing.official[1]:
             parts.append(
-                f"The lists of {self._name} name {self._official[0]:,} videos; the official ones "
-                f"name {self._official[1]:,}: results will not compare with anybody's."
+                f"The lists of {listing.name} name {listing.official[0]:,} videos; the official "
+                f"ones name {listing.official[1]:,}: results will not compare with anybody's."
             )
         return " ".join(parts)
 

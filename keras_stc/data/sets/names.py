@@ -3,6 +3,8 @@
 import os
 import pathlib
 
+from keras_stc.data.errors import VideoError
+
 #: Names that count as videos in a folder; a CSV may name any file.
 EXTENSIONS = frozenset(
     ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .webm .wmv".split()
@@ -10,6 +12,34 @@ EXTENSIONS = frozenset(
 
 #: Names that count as frames, where a video is a folder of them.
 PICTURES = frozenset((".jpg", ".jpeg", ".png", ".webp"))
+
+#: What a subset may be called in folders and CSV files.
+SUBSETS = {
+    "train": ("train", "training"),
+    "val": ("val", "valid", "validation", "dev"),
+    "test": ("test", "testing"),
+}
+
+#: The other way round: name, in small letters -> subset.
+SUBSET_OF = {name: subset for subset, names in SUBSETS.items() for name in names}
+
+
+def subsets_among(names, spec):
+    """Which names are those of subsets: a dict from `"train"`, `"val"`, `"test"` to the name.
+
+    Raises:
+        VideoError: If two of them mean the same; `spec` is what the sentence is about.
+    """
+    found = {}
+    for subset in SUBSETS:
+        called = [name for name in names if SUBSET_OF.get(name.lower()) == subset]
+        if len(called) > 1:
+            raise VideoError(
+                f"{spec} has both {' and '.join(called)}, which mean the same: rename one of them."
+            )
+        if called:
+            found[subset] = called[0]
+    return found
 
 
 def class_folders(root):

@@ -1,12 +1,12 @@
-"""UCF101, HMDB51 and Kinetics, by the lists their authors publish."""
+"""UCF101 and HMDB51, by the lists their authors publish."""
 
+import functools
 import os
 import pathlib
 
 from keras_stc.data.errors import VideoError
-from keras_stc.data.sets.listed import ListedVideos, find_videos
-from keras_stc.data.sets.names import some_of
-from keras_stc.data.sets.table import read_csv
+from keras_stc.data.sets.data import Data
+from keras_stc.data.sets.listed import UNUSED, ListedVideos, Listing, Row
 
 #: Official numbers of videos, over both subsets of a split and what a split leaves out.
 UCF101_VIDEOS, HMDB51_VIDEOS = 13_320, 6_766
@@ -21,7 +21,7 @@ LIST_FOLDERS = (
 )
 
 #: What a line of HMDB51's lists says of a video.
-HMDB51_USE = {"0": None, "1": "train", "2": "test"}
+HMDB51_USE = {"0": UNUSED, "1": "train", "2": "test"}
 
 
 class UCF101(ListedVideos):
@@ -54,29 +54,7 @@ class UCF101(ListedVideos):
 
     def __init__(self, root, split=1, subset="train", lists=None, class_names=None):
         _check_split(split, subset)
-        folder = _list_folder(root, lists, "classInd.txt", "UCF101")
-        names = []
-        for number, line in _lines(folder / "classInd.txt"):
-            position, _, name = line.partition(" ")
-            if position != str(len(names) + 1) or not name:
-                raise VideoError(
-                    f"{folder / 'classInd.txt'}, line {number}, is {line!r}; expected the number "
-                    f"{len(names) + 1} and a class: download the lists again."
-                )
-            names.append(name)
-        uses = {}
-        for use in ("train", "test"):
-            path = folder / f"{use}list{1 if split == 'all' else split:02d}.txt"
-            for number, line in _lines(path):
-                video, _, position = line.partition(" ")
-                name = video.partition("/")[0]
-                if name not in names or position not in ("", str(names.index(name) + 1)):
-                    raise VideoError(
-                        f"{path}, line {number}, is {line!r}; expected CLASS/VIDEO.avi and, in "
-                        "training lists, the class's number: download the lists again."
-                    )
-                uses[video] = use
-        super().__init__(*_listed("UCF101", root, uses, subset, names, class_names, UCF101_VIDEOS))
+        super().__init__(read_ucf101(root, split, lists), subset, class_names)
 
 
 class HMDB51(ListedVideos):
@@ -109,119 +87,117 @@ class HMDB51(ListedVideos):
 
     def __init__(self, root, split=1, subset="train", lists=None, class_names=None):
         _check_split(split, subset)
-        ending = f"_test_split{1 if split == 'all' else split}.txt"
-        folder = _list_folder(root, lists, f"*{ending}", "HMDB51")
-        names, uses = [], {}
-        for path in sorted(folder.glob(f"*{ending}")):
-            names.append(path.name.removesuffix(ending))
-            for number, line in _lines(path):
-                video, _, use = line.rpartition(" ")
-                if not video or use not in HMDB51_USE:
-                    raise VideoError(
-                        f"{path}, line {number}, is {line!r}; expected VIDEO.avi and 0, 1 or 2: "
-                        "download the lists again."
-                    )
-                uses[f"{names[-1]}/{video}"] = HMDB51_USE[use]
-        if split == "all":
-            uses = dict.fromkeys(uses, "all")
-        super().__init__(*_listed("HMDB51", root, uses, subset, names, class_names, HMDB51_VIDEOS))
+        super().__init__(read_hmdb51(root, split, lists), subset, class_names)
 
 
-class Kinetics(ListedVideos):
-    """Kinetics, by one of its CSV files (Kay et al. 2017).
-
-    Files are found anywhere below `root`, by the names the common downloaders give:
-    `ID_000417_000427.mp4`, `ID_417_427.mp4` or `ID.mp4`, with any ending of a video, or folders of
-    extracted frames. Everybody lacks some of Kinetics' videos: those missing are counted, named,
-    and left out.
-
-    Example:
-
-    ```python
-    val = keras_stc.data.Kinetics("kinetics-400_val.csv", "k400/val")
-    len(val), len(val.missing), val.report()
-    ```
-
-    Args:
-        path: The CSV file, with the columns label, youtube_id, time_start, time_end and split.
-            Rows of a test set may lack the label.
-        root: Folder of the videos.
-        subset: `"train"`, `"val"` or `"test"`, by the column `split`; `None` for all rows.
-        class_names: Names of the classes by label. Defaults to all labels of the file, sorted.
-        trimmed: Whether files named `ID.mp4` hold the ten seconds alone; otherwise they are taken
-            for whole videos, of which the piece from time_start to time_end is read.
-
-    Raises:
-        VideoError: If the file, a column or the subset is missing, or most of the videos are.
-
-    Warns:
-        VideoWarning: If some videos are missing.
-    """
-
-    def __init__(self, path, root, subset=None, class_names=None, trimmed=True):
-        columns, rows = read_csv(path)
-        needed = ["youtube_id", "time_start", "time_end"] + (["split"] if subset else [])
-        for column in needed:
-            if column not in columns:
-                raise VideoError(
-                    f"{path} has no column {column!r}; its columns are {', '.join(columns)}: "
-                    "expected label, youtube_id, time_start, time_end and split."
-                )
-        labels = sorted({row["label"] for _, row in rows if row.get("label")})
-        names = tuple(class_names or labels)
-        if unknown := [name for name in labels if name not in set(names)]:
+def read_ucf101(root, split=1, lists=None):
+    """The `Listing` of UCF101."""
+    folder = _list_folder(root, lists, "classInd.txt", "UCF101")
+    names = []
+    for number, line in _lines(folder / "classInd.txt"):
+        position, _, name = line.partition(" ")
+        if position != str(len(names) + 1) or not name:
             raise VideoError(
-                f"{path} has the label {unknown[0]!r}, which is none of the {len(names)} classes "
-                f"({some_of(names)}); correct the label or the classes."
+                f"{folder / 'classInd.txt'}, line {number}, is {line!r}; expected the number "
+                f"{len(names) + 1} and a class: download the lists again."
             )
-        if subset is not None:
-            there = kinetics_subsets(path)
-            rows = [(n, row) for n, row in rows if KINETICS_SUBSETS.get(row["split"]) == subset]
-            if not rows:
-                raise VideoError(f"{path} has no subset {subset!r}; it has {', '.join(there)}.")
-        if not rows:
-            raise VideoError(f"{path} lists no videos; add rows, one per video.")
-        found = find_videos(root, "Kinetics")
-        numbers = {name: label for label, name in enumerate(names)}
-        listed = []
-        for number, row in rows:
-            video = row["youtube_id"]
-            start, end = (_whole_seconds(path, number, row, c) for c in needed[1:3])
-            keys = (f"{video}_{start:06d}_{end:06d}", f"{video}_{start}_{end}", video)
-            key = next((key for key in keys if key in found), keys[0])
-            piece = (start, end) if key == video and not trimmed else (None, None)
-            label = numbers[row["label"]] if row.get("label") else None
-            listed.append((keys[0], label, *piece, key))
-        super().__init__("Kinetics", root, listed, names, found)
+        names.append(name)
+    uses = {}
+    for use in ("train", "test"):
+        path = folder / f"{use}list{1 if split == 'all' else split:02d}.txt"
+        for number, line in _lines(path):
+            video, _, position = line.partition(" ")
+            name = video.partition("/")[0]
+            if name not in names or position not in ("", str(names.index(name) + 1)):
+                raise VideoError(
+                    f"{path}, line {number}, is {line!r}; expected CLASS/VIDEO.avi and, in "
+                    "training lists, the class's number: download the lists again."
+                )
+            uses[video] = use
+    return _listing("UCF101", root, uses, names, UCF101_VIDEOS)
 
 
-#: What Kinetics' files call their subsets.
-KINETICS_SUBSETS = {"train": "train", "val": "val", "validate": "val", "test": "test"}
+def read_hmdb51(root, split=1, lists=None):
+    """The `Listing` of HMDB51."""
+    ending = f"_test_split{1 if split == 'all' else split}.txt"
+    folder = _list_folder(root, lists, f"*{ending}", "HMDB51")
+    names, uses = [], {}
+    for path in sorted(folder.glob(f"*{ending}")):
+        names.append(path.name.removesuffix(ending))
+        for number, line in _lines(path):
+            video, _, use = line.rpartition(" ")
+            if not video or use not in HMDB51_USE:
+                raise VideoError(
+                    f"{path}, line {number}, is {line!r}; expected VIDEO.avi and 0, 1 or 2: "
+                    "download the lists again."
+                )
+            uses[f"{names[-1]}/{video}"] = HMDB51_USE[use]
+    if split == "all":
+        uses = dict.fromkeys(uses, "all")
+    return _listing("HMDB51", root, uses, names, HMDB51_VIDEOS)
 
 
-def kinetics_subsets(path):
-    """Which of `"train"`, `"val"` and `"test"` a Kinetics CSV file holds."""
-    columns, rows = read_csv(path)
-    there = {KINETICS_SUBSETS.get(row["split"]) for _, row in rows} if "split" in columns else set()
-    return tuple(name for name in ("train", "val", "test") if name in there)
+def _listing(name, root, uses, names, official):
+    """The `Listing` of `{"class/video.avi": subset}`."""
+    rows = []
+    for video, use in uses.items():
+        folder, _, file = video.partition("/")
+        rows.append(Row(video, folder, use, ((os.path.splitext(file)[0], None, None),)))
+    return Listing(name, root, tuple(rows), tuple(names), (len(uses), official))
 
 
-def _listed(name, root, uses, subset, names, class_names, official):
-    """The arguments of `ListedVideos` for lists of `{"class/video.avi": subset}`."""
-    names, given = tuple(names), tuple(class_names or names)
-    if unknown := sorted(set(names) - set(given)):
-        raise VideoError(
-            f"{name} has the class {unknown[0]}, which is none of the {len(given)} classes "
-            f"({some_of(given)}); correct the classes."
-        )
-    wanted = [video for video, use in uses.items() if use and subset in (None, use)]
-    stems = [(video, video.partition("/")) for video in wanted]
-    rows = [
-        (video, given.index(folder), None, None, os.path.splitext(file)[0])
-        for video, (folder, _, file) in stems
-    ]
-    found = find_videos(root, name, {row[4] for row in rows})
-    return name, root, rows, given, found, (len(uses), official)
+class _ThreeSplits(Data):
+    """`NAME:ROOT:SPLIT`, with the split 1, 2, 3 or all."""
+
+    videos, read = None, None
+
+    def __init__(self, name):
+        super().__init__(name)
+        self._kind, _, rest = self.name.partition(":")
+        self._root, _, split = rest.rpartition(":")
+        if not self._root or split not in ("1", "2", "3", "all"):
+            raise VideoError(f"{name} must be {self.usage}, with the split 1, 2, 3 or all.")
+        self._split = split if split == "all" else int(split)
+
+    @functools.cached_property
+    def _listing(self):
+        return self.read(self._root, self._split)
+
+    @property
+    def spec(self):
+        return f"{self._kind}:{os.path.realpath(self._root)}:{self._split}"
+
+    @property
+    def subsets(self):
+        return () if self._split == "all" else ("train", "test")
+
+    @property
+    def splits(self):
+        if self._split != "all":
+            return (self,)
+        return tuple(type(self)(f"{self._kind}:{self._root}:{split}") for split in SPLITS)
+
+    def _open(self, subset, class_names):
+        if self._split == "all" and subset is not None:
+            raise VideoError(
+                f"{self.name} has no subset {subset!r}, since a video that one split trains on, "
+                f"another one tests on; take each split by itself: {self._kind}:{self._root}:1, :2 "
+                "and :3."
+            )
+        _check_split(self._split, subset)
+        return self.videos.of(self._listing, subset, class_names)
+
+
+class UCF101Data(_ThreeSplits):
+    """`ucf101:ROOT:SPLIT`."""
+
+    usage, videos, read = "ucf101:ROOT:SPLIT", UCF101, staticmethod(read_ucf101)
+
+
+class HMDB51Data(_ThreeSplits):
+    """`hmdb51:ROOT:SPLIT`."""
+
+    usage, videos, read = "hmdb51:ROOT:SPLIT", HMDB51, staticmethod(read_hmdb51)
 
 
 def _check_split(split, subset):
@@ -260,12 +236,3 @@ def _lines(path):
         ) from error
     lines = enumerate(text.splitlines(), 1)
     return [(number, line.strip()) for number, line in lines if line.strip()]
-
-
-def _whole_seconds(path, number, row, column):
-    try:
-        return int(float(row[column]))
-    except (ValueError, OverflowError) as error:
-        raise VideoError(
-            f"{path}, line {number}, has {row[column]!r} as {column}; expected a number of seconds."
-        ) from error

@@ -1,11 +1,13 @@
 """A folder of packed shards as a list of videos."""
 
+import functools
 import json
 import os
 import pathlib
 
 from keras_stc import files
 from keras_stc.data.errors import VideoError
+from keras_stc.data.sets.data import Data
 from keras_stc.data.sets.names import some_of
 from keras_stc.data.sets.video import Video, VideoSet
 
@@ -33,8 +35,16 @@ class PackedVideos(VideoSet):
     """
 
     def __init__(self, root, subset=None, split=None, class_names=None):
-        root = pathlib.Path(root)
-        index = read_index(root)
+        self._fill(pathlib.Path(root), read_index(root), subset, split, class_names)
+
+    @classmethod
+    def of(cls, root, index, subset=None, split=None, class_names=None):
+        """As the constructor, of a folder whose index has been read before."""
+        videos = cls.__new__(cls)
+        videos._fill(pathlib.Path(root), index, subset, split, class_names)
+        return videos
+
+    def _fill(self, root, index, subset, split, class_names):
         names = tuple(class_names or index["class_names"])
         if unknown := [name for name in index["class_names"] if name not in names]:
             raise VideoError(
@@ -54,7 +64,7 @@ class PackedVideos(VideoSet):
         if subset is not None:
             rows = [row for row in rows if row["subsets"][place] == subset]
         if not rows:
-            there = packed_subsets(root, split)
+            there = _subsets(root, index, split)
             raise VideoError(
                 f"{root} has no videos of subset {subset!r}; "
                 + (f"it has {', '.join(there)}." if there else "it is not divided into subsets.")
@@ -70,6 +80,52 @@ class PackedVideos(VideoSet):
             ],
             names,
         )
+
+
+class PackedData(Data):
+    """A folder of packed shards, by its path or as `shards:FOLDER:SPLIT`."""
+
+    usage = "shards:FOLDER:SPLIT"
+
+    def __init__(self, name):
+        super().__init__(name)
+        self._root, self._split = self.name, None
+        if self.name.startswith("shards:"):
+            self._root, _, self._split = self.name.partition(":")[2].rpartition(":")
+            if not self._root or not self._split:
+                raise VideoError(f"{self.name} must be {self.usage}, with a split or all.")
+
+    @functools.cached_property
+    def _index(self):
+        return read_index(self._root)
+
+    @property
+    def spec(self):
+        root = os.path.realpath(self._root)
+        return root if self._split is None else f"shards:{root}:{self._split}"
+
+    @property
+    def subsets(self):
+        return _subsets(self._root, self._index, self._split)
+
+    @property
+    def splits(self):
+        names = self._index["splits"]
+        if self._split != "all" or names == [""]:  # one without a name, which all are
+            return (self,)
+        return tuple(PackedData(f"shards:{self._root}:{name}") for name in names)
+
+    def _open(self, subset, class_names):
+        videos = self._unlabelled(subset, class_names)
+        if self._split is None and not videos.class_names:
+            raise VideoError(
+                f"{self.name} was packed without labels, for keras-stc transfer: pack labelled "
+                "videos without --unlabelled."
+            )
+        return videos
+
+    def _unlabelled(self, subset, class_names=None):
+        return PackedVideos.of(self._root, self._index, subset, self._split, class_names)
 
 
 def is_packed(root):
@@ -96,19 +152,6 @@ def read_index(root):
             f"{root} has layout {index.get('layout')!r}, this version reads {LAYOUT}: pack again."
         )
     return index
-
-
-def packed_subsets(root, split=None):
-    """Which of `"train"`, `"val"` and `"test"` a packed folder holds in a split."""
-    index = read_index(root)
-    place = _split_number(root, index, split)
-    there = {row["subsets"][place] for row in index["videos"]} if place is not None else set()
-    return tuple(name for name in ("train", "val", "test") if name in there)
-
-
-def packed_splits(root):
-    """Names of the splits of a packed folder; one, empty name where there is only one."""
-    return tuple(read_index(root)["splits"])
 
 
 def verify_shards(root):
@@ -143,3 +186,10 @@ def _split_number(root, index, split):
             else f"{root} has no splits, and none called {split!r}: leave it out."
         )
     return splits.index(str(split))
+
+
+def _subsets(root, index, split):
+    """Which of `"train"`, `"val"` and `"test"` a packed folder holds in a split."""
+    place = _split_number(root, index, split)
+    there = {row["subsets"][place] for row in index["videos"]} if place is not None else set()
+    return tuple(name for name in ("train", "val", "test") if name in there)

@@ -1,13 +1,15 @@
 """Videos listed in a CSV file."""
 
 import csv
+import functools
 import math
 import os
 import pathlib
 import warnings
 
 from keras_stc.data.errors import VideoError, VideoWarning
-from keras_stc.data.sets.names import some_of
+from keras_stc.data.sets.data import Data, own_name
+from keras_stc.data.sets.names import SUBSET_OF, some_of, subsets_among
 from keras_stc.data.sets.video import Video, VideoSet
 
 
@@ -38,8 +40,18 @@ class VideoCSV(VideoSet):
     """
 
     def __init__(self, path, root=None, split=None, class_names=None, label_column=None):
+        self._fill(path, read_csv(path), root, split, class_names, label_column)
+
+    @classmethod
+    def of(cls, path, table, split=None, class_names=None, label_column=None):
+        """As the constructor, of a file that `read_csv` has read before."""
+        videos = cls.__new__(cls)
+        videos._fill(path, table, None, split, class_names, label_column)
+        return videos
+
+    def _fill(self, path, table, root, split, class_names, label_column):
         column = label_column or "label"
-        columns, rows = read_csv(path)
+        columns, rows = table
         for name in ["path", column] + (["split"] if split is not None else []):
             if name not in columns:
                 raise VideoError(
@@ -53,7 +65,7 @@ class VideoCSV(VideoSet):
                 f"{path}: {len(every) - len(rows)} of {len(every)} rows have no {column} or path "
                 f"and are left out, the first in line {first}.",
                 VideoWarning,
-                stacklevel=2,
+                stacklevel=3,
             )
         names = tuple(class_names or sorted({row[column] for _, row in rows}))
         if split is not None:
@@ -63,7 +75,7 @@ class VideoCSV(VideoSet):
                     f"{path}: {len(nowhere)} of {len(rows)} rows have no split and are left out, "
                     f"the first in line {nowhere[0]}.",
                     VideoWarning,
-                    stacklevel=2,
+                    stacklevel=3,
                 )
             rows = [(number, row) for number, row in rows if row["split"] == split]
             if not rows:
@@ -130,3 +142,36 @@ def _seconds(path, number, row, column):
             f"{path}, line {number}, has {text!r} as {column}; expected a number of seconds."
         )
     return seconds
+
+
+class TableData(Data):
+    """A CSV file, perhaps with a column `split`."""
+
+    @functools.cached_property
+    def _table(self):
+        return read_csv(self.name)
+
+    @functools.cached_property
+    def _own_names(self):
+        """From our name of a subset to that in the column `split`."""
+        columns, rows = self._table
+        names = {row["split"] for _, row in rows if row["split"]} if "split" in columns else set()
+        there = sorted(names)
+        if others := [name for name in there if name.lower() not in SUBSET_OF]:
+            raise VideoError(
+                f"{self.name} has the split {others[0]!r}; expected {', '.join(SUBSET_OF)}: "
+                "correct the column `split`, or call it otherwise."
+            )
+        return subsets_among(there, self.name)
+
+    @property
+    def subsets(self):
+        return tuple(self._own_names)
+
+    def _open(self, subset, class_names, label_column=None):
+        own = self._own_names
+        split = None if subset is None else own_name(own, subset, self.name)
+        return VideoCSV.of(self.name, self._table, split, class_names, label_column)
+
+    def _unlabelled(self, subset):
+        return self._open(subset, None, label_column="path")  # rows need no label then

@@ -1,14 +1,6 @@
-"""Videos of which nobody has said what they show."""
+"""Videos without labels."""
 
-import dataclasses
-import pathlib
-
-from keras_stc.data.errors import VideoError
-from keras_stc.data.sets.names import videos_below
-from keras_stc.data.sets.open import data_subsets, open_data, own_subset
-from keras_stc.data.sets.packed import PackedVideos, is_packed
-from keras_stc.data.sets.table import VideoCSV
-from keras_stc.data.sets.video import Video, VideoSet
+from keras_stc.data.sets.open import open_source
 
 
 def open_unlabelled(spec, subset=None):
@@ -33,17 +25,7 @@ def open_unlabelled(spec, subset=None):
     Raises:
         VideoError: If there is no such data.
     """
-    path = pathlib.Path(spec)
-    if is_packed(path):
-        videos = PackedVideos(path, subset)
-    elif path.is_dir():
-        videos = _below(path if subset is None else path / own_subset(spec, subset))
-    elif path.is_file() and path.suffix.lower() == ".csv":
-        split = None if subset is None else own_subset(spec, subset)
-        videos = VideoCSV(path, split=split, label_column="path")  # rows need no label then
-    else:
-        videos = open_data(spec, subset)
-    return VideoSet([dataclasses.replace(video, label=None) for video in videos])
+    return open_source(spec).unlabelled(subset)
 
 
 def open_learnable(spec):
@@ -52,12 +34,6 @@ def open_learnable(spec):
     Returns:
         What `open_unlabelled` returns, and the subset's name or `None`.
     """
-    subset = "train" if "train" in data_subsets(spec) else None
-    return open_unlabelled(spec, subset), subset
-
-
-def _below(folder):
-    files = videos_below(folder)
-    if not files:
-        raise VideoError(f"{folder} holds no videos; expected files such as .mp4 or .avi.")
-    return [Video(str(file)) for file in files]
+    data = open_source(spec)
+    subset = "train" if "train" in data.subsets else None
+    return data.unlabelled(subset), subset

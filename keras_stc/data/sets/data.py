@@ -1,0 +1,101 @@
+"""Data by what a user types for DATA, opened once."""
+
+import dataclasses
+import os
+
+from keras_stc.data.errors import VideoError
+from keras_stc.data.sets.names import SUBSETS
+from keras_stc.data.sets.video import VideoSet
+
+
+class Data:
+    """Labelled videos, perhaps divided into subsets and splits; see `open_source`.
+
+    A list is read and a folder is searched when it is first needed, and then never again.
+
+    Example:
+
+    ```python
+    data = keras_stc.data.open_source("ucf101:UCF-101:all")
+    for split in data.splits:
+        train, test = split["train"], split["test"]
+    ```
+
+    Attributes:
+        name: What was typed.
+        spec: What opens the same data from every folder: absolute paths, no symbolic links.
+        subsets: Which of `"train"`, `"val"` and `"test"` there are, a tuple; empty where a part
+            has to be held out, with `VideoSet.split` or `divide`.
+        splits: The splits over which a result is the mean, a tuple of `Data`; the data itself
+            where it has no more than one.
+    """
+
+    #: What a user types, with capitals for what differs; empty of paths.
+    usage = ""
+
+    def __init__(self, name):
+        self.name = str(name)
+
+    def __str__(self):
+        return self.name
+
+    def __repr__(self):
+        return f"<{type(self).__name__}: {self.name}>"
+
+    @property
+    def spec(self):
+        return os.path.realpath(self.name)
+
+    @property
+    def subsets(self):
+        return ()
+
+    @property
+    def splits(self):
+        return (self,)
+
+    def __getitem__(self, subset):
+        return self.open(subset)
+
+    def open(self, subset=None, class_names=None):
+        """A `VideoSet`.
+
+        Args:
+            subset: One of `subsets`, or `None` for everything.
+            class_names: Names of the classes by label. Defaults to those of the whole data, so
+                that subsets agree.
+
+        Raises:
+            VideoError: If there is no such subset, or the videos are of other classes.
+        """
+        if subset is not None and subset not in SUBSETS:
+            raise ValueError(
+                f"`subset` must be one of {sorted(SUBSETS)} or None. Received: subset={subset!r}"
+            )
+        return self._open(subset, class_names)
+
+    def _open(self, subset, class_names):
+        raise NotImplementedError
+
+    def unlabelled(self, subset=None):
+        """The videos without their labels, as `open_unlabelled` gives them."""
+        videos = self._unlabelled(subset)
+        return VideoSet([dataclasses.replace(video, label=None) for video in videos])
+
+    def _unlabelled(self, subset):
+        return self.open(subset)
+
+
+def own_name(own, subset, spec):
+    """What a folder or a list calls a subset, of a dict from our name to its own.
+
+    Raises:
+        VideoError: If it has no such subset.
+    """
+    if subset not in own:
+        there = f"it has {', '.join(own)}" if own else "it is not divided into subsets"
+        raise VideoError(
+            f"{spec} has no subset {subset!r}; {there}: add a folder, or a column `split` in the "
+            "CSV file, of that name."
+        )
+    return own[subset]
