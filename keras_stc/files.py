@@ -28,6 +28,19 @@ def write_atomically(path, text):
         temporary.write_text(text, encoding="utf-8", errors="surrogateescape")
 
 
+def reserve(path, size):
+    """Takes the room that a file of `size` bytes will need, or raises `OSError`.
+
+    HDF5 ends the whole process when a disk is full; whoever writes next overwrites this.
+    """
+    with open(path, "wb", buffering=0) as file:
+        if hasattr(os, "posix_fallocate"):
+            os.posix_fallocate(file.fileno(), 0, size)
+        else:
+            for start in range(0, size, 1 << 20):
+                file.write(bytes(min(1 << 20, size - start)))
+
+
 def remove_unfinished(folder):
     """Removes what `atomic_path` leaves of a process that was killed."""
     for path in pathlib.Path(folder).glob(".*-*"):

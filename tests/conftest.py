@@ -35,7 +35,7 @@ def small_run(tmp_path_factory):
     import filelock
     import helpers
 
-    from keras_stc.training.run import Run
+    from keras_stc.runs import Run
 
     root = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:

@@ -17,7 +17,7 @@ from keras_stc.files import sha256
 from keras_stc.models.complexity import count_macs
 from keras_stc.publish import PublishError, publish, write_files
 from keras_stc.publish.card import public_line
-from keras_stc.training.run import RunError
+from keras_stc.runs import RunError
 from keras_stc.weights.cache import WeightsError
 from keras_stc.weights.hub import fetch_published
 from keras_stc.weights.load import read_weights_file

@@ -13,10 +13,11 @@ from keras_stc.distribute import DistributionError, strategy, worker_count
 from keras_stc.evaluation import evaluate_videos
 from keras_stc.files import write_atomically
 from keras_stc.models import create_model
+from keras_stc.models.load import load_model
+from keras_stc.runs import Run, RunError
 from keras_stc.training import train
 from keras_stc.training.precision import precision
 from keras_stc.training.recipe import upgraded
-from keras_stc.training.run import Run, RunError, load_model
 from keras_stc.transfer.build import create_transfer
 from keras_stc.transfer.loop import train_transfer
 

@@ -48,7 +48,7 @@ def run_evaluate(arguments):
     from keras_stc.data import data_splits, data_subsets, open_data
     from keras_stc.evaluation import mean_over_splits
     from keras_stc.files import sha256, write_atomically
-    from keras_stc.training.run import load_model, weights_file
+    from keras_stc.models.load import load_model, weights_file
 
     if arguments.out and pathlib.Path(arguments.out).is_dir():
         raise ValueError(f"--out {arguments.out} is a folder: give the name of a file.")
@@ -102,7 +102,7 @@ def _not_trained_on(path, data, videos):
     """
     from keras_stc.cli.train import held_out_name
     from keras_stc.data import VideoWarning, absolute_data, open_data
-    from keras_stc.training.run import Run
+    from keras_stc.runs import Run
 
     path = pathlib.Path(path)
     config = Run(path if path.is_dir() else path.parent).config()

@@ -71,8 +71,8 @@ def run(arguments):
 def named_model(name, checkpoint):
     """What a user means: a network with its weights, by name, or what `load_model` takes."""
     from keras_stc.models import create_model
+    from keras_stc.models.load import load_model
     from keras_stc.models.zoo import CONSTRUCTORS
-    from keras_stc.training.run import load_model
     from keras_stc.weights.registry import records
 
     if name not in CONSTRUCTORS or os.path.exists(name):

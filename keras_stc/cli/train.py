@@ -82,9 +82,10 @@ def run_train(arguments):
     from keras_stc import distribute
     from keras_stc.files import write_atomically
     from keras_stc.models import create_model
+    from keras_stc.models.load import load_model
+    from keras_stc.runs import Run
     from keras_stc.training import train
     from keras_stc.training.precision import precision
-    from keras_stc.training.run import Run, load_model
 
     check_numbers(arguments)
     recipe = _recipe(arguments)

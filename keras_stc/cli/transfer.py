@@ -74,7 +74,7 @@ def teacher_options(command):
 def run_transfer(arguments):
     from keras_stc import distribute
     from keras_stc.files import write_atomically
-    from keras_stc.training.run import Run
+    from keras_stc.runs import Run
     from keras_stc.transfer.build import create_transfer
     from keras_stc.transfer.loop import train_transfer
     from keras_stc.transfer.recipe import RECIPES

@@ -10,8 +10,9 @@ import numpy as np
 from keras_stc._version import __version__
 from keras_stc.files import first_line, sha256
 from keras_stc.models.complexity import count_macs, count_parameters
+from keras_stc.models.load import load_model, weights_file
 from keras_stc.publish.card import model_card
-from keras_stc.training.run import Run, load_model, weights_file
+from keras_stc.runs import Run
 from keras_stc.weights.hub import CONFIG, PREFIX, parse_address
 
 WEIGHTS, CARD = "model.weights.h5", "README.md"

@@ -10,6 +10,7 @@ import numpy as np
 from keras_stc import distribute
 from keras_stc.data import Quarantine, find_video_error
 from keras_stc.data.clips.quarantine import saved_reasons
+from keras_stc.runs import Follower, Run
 from keras_stc.training.callbacks import (
     Average,
     Checkpoint,
@@ -23,7 +24,6 @@ from keras_stc.training.callbacks import (
 )
 from keras_stc.training.freeze import frozen
 from keras_stc.training.recipe import upgraded
-from keras_stc.training.run import Follower, Run
 
 #: An epoch has at least this many clips: small sets are gone through several times in one.
 MIN_EPOCH_CLIPS = 64
@@ -139,7 +139,7 @@ class Session:
         return {
             "seed": self._seed,
             "quarantine": self.quarantine,
-            "shard": distribute.share(self.model),
+            "share": distribute.share(self.model),
         }
 
     def fit(self, clips, validation=None, *, example, loss=None, metrics=None):

@@ -19,7 +19,8 @@ import numpy as np
 import pytest
 
 from keras_stc import distribute
-from keras_stc.training.run import Run, load_model
+from keras_stc.models.load import load_model
+from keras_stc.runs import Run
 
 WORKER = pathlib.Path(distributed_worker.__file__)
 

@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 
 from keras_stc.data import VideoFolder
+from keras_stc.models.load import load_model
+from keras_stc.runs import Run
 from keras_stc.training import RECIPES, SGD, train
 from keras_stc.training.callbacks import Unfinished, is_over
 from keras_stc.training.freeze import frozen
-from keras_stc.training.run import Run, load_model
 
 
 @pytest.fixture(scope="module")

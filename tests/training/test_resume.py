@@ -21,9 +21,9 @@ from test_distribute import assert_same_run, start, succeed
 from keras_stc.data import Quarantine, VideoError
 from keras_stc.data.clips.quarantine import saved_reasons
 from keras_stc.files import write_atomically
+from keras_stc.runs import Follower, Run, RunError
 from keras_stc.training import TrainingError
 from keras_stc.training.callbacks import Checkpoint, StopOnNaN
-from keras_stc.training.run import Follower, Run, RunError
 
 RECIPE = distributed_worker.PLAIN
 
@@ -145,7 +145,7 @@ def test_the_best_is_kept_whenever_it_is_killed(videos, tmp_path, monkeypatch, e
         write_atomically(path, text)
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr("keras_stc.training.run.write_atomically", break_off)
+        patch.setattr("keras_stc.runs.write_atomically", break_off)
         distributed_worker.run(videos, tmp_path / "broken", recipe)
     left = tmp_path / "broken" / f".{2**22 + 1}-state-0001.weights.h5"
     left.write_bytes(b"of a process that is no more")

@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import importlib
 import json
 import os
 import shutil
@@ -17,9 +18,10 @@ import pytest
 
 import keras_stc
 from keras_stc.data import VideoError, VideoFolder, open_unlabelled
+from keras_stc.models.load import load_model
+from keras_stc.runs import Run, RunError
 from keras_stc.training import RECIPES, SGD, TrainingError, train
 from keras_stc.training.callbacks import Plateau
-from keras_stc.training.run import Run, RunError, load_model
 
 STEPS = 4
 
@@ -229,3 +231,9 @@ def test_a_model_of_somebody_else_gets_a_sentence(tmp_path):
     keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]).save(tmp_path / "m.keras")
     with pytest.raises(RunError, match="carries no video_config"):
         keras_stc.load_model(tmp_path / "m.keras")
+
+
+def test_the_former_place_of_run_folders_still_works():
+    with pytest.warns(DeprecationWarning, match="is now keras_stc.runs"):
+        former = importlib.import_module("keras_stc.training.run")
+    assert former.Run is Run and former.load_model is load_model

@@ -16,7 +16,8 @@ import transfer_parts
 import keras_stc
 from keras_stc.cli import main
 from keras_stc.data import open_unlabelled
-from keras_stc.training.run import RunError, load_model
+from keras_stc.models.load import load_model
+from keras_stc.runs import RunError
 from keras_stc.transfer import loop, pair_dataset
 from keras_stc.transfer.loop import train_transfer
 from keras_stc.transfer.recipe import RECIPES, WarmupDrops

@@ -1,0 +1,103 @@
+"""Trained networks, from a run folder, a file or the Hub."""
+
+import pathlib
+
+import keras
+
+from keras_stc.files import first_line
+from keras_stc.models.video_model import VideoModel
+from keras_stc.models.zoo import create_model
+from keras_stc.runs import Run, RunError
+from keras_stc.video_config import VideoConfig
+from keras_stc.weights.hub import fetch_published, parse_address
+
+_NO_CHECKPOINT = "The run in {} has no checkpoint yet: repeat its command line to go on."
+
+
+def load_model(source, checkpoint="last"):
+    """A trained model with its `video_config`.
+
+    Example:
+
+    ```python
+    model = keras_stc.load_model("runs/a")
+    keras_stc.predict_video(model, "x.mp4").top(5)
+    ```
+
+    Args:
+        source: A run folder, a `.keras` file, or `"hf://owner/repo[@revision]"`.
+        checkpoint: Of a run folder: `"last"` epoch or `"best"` on the validation videos.
+
+    Returns:
+        A `keras_stc.VideoModel`.
+
+    Raises:
+        RunError: If there is no such model.
+    """
+    if checkpoint not in ("last", "best"):
+        raise RunError(
+            f'`checkpoint` must be "last" or "best". Received: checkpoint={checkpoint!r}'
+        )
+    path = pathlib.Path(source)
+    if checkpoint == "best" and not path.is_dir():
+        raise RunError(f"Only a run folder has a best checkpoint, and {source} is none.")
+    if str(source).startswith("hf://"):
+        published = fetch_published(parse_address(str(source)))
+        return _rebuilt(published.config, published.weights)
+    if path.is_dir():
+        run = Run(path)
+        if not run.config_path.exists():
+            raise RunError(f"{path} is no run folder: it has no config.json.")
+        if checkpoint == "best":
+            return _best_model(run)
+        path = run.model_path
+        if run.student_path.exists():
+            raise RunError(
+                f"The run in {run.folder} is a transfer, and its student has no classes yet: train "
+                f"it with keras-stc train DATA --weights {run.folder}."
+            )
+        if not path.exists() and not run.state():
+            raise RunError(_NO_CHECKPOINT.format(run.folder))
+        if not path.exists():
+            raise RunError(
+                f"The run in {run.folder} is not finished ({run.state()['epoch']} epochs done): "
+                "repeat its command line to go on, or use its best checkpoint."
+            )
+    if not path.exists():
+        raise RunError(f"The model {path} does not exist: give a run folder or a .keras file.")
+    try:
+        model = keras.models.load_model(path)
+    except Exception as error:  # Keras raises many types for a file that is not its own.
+        raise RunError(f"{path} is no model that Keras can load: {first_line(error)}") from error
+    if not isinstance(model, VideoModel):
+        raise RunError(
+            f"{path} carries no video_config, so nobody can say how to feed it: save a model that "
+            "keras_stc built."
+        )
+    return model
+
+
+def weights_file(source, checkpoint="last"):
+    """The file that `load_model` takes the weights of a run folder or a `.keras` file from."""
+    run = Run(source)
+    if not run.folder.is_dir():
+        return run.folder
+    return run.best_path if checkpoint == "best" else run.model_path
+
+
+def _best_model(run):
+    config = run.config()
+    if not run.state():
+        raise RunError(_NO_CHECKPOINT.format(run.folder))
+    if not run.best_path.exists() or config["architecture"] is None:
+        raise RunError(
+            f"The run in {run.folder} has no best checkpoint: it had no validation videos, or its "
+            "network is not one of the zoo. Use its last one."
+        )
+    return _rebuilt(config, run.best_path)
+
+
+def _rebuilt(config, weights):
+    """The network that a `config.json` describes, with weights of a file."""
+    video_config = VideoConfig.from_dict(config["video_config"])
+    return create_model(**config["architecture"], weights=weights, video_config=video_config)
