@@ -11,9 +11,7 @@ import pytest
 
 from keras_stc.cli import main
 from keras_stc.cli.console import print_table
-from keras_stc.cli.main import parser
-from keras_stc.cli.train import training_data
-from keras_stc.data import VideoWarning, open_data
+from keras_stc.data import VideoWarning, divide, open_data
 
 
 def run(capsys, *arguments):
@@ -147,18 +145,14 @@ def test_what_was_held_out_is_found_again_or_nothing_is_said(capsys, small_run, 
 
 
 def test_validation_videos_are_those_to_validate_on(small_run, tmp_path):
-    def videos(*line):
-        line = ["train", *map(str, line), "--out", str(tmp_path / "run")]
-        return training_data(parser().parse_args(line))
-
     train = small_run.videos / "train"
-    _, validation, _, held = videos(train, "--validation", small_run.videos)
-    assert held == {"data": "videos", "subset": "test"} and len(validation) == 4
+    data = divide(train, small_run.videos)
+    assert data.name == "test" and len(data.validation) == 4 and len(data.train) == 12
     with pytest.warns(VideoWarning, match="12 videos to validate on are among those to train on"):
-        videos(train, "--validation", train)
+        divide(train, train)
     shutil.copytree(train / "move_left", tmp_path / "one" / "move_left")
     with pytest.raises(ValueError, match="has one class, 'move_left'"):
-        videos(tmp_path / "one")
+        divide(tmp_path / "one")
 
 
 def test_classes_may_look_like_markup(capsys):

@@ -3,9 +3,8 @@
 import functools
 import pathlib
 
+from keras_stc.cli import options
 from keras_stc.cli.console import print_json, say
-from keras_stc.cli.evaluate import DATA_HELP
-from keras_stc.cli.transfer import teacher_options
 
 
 def register(commands, common):
@@ -17,13 +16,8 @@ def register(commands, common):
         "and place of the STC block, its reduction ratio, depth, clip length, frame stride, "
         "knowledge transfer. Killed and run again with the same line, it goes on.",
     )
-    command.add_argument(
-        "data",
-        metavar="DATA",
-        nargs="?",
-        default="motion",
-        help=f"motion, videos it writes itself (the default), or {DATA_HELP}",
-    )
+    text = f"motion, videos it writes itself (the default), or {options.DATA_HELP}"
+    options.data(command, nargs="?", default="motion", help=text)
     command.add_argument("--out", required=True, help="folder to write to")
     command.add_argument(
         "--studies",
@@ -34,23 +28,12 @@ def register(commands, common):
     command.add_argument("--form", default="small", help="small, for two cores, or paper (small)")
     command.add_argument("--seeds", type=int, default=3, help="trainings of each setting (3)")
     command.add_argument("--model", help="STC network that all others differ from in one thing")
-    command.add_argument("--frames", type=int, help="frames in its clips")
-    command.add_argument("--stride", type=int, help="frames of video from one to the next")
-    command.add_argument("--size", type=int, help="pixels of the square crop")
-    command.add_argument("--frame-size", type=int, help="pixels of the teacher's crop")
-    command.add_argument("--epochs", type=int, help="of every training")
-    command.add_argument("--batch-size", type=int, help="clips in an update")
-    command.add_argument("--lr", type=float, help="highest learning rate, whatever the batch")
+    options.numbers(command, options.CLIP, frames=None, stride=None, size=None, frame_size=None)
+    options.numbers(command, options.FITTING, epochs=None, batch_size=None, lr=None)
     command.add_argument("--flip", action="store_true", default=None, help="mirror at random")
     command.add_argument("--transfer-epochs", type=int, help="of every transfer")
-    teacher_options(command)
-    command.add_argument("--validation", metavar="DATA", help="videos to evaluate on")
-    command.add_argument(
-        "--hold-out",
-        type=float,
-        default=0.2,
-        help="part of each class to evaluate on where the data has no split (0.2)",
-    )
+    options.teacher(command)
+    options.validation(command, "evaluate")
     command.add_argument("--plot", metavar="FILE", help="draw the table (.svg or .png)")
     # Which videos are held out is the same for every seed of the trainings.
     command.set_defaults(run=run_ablate, seed=0)
@@ -123,15 +106,15 @@ def _form(arguments):
 
 
 def _data(arguments):
-    from keras_stc.cli.train import training_data
+    from keras_stc.data import divide
 
-    videos, test, origin, _ = training_data(arguments)
-    if not test:
+    data = divide(arguments.data, arguments.validation, arguments.hold_out, arguments.seed)
+    if not data.validation:
         raise ValueError(
             f"{arguments.data} leaves no videos to evaluate on: give --validation DATA or a larger "
             "--hold-out."
         )
-    return videos, test, origin
+    return data.train, data.validation, data.origin
 
 
 def _teacher(arguments, form, tell):

@@ -2,8 +2,8 @@
 
 import tempfile
 
+from keras_stc.cli import options
 from keras_stc.cli.console import print_json
-from keras_stc.cli.evaluate import DATA_HELP
 
 #: Videos that are written where none are given: so many, of so many frames and pixels.
 VIDEOS, LENGTH, SIDE = 8, 150, 256
@@ -17,10 +17,9 @@ def register(commands, common):
         description="Times prediction and training steps on random clips, and reading clips from "
         "videos: yours, or H.264 videos written for it. For more, see benchmarks/ in the source.",
     )
-    command.add_argument("data", metavar="DATA", nargs="?", help=DATA_HELP)
+    options.data(command, nargs="?")
     command.add_argument("--model", default="stc_resnet18", help="of keras-stc models")
-    command.add_argument("--frames", type=int, default=16, help="in a clip (16)")
-    command.add_argument("--size", type=int, default=112, help="pixels of the square crop (112)")
+    options.numbers(command, options.CLIP, frames=16, size=112)
     command.add_argument("--batch-size", type=int, default=4, help="clips in a step (4)")
     command.add_argument("--batches", type=int, default=5, help="steps that are timed (5)")
     command.set_defaults(run=run)

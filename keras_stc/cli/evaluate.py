@@ -3,14 +3,9 @@
 import json
 import pathlib
 import sys
-import warnings
 
+from keras_stc.cli import options
 from keras_stc.cli.console import print_json, print_table, progress_bar, say
-
-DATA_HELP = (
-    "a folder of class folders, a CSV file with path,label[,split], ucf101:ROOT:SPLIT, "
-    "hmdb51:ROOT:SPLIT, kinetics:CSV:ROOT, or what keras-stc pack wrote"
-)
 
 #: What is kept of an evaluation that is not done yet, in the run folder.
 PARTIAL_NAME = "evaluation.partial.jsonl"
@@ -28,7 +23,7 @@ def register(commands, common):
     command.add_argument(
         "models", metavar="RUN", nargs="+", help="a run folder or a .keras file, for each split"
     )
-    command.add_argument("data", metavar="DATA", help=DATA_HELP)
+    options.data(command)
     command.add_argument(
         "--subset", choices=("train", "val", "test"), help="test, else val, else all"
     )
@@ -45,7 +40,7 @@ def register(commands, common):
 
 
 def run_evaluate(arguments):
-    from keras_stc.data import data_splits, data_subsets, open_data
+    from keras_stc.data import open_source
     from keras_stc.evaluation import mean_over_splits
     from keras_stc.files import sha256, write_atomically
     from keras_stc.models.load import load_model, weights_file
@@ -54,7 +49,7 @@ def run_evaluate(arguments):
         raise ValueError(f"--out {arguments.out} is a folder: give the name of a file.")
     if arguments.out and not pathlib.Path(arguments.out).absolute().parent.is_dir():
         raise ValueError(f"The folder of --out {arguments.out} does not exist: make it first.")
-    splits = data_splits(arguments.data)
+    splits = open_source(arguments.data).splits
     if len(splits) != len(arguments.models):
         raise ValueError(
             f"{arguments.data} has {len(splits)} splits and there are {len(arguments.models)} "
@@ -63,11 +58,13 @@ def run_evaluate(arguments):
     results, evaluations = [], []
     for path, split in zip(arguments.models, splits, strict=True):
         model = load_model(path, arguments.checkpoint)
-        there = data_subsets(split)
-        subset = arguments.subset or next((name for name in ("test", "val") if name in there), None)
-        videos = open_data(split, subset, class_names=model.video_config.class_names)
+        class_names = model.video_config.class_names
+        there = (name for name in ("test", "val") if name in split.subsets)
+        subset = arguments.subset or next(there, None)
         if subset is None:
-            videos, subset = _not_trained_on(path, split, videos)
+            videos, subset = _held_out(path, split, class_names)
+        else:
+            videos = split.open(subset, class_names)
         say(arguments, f"{len(videos)} videos" + (f" of subset {subset!r}" if subset else ""))
         partial = pathlib.Path(path) / PARTIAL_NAME if pathlib.Path(path).is_dir() else None
         evaluation = evaluate(
@@ -79,7 +76,11 @@ def run_evaluate(arguments):
             max_clips=arguments.max_clips,
             partial=partial,
         )
-        name = {"data": data_name(split), "subset": subset, "checkpoint": arguments.checkpoint}
+        name = {
+            "data": options.data_name(split),
+            "subset": subset,
+            "checkpoint": arguments.checkpoint,
+        }
         if not path.startswith("hf://"):
             name["weights_sha256"] = sha256(weights_file(path, arguments.checkpoint))
         evaluations.append(evaluation)
@@ -94,49 +95,25 @@ def run_evaluate(arguments):
         write_atomically(pathlib.Path(arguments.out), json.dumps(result, indent=1) + "\n")
 
 
-def _not_trained_on(path, data, videos):
-    """Of data without val and test that a run was trained on: the part it held out, and its name.
-
-    Raises:
-        ValueError: If the data is no longer what the run was trained on.
-    """
-    from keras_stc.cli.train import held_out_name
-    from keras_stc.data import VideoWarning, absolute_data, open_data
+def _held_out(path, data, class_names):
+    """Of data without val and test that a run was trained on: the part it held out, its name."""
+    from keras_stc.data import held_out
     from keras_stc.runs import Run
 
     path = pathlib.Path(path)
     config = Run(path if path.is_dir() else path.parent).config()
     trained = config.get("data")
     origin = (trained.get("origin") or {}) if isinstance(trained, dict) else {}
-    if origin.get("data") != absolute_data(data):
-        return videos, None
-    if hold_out := origin.get("hold_out"):
-        whole = videos
-        if origin.get("subset"):
-            whole = open_data(data, origin["subset"], class_names=videos.class_names)
-        rest, held_out = whole.split(hold_out, config["seed"])
-        counts = [config["videos"], config["validation_videos"] or 0]
-        if [len(rest), len(held_out)] != counts:
-            raise ValueError(
-                f"{data} has changed since {path} was trained on {counts[0]} of its videos and "
-                f"held out {counts[1]}: now it has {len(whole)}, and nobody can say which were "
-                "held out. Give other videos, or restore it."
-            )
-        return held_out, held_out_name(hold_out)
-    warnings.warn(
-        f"{path} was trained on all of {data}: the figures say nothing of other videos.",
-        VideoWarning,
-        stacklevel=2,
-    )
-    return videos, "trained on"
+    counts = (config.get("videos"), config.get("validation_videos") or 0)
+    return held_out(data, origin, config.get("seed"), counts, class_names, path)
 
 
-def evaluate(model, videos, arguments, **options):
-    """An `Evaluation`, with a progress bar and tables; options as `evaluate_videos`."""
+def evaluate(model, videos, arguments, **how):
+    """An `Evaluation`, with a progress bar and tables; how as `evaluate_videos`."""
     from keras_stc.evaluation import evaluate_videos
 
     with progress_bar(len(videos), "video", arguments) as bar:
-        evaluation = evaluate_videos(model, videos, progress=lambda _: bar.update(), **options)
+        evaluation = evaluate_videos(model, videos, progress=lambda _: bar.update(), **how)
     say(arguments, str(evaluation))
     if not arguments.json:
         counts = evaluation.confusion.sum(axis=1)
@@ -148,11 +125,6 @@ def evaluate(model, videos, arguments, **options):
     for reason in evaluation.failures.values():
         print(f"keras-stc: not counted: {reason}", file=sys.stderr)
     return evaluation
-
-
-def data_name(spec):
-    """What data is called where its accuracy is shown: `DATA` without the folders above it."""
-    return ":".join(pathlib.PurePath(part).name or part for part in str(spec).split(":"))
 
 
 def _print_splits(arguments, result):

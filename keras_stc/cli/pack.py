@@ -3,8 +3,8 @@
 import pathlib
 import sys
 
+from keras_stc.cli import options
 from keras_stc.cli.console import print_json, progress_bar
-from keras_stc.cli.evaluate import DATA_HELP
 
 
 def register(commands, common):
@@ -16,7 +16,7 @@ def register(commands, common):
         "the same line, it goes on with the shard it was at. The folder is DATA for every other "
         "command; where the data has several splits, shards:OUT:SPLIT is.",
     )
-    command.add_argument("data", metavar="DATA", help=DATA_HELP)
+    options.data(command)
     command.add_argument("out", metavar="OUT", help="folder of the shards")
     command.add_argument(
         "--short-side",

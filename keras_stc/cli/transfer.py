@@ -2,8 +2,8 @@
 
 import functools
 
+from keras_stc.cli import options
 from keras_stc.cli.console import print_json, quarantined, say
-from keras_stc.cli.train import check_numbers, placement
 
 
 def register(commands, common):
@@ -21,58 +21,25 @@ def register(commands, common):
         help="a folder of videos, a CSV file with the column path, or a known data set",
     )
     command.add_argument("--student", default="stc_resnet18", help="see keras-stc models")
-    command.add_argument("--out", required=True, help="run folder")
-    teacher_options(command)
+    options.run(command)
+    options.teacher(command)
     command.add_argument("--recipe", default="default", help="default or paper")
-    command.add_argument("--epochs", type=int)
-    command.add_argument("--batch-size", type=int, help="videos in an update (32)")
-    command.add_argument(
-        "--accumulation",
-        type=int,
-        help="parts of a batch, one after the other, to save memory (1)",
+    options.numbers(
+        command, options.FITTING, epochs=None, batch_size="32", accumulation="1", lr=None
     )
-    command.add_argument("--lr", type=float, help="highest learning rate")
-    command.add_argument("--frames", type=int, default=16, help="frames in a clip (16)")
-    command.add_argument(
-        "--stride", type=int, default=2, help="frames of video from one to the next (2)"
-    )
-    command.add_argument("--size", type=int, default=112, help="pixels of the student's crop (112)")
-    command.add_argument(
-        "--frame-size", type=int, default=224, help="pixels of the teacher's crop (224)"
-    )
-    command.add_argument(
-        "--placement", choices=("block", "stage"), help="of the STC blocks (block)"
-    )
-    command.add_argument("--no-flip", action="store_true", help="never mirror")
+    options.numbers(command, options.CLIP, frames=16, stride=2, size=112, frame_size=224)
     command.add_argument(
         "--hold-out",
         type=float,
         default=0.1,
         help="part of the videos to measure on (0.1); 0 for none",
     )
-    command.add_argument("--seed", type=int, default=0)
-    command.add_argument(
-        "--checkpoint-steps",
-        type=int,
-        metavar="STEPS",
-        help="steps that a kill costs at most (one epoch)",
-    )
     command.set_defaults(run=run_transfer)
-
-
-def teacher_options(command):
-    """What `create_teacher` takes."""
-    command.add_argument("--teacher", default="resnet50", help="2D network (resnet50)")
-    command.add_argument(
-        "--teacher-weights",
-        default="imagenet",
-        metavar="PATH",
-        help="a weights file of keras.applications, imagenet (fetched once), or random, a control",
-    )
 
 
 def run_transfer(arguments):
     from keras_stc import distribute
+    from keras_stc.data import divide_unlabelled
     from keras_stc.files import write_atomically
     from keras_stc.runs import Run
     from keras_stc.transfer.build import create_transfer
@@ -80,7 +47,7 @@ def run_transfer(arguments):
     from keras_stc.transfer.recipe import RECIPES
     from keras_stc.transfer.teachers import create_teacher
 
-    check_numbers(arguments)
+    options.check_numbers(arguments)
     if arguments.recipe not in RECIPES:
         raise ValueError(
             f"--recipe must be one of {', '.join(RECIPES)}. Received: {arguments.recipe}"
@@ -93,7 +60,8 @@ def run_transfer(arguments):
         flip=False if arguments.no_flip else None,
     )
     distribute.strategy()  # Workers have to find one another before anything else.
-    videos, held_out, origin = _videos(arguments)
+    data = divide_unlabelled(arguments.videos, arguments.hold_out, arguments.seed)
+    videos, held_out = data.train, data.validation
     run = Run(arguments.out)
     say(arguments, f"{len(videos)} videos to learn from, {len(held_out or ())} to measure on")
     if done := run.state().get("epoch"):
@@ -105,7 +73,7 @@ def run_transfer(arguments):
         (arguments.frames, arguments.size, arguments.size, 3),
         arguments.stride,
         arguments.seed,
-        **placement(arguments.student, arguments.placement),
+        **options.placement(arguments.student, arguments.placement),
     )
     history = train_transfer(
         transfer,
@@ -115,7 +83,7 @@ def run_transfer(arguments):
         held_out,
         arguments.seed,
         arguments.frame_size,
-        data=origin,
+        data=data.origin,
         verbose=0 if arguments.json else "auto",
         save_steps=arguments.checkpoint_steps,
     )
@@ -131,20 +99,3 @@ def run_transfer(arguments):
     print(f"\nThe student is in {arguments.out}. With labels it becomes a classifier:")
     print(f"  keras-stc train DATA --model {arguments.student} --weights {arguments.out}", end="")
     print(f" --frames {arguments.frames} --stride {arguments.stride} --size {arguments.size}")
-
-
-def _videos(arguments):
-    """Videos to learn from, held-out ones, and what the run's configuration says of them."""
-    from keras_stc.data import absolute_data
-    from keras_stc.data.sets.unlabelled import open_learnable
-
-    spec = arguments.videos
-    videos, subset = open_learnable(spec)
-    origin = {"videos": absolute_data(spec)}
-    origin.update(subset=subset, hold_out=arguments.hold_out)
-    if not arguments.hold_out:
-        return videos, None, origin
-    rest, held_out = videos.split(arguments.hold_out, seed=arguments.seed)
-    if len(held_out) < 2:  # Pairs take two; one alone is better learned from.
-        return videos, None, origin
-    return rest, held_out, origin

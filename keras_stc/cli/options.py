@@ -1,0 +1,107 @@
+"""Options that several commands share, and what all of them mean."""
+
+import pathlib
+
+DATA_HELP = (
+    "a folder of class folders, a CSV file with path,label[,split], ucf101:ROOT:SPLIT, "
+    "hmdb51:ROOT:SPLIT, kinetics:CSV:ROOT, or what keras-stc pack wrote"
+)
+
+#: Options of a clip, and those of any training: name, type, what it is.
+CLIP = {
+    "frames": (int, "frames in a clip"),
+    "stride": (int, "frames of video from one to the next"),
+    "size": (int, "pixels of the square crop"),
+    "frame_size": (int, "pixels of the teacher's crop"),
+}
+FITTING = {
+    "epochs": (int, "of the training"),
+    "batch_size": (int, "videos in an update"),
+    "accumulation": (int, "parts of a batch that go through the network one by one"),
+    "lr": (float, "highest learning rate, whatever the batch"),
+}
+
+
+def numbers(command, table, **notes):
+    """Adds some of the options of a table; each with its default, or what else to say of it."""
+    for name, note in notes.items():
+        kind, text = table[name]
+        default = None if isinstance(note, str) else note
+        text += f" ({note})" if note is not None else ""
+        command.add_argument(f"--{name.replace('_', '-')}", type=kind, default=default, help=text)
+
+
+def data(command, **options):
+    """DATA."""
+    options.setdefault("help", DATA_HELP)
+    command.add_argument("data", metavar="DATA", **options)
+
+
+def validation(command, verb="validate"):
+    """What is not trained on."""
+    command.add_argument("--validation", metavar="DATA", help=f"videos to {verb} on")
+    command.add_argument(
+        "--hold-out",
+        type=float,
+        default=0.2,
+        help=f"part of each class to {verb} on where the data has no split (0.2); 0 for none",
+    )
+
+
+def run(command):
+    """What every run folder has."""
+    command.add_argument("--out", required=True, help="run folder")
+    command.add_argument(
+        "--placement", choices=("block", "stage"), help="of the STC blocks (block)"
+    )
+    command.add_argument(
+        "--no-flip", action="store_true", help="never mirror, where left and right matter"
+    )
+    command.add_argument("--seed", type=int, default=0)
+    command.add_argument(
+        "--checkpoint-steps",
+        type=int,
+        metavar="STEPS",
+        help="steps that a kill costs at most (one epoch)",
+    )
+
+
+def teacher(command):
+    """What `create_teacher` takes."""
+    command.add_argument("--teacher", default="resnet50", help="2D network (resnet50)")
+    command.add_argument(
+        "--teacher-weights",
+        default="imagenet",
+        metavar="PATH",
+        help="a weights file of keras.applications, imagenet (fetched once), or random, a control",
+    )
+
+
+def check_numbers(arguments):
+    """Raises the `ValueError` for a number that no run can have."""
+    if not 0 <= arguments.hold_out < 1:
+        raise ValueError(
+            f"--hold-out must be at least 0 and below 1. Received: {arguments.hold_out}"
+        )
+    if arguments.seed < 0:
+        raise ValueError(f"--seed must not be negative. Received: {arguments.seed}")
+    steps = arguments.checkpoint_steps
+    if steps is not None and steps < 1:
+        raise ValueError(f"--checkpoint-steps must be at least 1. Received: {steps}")
+
+
+def placement(model, place):
+    """What `--placement` adds to the arguments of `create_model`."""
+    if not place:
+        return {}
+    if not model.lower().startswith("stc"):
+        raise ValueError(
+            "--placement says where STC blocks go, and this network has none: choose one such as "
+            f"stc_resnet18. Received: {model}"
+        )
+    return {"stc_placement": place}
+
+
+def data_name(spec):
+    """What data is called where its accuracy is shown: `DATA` without the folders above it."""
+    return ":".join(pathlib.PurePath(part).name or part for part in str(spec).split(":"))

@@ -1,0 +1,174 @@
+"""What of some data is trained on, validated on and held out."""
+
+import dataclasses
+import os
+import warnings
+
+from keras_stc.data.errors import VideoWarning
+from keras_stc.data.sets.open import open_source
+from keras_stc.data.sets.unlabelled import open_learnable
+from keras_stc.data.sets.video import VideoSet
+
+
+@dataclasses.dataclass(frozen=True)
+class Division:
+    """Videos to train on, and others to measure on.
+
+    Args:
+        train: A `VideoSet`.
+        validation: A `VideoSet` of the same classes, or `None`.
+        origin: What finds the same videos again, for `held_out`: JSON types alone.
+        name: What the videos to validate on are called in their data, or `None` of all of it.
+    """
+
+    train: VideoSet
+    validation: VideoSet | None
+    origin: dict
+    name: str | None
+
+
+def divide(data, validation=None, hold_out=0.2, seed=0):
+    """Videos to train on and to validate on, as `keras-stc train` takes them.
+
+    Those of the subset `"train"` are trained on, or all where there is none. Validated on are the
+    subset `"val"`, or else `"test"`; where there is neither, a part of each class is held out.
+
+    Example:
+
+    ```python
+    videos = keras_stc.data.divide("ucf101:UCF-101:1")
+    keras_stc.training.train(model, videos.train, recipe, "runs/a", videos.validation)
+    ```
+
+    Args:
+        data: A `Data`, or what `open_source` takes.
+        validation: Other data to validate on.
+        hold_out: Part of each class to hold out where the data does not say; 0 for none.
+        seed: Chooses which.
+
+    Returns:
+        A `Division`.
+
+    Raises:
+        ValueError: If there are fewer than two classes, or a class has no video to train on.
+        VideoError: If there is no such data.
+
+    Warns:
+        VideoWarning: If videos to validate on are among those to train on.
+    """
+    data = open_source(data)
+    division = _divide(data, validation, hold_out, seed)
+    videos = division.train
+    if len(videos.class_names) < 2:
+        raise ValueError(
+            f"{data} has one class, {videos.class_names[0]!r}, and a network learns to "
+            "tell at least two apart: give the folder whose subfolders are the classes."
+        )
+    if missing := sorted(set(range(len(videos.class_names))) - set(videos.labels.tolist())):
+        names = [videos.class_names[label] for label in missing]
+        raise ValueError(
+            f"{data} has no video to train on of {len(names)} of its "
+            f"{len(videos.class_names)} classes, the first being {names[0]!r}: add some, or leave "
+            "the class out."
+        )
+    _check_apart(videos, division.validation)
+    return division
+
+
+def _divide(data, validation, hold_out, seed):
+    subset = "train" if "train" in data.subsets else None
+    train = data.open(subset)
+    origin = {"data": data.spec, "subset": subset}
+    other = data if validation is None else open_source(validation)
+    name = next((name for name in ("val", "test") if name in other.subsets), None)
+    if validation is not None or (subset and name):
+        origin["validation"] = name if validation is None else str(validation)
+        return Division(train, other.open(name, train.class_names), origin, name)
+    if not hold_out:
+        return Division(train, None, origin, None)
+    origin["hold_out"] = hold_out
+    train, rest = train.split(hold_out, seed=seed)
+    return Division(train, rest if len(rest) else None, origin, _held_out_name(hold_out))
+
+
+def divide_unlabelled(data, hold_out=0.1, seed=0):
+    """Videos to learn from without labels, and others to measure on, as `keras-stc transfer`.
+
+    Of divided data only the part to train on is taken, since the rest is to be tested on later.
+
+    Args:
+        data: A `Data`, or what `open_unlabelled` takes.
+        hold_out: Part of the videos to measure on; 0 for none.
+        seed: Chooses which.
+
+    Returns:
+        A `Division`.
+    """
+    data = open_source(data)
+    videos, subset = open_learnable(data)
+    origin = {"videos": data.spec, "subset": subset, "hold_out": hold_out}
+    if hold_out:
+        rest, held = videos.split(hold_out, seed=seed)
+        if len(held) >= 2:  # Pairs take two; one alone is better learned from.
+            return Division(rest, held, origin, _held_out_name(hold_out))
+    return Division(videos, None, origin, None)
+
+
+def held_out(data, origin, seed, counts, class_names=None, run="the run"):
+    """Of data without val and test the part that a run was not trained on.
+
+    Args:
+        data: A `Data`, or what `open_source` takes.
+        origin: `Division.origin` of the run.
+        seed: The seed it was divided with.
+        counts: How many videos the run trained on and how many it held out.
+        class_names: Names of the classes by label.
+        run: What the run is called in errors.
+
+    Returns:
+        `(videos, name)`: all videos and `None` where the run was trained on other data.
+
+    Raises:
+        ValueError: If the data is no longer what the run was trained on.
+
+    Warns:
+        VideoWarning: If the run was trained on all of it.
+    """
+    data = open_source(data)
+    if origin.get("data") != data.spec:
+        return data.open(None, class_names), None
+    hold_out = origin.get("hold_out")
+    if not hold_out:
+        warnings.warn(
+            f"{run} was trained on all of {data}: the figures say nothing of other videos.",
+            VideoWarning,
+            stacklevel=2,
+        )
+        return data.open(None, class_names), "trained on"
+    whole = data.open(origin.get("subset"), class_names)
+    rest, held = whole.split(hold_out, seed)
+    if [len(rest), len(held)] != list(counts):
+        raise ValueError(
+            f"{data} has changed since {run} was trained on {counts[0]} of its videos and "
+            f"held out {counts[1]}: now it has {len(whole)}, and nobody can say which were "
+            "held out. Give other videos, or restore it."
+        )
+    return held, _held_out_name(hold_out)
+
+
+def _held_out_name(hold_out):
+    """What the part of undivided data is called that a run was not trained on."""
+    return f"{hold_out:.0%} of each class, held out"
+
+
+def _check_apart(videos, validation):
+    """Warns where videos to train on are among those to validate on."""
+    trained = {os.path.abspath(video.file) for video in videos}
+    both = [video.file for video in validation or () if os.path.abspath(video.file) in trained]
+    if both:
+        warnings.warn(
+            f"{len(both)} videos to validate on are among those to train on, the first being "
+            f"{both[0]}: accuracy on them says nothing of other videos.",
+            VideoWarning,
+            stacklevel=3,
+        )
