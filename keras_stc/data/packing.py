@@ -10,6 +10,7 @@ their subsets and the SHA-256 of every file.
 import collections
 import concurrent.futures
 import hashlib
+import importlib.util
 import json
 import os
 import pathlib
@@ -79,6 +80,7 @@ def pack(
 
     Raises:
         ValueError: If an argument is out of range.
+        ImportError: If TensorFlow is not installed.
         VideoError: If there is no such data, if the folder holds something else, or if more than
             half of the videos cannot be used.
     """
@@ -88,6 +90,8 @@ def pack(
             raise ValueError(f"`{name}` must be at least {least}. Received: {name}={value!r}")
     if not 1 <= quality <= 100:
         raise ValueError(f"`quality` must be from 1 to 100. Received: quality={quality!r}")
+    if importlib.util.find_spec("tensorflow") is None:
+        raise ImportError("Packing videos needs TensorFlow: pip install tensorflow")
     data = open_source(data)
     videos, class_names, splits, subsets = _everything(data) if labels else _unlabelled(data)
     out = pathlib.Path(out)

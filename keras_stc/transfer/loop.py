@@ -3,6 +3,7 @@
 import contextlib
 import functools
 
+import keras
 import numpy as np
 
 from keras_stc import distribute
@@ -125,7 +126,7 @@ def _validation_pairs(session, validation, dataset):
 def _example(spec):
     """Two pairs of two videos."""
     example = {
-        name: np.zeros((2, *part.shape[1:]), part.dtype.as_numpy_dtype)
+        name: np.zeros((2, *part.shape[1:]), keras.backend.standardize_dtype(part.dtype))
         for name, part in spec.items()
     }
     return {**example, "video": np.arange(2, dtype="int32")}

@@ -131,6 +131,16 @@ def test_only_the_frames_of_a_clip_are_read(packed, monkeypatch):
         assert len(reads) == 8 and sum(reads) == sum(map(len, reader.encoded(np.arange(10, 26, 2))))
 
 
+def test_frames_are_the_same_without_tensorflow(packed):
+    """For those who have Keras on JAX or PyTorch alone."""
+    simplejpeg = pytest.importorskip("simplejpeg")
+    for video in open_data(packed):
+        with open_video(video.path) as reader:
+            numbers = np.arange(reader.info.num_frames)
+            made = [simplejpeg.decode_jpeg(j, fastdct=True) for j in reader.encoded(numbers)]
+            np.testing.assert_array_equal(made, reader.read(numbers))
+
+
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize("position", ["centre", "top_left", "bottom_right"])
 def test_a_crop_decodes_as_it_does_within_the_whole(packed, flip, position):

@@ -1,6 +1,7 @@
 """Videos in packed shards: only the JPEG frames that a clip needs are read and decoded."""
 
 import functools
+import importlib.util
 import json
 import os
 import pathlib
@@ -64,10 +65,9 @@ class ShardReader(FrameReader):
         return [self._shard.read(frame, self.info.path) for frame in frames]
 
     def _frames(self, wanted):
-        import tensorflow as tf
-
+        decode = _jpeg_decoder()
         for number, jpeg in zip(wanted.tolist(), self.encoded(wanted), strict=True):
-            yield number, tf.io.decode_jpeg(jpeg, **JPEG).numpy()
+            yield number, decode(jpeg)
 
     def _cut(self, frame, geometry):
         size = geometry.frame_size(self.info.height, self.info.width)
@@ -118,6 +118,22 @@ def open_shard(path):
 @functools.lru_cache(maxsize=256)
 def _open_shard(path, key):
     return Shard(path)
+
+
+@functools.cache
+def _jpeg_decoder():
+    """A function from a JPEG file to its pixels, the same ones with and without TensorFlow."""
+    if importlib.util.find_spec("tensorflow"):
+        import tensorflow as tf
+
+        return lambda jpeg: tf.io.decode_jpeg(jpeg, **JPEG).numpy()
+    try:
+        import simplejpeg
+    except ImportError as error:
+        raise ImportError(
+            "Reading packed videos without TensorFlow needs simplejpeg: pip install simplejpeg"
+        ) from error
+    return lambda jpeg: simplejpeg.decode_jpeg(jpeg, fastdct=True)
 
 
 def clip_of_jpegs(jpegs, window, flip, frames):
