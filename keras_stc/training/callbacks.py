@@ -68,9 +68,11 @@ class Checkpoint(keras.callbacks.Callback):
         )
         if is_best:
             self.best = row
-        if is_best and self.average is not None:
+        # Averages, and a network of which only a part is fitted, are no state file.
+        apart = self.average is not None or self.session.network is not self.model
+        if is_best and apart:
             self._save_best()
-        self._save(self.state, is_best and self.average is None)
+        self._save(self.state, is_best and not apart)
 
     def _is_kept(self, epoch):
         """Whether an epoch, counted from 1, ends in a checkpoint even if it is not the last."""
@@ -80,19 +82,16 @@ class Checkpoint(keras.callbacks.Callback):
         if not all(np.isfinite(weights).all() for weights in self.model.get_weights()):
             # A step can spoil the weights before a loss shows it.
             raise TrainingError(_not_a_number("The weights are no numbers", self.session))
-        self.keep_quarantine()
+        self.session.keep_quarantine()
         random = random_state(self.model)
         self.session.run.save(self.model, {**state, "random": random}, is_best)
 
-    def keep_quarantine(self):
-        """Writes the list of videos put aside, where there are any."""
-        if len(self.session.quarantine):
-            self.session.run.save_quarantine(self.session.quarantine)
-
     def _save_best(self):
+        if self.average is None:
+            return self.session.run.save_best(self.session.network)
         # What was validated are the averages, and the state file has them beside the weights.
         self.average.on_test_begin()
-        self.session.run.save_best(self.model)
+        self.session.run.save_best(self.session.network)
         self.average.on_test_end()
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from keras_stc import distribute
 from keras_stc.data import clip_dataset
 from keras_stc.models.classifier import ends_in_softmax
+from keras_stc.training.features import FeatureBatches, cached_features, split, videos_key
 from keras_stc.training.session import Session
 
 
@@ -73,8 +74,10 @@ def train(
     _check_batches(model, recipe, videos, validation)
     _check_labels(validation)
     model.video_config = model.video_config.replace(class_names=videos.class_names)
+    divided = split(model, recipe.freeze) if recipe.feature_passes else None
     session = Session(
-        *(model, recipe, out, videos, validation),
+        *(divided.head if divided else model, recipe, out, videos, validation),
+        network=model,
         seed=seed,
         data=data,
         verbose=verbose,
@@ -91,22 +94,69 @@ def train(
             batch_size=session.part,
             flip=recipe.flip,
             multiscale=recipe.multiscale,
-            clips_per_video=session.repeats,
-            # A last batch of one or two clips has BN statistics of no use.
-            drop_remainder=True,
             **session.settings,
         )
-        with distribute.scope(model):
+        if divided:
+            batches = _feature_batches(session, divided.trunk, clips, videos, validation)
+        else:
+            batches = (
+                # A last batch of one or two clips has BN statistics of no use.
+                functools.partial(clips, clips_per_video=session.repeats, drop_remainder=True),
+                _validation_clips(session, validation),
+            )
+        with distribute.scope(session.model):
             loss = recipe.loss(videos.labels, len(videos.class_names))
             accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+        shape = (2, *session.model.input_shape[1:])
         session.fit(
-            clips,
-            _validation_clips(session, validation),
-            example=(np.zeros((2, *model.input_shape[1:]), "float32"), np.zeros(2, "int32")),
+            *batches,
+            example=(np.zeros(shape, "float32"), np.zeros(2, "int32")),
             loss=loss,
             metrics=[accuracy],
         )
     return session.finish(session.run.model_path)
+
+
+def _feature_batches(session, trunk, clips, videos, validation):
+    """The training and validation batches of `Session.fit`, of features that are kept."""
+    recipe, config = session.recipe, session.network.video_config
+    about = {"video_config": config.replace(class_names=None).to_dict()}
+    settings = {
+        "flip": recipe.flip,
+        "multiscale": recipe.multiscale,
+        "seed": session.settings["seed"],
+    }
+    features = functools.partial(
+        cached_features, session.run.folder / "features", verbose=session.verbose
+    )
+    with session.reading():
+        trained = features(
+            "train",
+            trunk,
+            functools.partial(clips, shuffle=False),
+            recipe.feature_passes,
+            {**about, **settings, "videos": videos_key(videos)},
+        )
+        validated = None
+        if validation is not None:
+            validated = features(
+                "validation",
+                trunk,
+                functools.partial(_validation_clips, session, validation),
+                1,
+                {**about, "videos": videos_key(validation)},
+            )
+    batch = {"batch_size": session.part}
+    return (
+        functools.partial(
+            FeatureBatches,
+            *trained,
+            **batch,
+            seed=settings["seed"],
+            repeats=session.repeats,
+        ),
+        validated and FeatureBatches(*validated, **batch),
+    )
 
 
 def _check_model(model, recipe):
@@ -154,7 +204,7 @@ def _check_labels(validation):
             )
 
 
-def _validation_clips(session, validation):
+def _validation_clips(session, validation, **place):
     if validation is None:
         return None
     size, devices = session.part, distribute.devices(session.model)
@@ -162,4 +212,6 @@ def _validation_clips(session, validation):
     while 0 < len(validation) % size < devices:
         size += devices
     config = session.network.video_config
-    return clip_dataset(validation, video_config=config, batch_size=size, **session.settings)
+    return clip_dataset(
+        validation, video_config=config, batch_size=size, **session.settings, **place
+    )

@@ -49,6 +49,9 @@ class Recipe:
             under which the model has to be built.
         freeze: Name of the last stage or layer that is not trained, such as `"layer3"` ([4]
             fine-tunes the last stage and the classifier), or `None`.
+        feature_passes: Passes over the videos whose clips go through the frozen part once, before
+            the first epoch; the epochs take the features that were kept, pass after pass. 0 cuts
+            new clips in every epoch. It needs `freeze`, and one device.
         frames: Frames in a clip, where the command line does not say.
         stride: Distance of two frames, where the command line does not say.
         flip: Whether clips are mirrored at random; not for classes such as left and right.
@@ -74,6 +77,7 @@ class Recipe:
     ema: float = 0.0
     precision: str = "float32"
     freeze: str | None = None
+    feature_passes: int = 0
     frames: int = 16
     stride: int = 2
     flip: bool = True
@@ -84,7 +88,7 @@ class Recipe:
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
-        for name in ("warmup_epochs", "patience", "early_stop"):
+        for name in ("warmup_epochs", "patience", "early_stop", "feature_passes"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 0:
                 raise ValueError(

@@ -175,13 +175,22 @@ class Session:
             *self._logs(),
             checkpoint,
         ]
-        try:
+        with self.reading():
             if self.state["step"] and not self._is_done(monitor):
                 ending = [Unfinished()] if average else []
                 part = clips(first_batch=self.state["step"])
                 self._fit(part, validation, self.state["epoch"] + 1, [*callbacks, *ending])
             if not self._is_done(monitor):
                 return self._fit(whole, validation, recipe.epochs, callbacks)
+        # Puts the moving average, where there is one, in the place of the weights.
+        with distribute.scope(self.model):
+            self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+
+    @contextlib.contextmanager
+    def reading(self):
+        """A block that reads videos: what they raise is a `VideoError`, bad ones are listed."""
+        try:
+            yield
         except Exception as error:
             # TensorFlow wraps what the pipeline raised into an error of its own.
             video_error = find_video_error(error)
@@ -189,10 +198,12 @@ class Session:
                 raise
             raise video_error from error
         finally:
-            checkpoint.keep_quarantine()
-        # Puts the moving average, where there is one, in the place of the weights.
-        with distribute.scope(self.model):
-            self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
+            self.keep_quarantine()
+
+    def keep_quarantine(self):
+        """Writes the list of videos put aside, where there are any."""
+        if len(self.quarantine):
+            self.run.save_quarantine(self.quarantine)
 
     def finish(self, path):
         """Writes the network to a `.keras` file, once; called after the block.

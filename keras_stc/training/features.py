@@ -1,0 +1,197 @@
+"""Features of clips, computed once and kept, where what comes before them does not learn."""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+
+import keras
+import numpy as np
+
+from keras_stc.data.geometry import generator
+from keras_stc.files import atomic_path, reserve
+from keras_stc.training.freeze import frozen
+
+#: Batches whose features make a file: what a kill costs at most.
+BATCHES_PER_FILE = 8
+
+#: Changes when features of the same key would be others.
+VERSION = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """A network in two: clips to features, frozen, and features to probabilities.
+
+    Attributes:
+        trunk: A Keras model.
+        head: A Keras model of the same layers as the network's.
+    """
+
+    trunk: keras.Model
+    head: keras.Model
+
+
+def split(model, freeze):
+    """Divides a network where its frozen part ends.
+
+    Args:
+        model: A functional Keras model.
+        freeze: Name of the last stage or layer that is frozen.
+
+    Returns:
+        A `Split`.
+
+    Raises:
+        ValueError: If nothing is frozen, or what is frozen does not end in one tensor.
+    """
+    with frozen(model, freeze):
+        first = next(
+            layer
+            for layer in model.layers
+            # A dropout draws anew in every step.
+            if layer.trainable_variables or hasattr(layer, "seed_generator")
+        )
+    features = first.input
+    try:
+        if freeze is None or isinstance(features, list) or features is model.input:
+            raise ValueError("nothing is frozen, or several tensors go on")
+        return Split(
+            keras.Model(model.input, features, name=f"{model.name}_features"),
+            keras.Model(features, model.output, name=f"{model.name}_head"),
+        )
+    except ValueError as error:
+        raise ValueError(
+            "`feature_passes` needs a network of which all that comes before one tensor is frozen: "
+            f"give `freeze`, such as Mixed_5c of InceptionI3D, or 0. Received: freeze={freeze!r}"
+        ) from error
+
+
+def cached_features(folder, name, trunk, clips, passes, about, verbose="auto"):
+    """Features of every clip of some passes over the videos.
+
+    They are kept in `folder`, file by file, so that a run that was killed goes on; other weights,
+    videos, clips or crops make another key, whose files take their place.
+
+    Args:
+        folder: Where to keep them.
+        name: What the videos are to the run, `"train"` or `"validation"`.
+        trunk: A Keras model of clips.
+        clips: Called with `first_epoch` and `first_batch`: a dataset of `(clips, labels)` in the
+            order of the videos.
+        passes: Their number; the clips of each are those of an epoch.
+        about: All that the clips depend on, of JSON's types.
+        verbose: 0 for no progress bar.
+
+    Returns:
+        `(features, labels)`: `(passes, clips, ...)` and `(passes, clips)`.
+    """
+    folder = pathlib.Path(folder)
+    kept = folder / f"{name}-{_key(trunk, about)}"
+    for other in folder.glob(f"{name}-*"):
+        if other != kept:
+            shutil.rmtree(other)
+    kept.mkdir(parents=True, exist_ok=True)
+    batches = clips(first_epoch=0, first_batch=0).batches
+    bar = keras.utils.Progbar(passes * batches, unit_name="batch", verbose=verbose and 1)
+    made = [_one_pass(kept, k, trunk, clips, batches, bar) for k in range(passes)]
+    features, labels = (np.stack(part) for part in zip(*made, strict=True))
+    return features, labels
+
+
+def _one_pass(folder, number, trunk, clips, batches, bar):
+    files = [
+        folder / f"{number:03d}-{first:06d}.npz" for first in range(0, batches, BATCHES_PER_FILE)
+    ]
+    done = 0
+    while done < len(files) and files[done].exists():
+        done += 1
+    seen = min(done * BATCHES_PER_FILE, batches)
+    if done < len(files):
+        parts, began = [], number * batches
+        for batch in clips(first_epoch=number, first_batch=seen):
+            features = trunk.predict_on_batch(np.asarray(batch[0]))
+            parts.append((np.asarray(features, "float32"), np.asarray(batch[1])))
+            seen += 1
+            bar.update(began + seen, finalize=False)
+            if len(parts) == BATCHES_PER_FILE or seen == batches:
+                _write(files[done], *(np.concatenate(part) for part in zip(*parts, strict=True)))
+                done, parts = done + 1, []
+    bar.update((number + 1) * batches)
+    loaded = []
+    for path in files:
+        with np.load(path) as file:
+            loaded.append((file["features"], file["labels"]))
+    return tuple(np.concatenate(part) for part in zip(*loaded, strict=True))
+
+
+def _write(path, features, labels):
+    with atomic_path(path) as temporary:
+        reserve(temporary, features.nbytes + labels.nbytes)
+        np.savez(temporary, features=features, labels=labels)
+
+
+def _key(trunk, about):
+    digest = hashlib.sha256(json.dumps([VERSION, about], sort_keys=True).encode())
+    for variable in trunk.variables:
+        digest.update(f"{variable.path}{variable.shape}".encode())
+        digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(variable)).tobytes())
+    return digest.hexdigest()[:16]
+
+
+def videos_key(videos):
+    """Names and labels of videos, and of files here their size and time: others are others."""
+    rows = []
+    for video in videos:
+        row = [video.name, video.label]
+        with contextlib.suppress(OSError):
+            status = os.stat(video.path.rpartition("#")[0] or video.path)
+            row += [status.st_size, status.st_mtime_ns]
+        rows.append(row)
+    return rows
+
+
+class FeatureBatches(keras.utils.PyDataset):
+    """Batches of kept features, in an order that depends on the seed and the epoch alone.
+
+    Args:
+        features: `(passes, clips, ...)`; epoch after epoch goes through the passes in turn.
+        labels: `(passes, clips)`.
+        batch_size: Clips in a batch.
+        seed: Of the order; `None` for the order of the videos, and all of them.
+        repeats: How often an epoch goes through the videos.
+        first_batch: Number of the batch with which every epoch begins.
+
+    Attributes:
+        batches: Batches in an epoch.
+    """
+
+    def __init__(self, features, labels, batch_size, seed=None, repeats=1, first_batch=0):
+        super().__init__(workers=1)
+        self.features, self.labels = features, labels
+        self.batch_size, self.seed = batch_size, seed
+        self.repeats, self.first_batch = repeats, first_batch
+        clips = labels.shape[1] * repeats
+        self.batches = clips // batch_size if seed is not None else -(-clips // batch_size)
+        self.set_epoch(0)
+
+    def set_epoch(self, epoch):
+        """Chooses the passes and the order of an epoch."""
+        count = self.labels.shape[1]
+        rows = np.arange(count * self.repeats)
+        if self.seed is not None:
+            rows = generator(self.seed, epoch, 0).permutation(rows)
+        turn, self._clip = np.divmod(rows, count)
+        self._pass = (epoch * self.repeats + turn) % len(self.labels)
+
+    def __len__(self):
+        return self.batches - self.first_batch
+
+    def __getitem__(self, index):
+        first = (self.first_batch + index) * self.batch_size
+        rows = slice(first, first + self.batch_size)
+        chosen = self._pass[rows], self._clip[rows]
+        return self.features[chosen], self.labels[chosen]
