@@ -155,6 +155,27 @@ def test_validation_videos_are_those_to_validate_on(small_run, tmp_path):
         divide(tmp_path / "one")
 
 
+def test_a_model_of_a_part_is_evaluated_on_that_part(capsys, small_run, tmp_path):
+    """UCF101 with other classes in its lists: two of its four are there, then one of the others."""
+    classes, lists = ("jump", "move_left", "move_right", "wave"), tmp_path / "lists"
+    lists.mkdir()
+    (lists / "classInd.txt").write_text("".join(f"{k} {c}\n" for k, c in enumerate(classes, 1)))
+    files = {c: sorted((small_run.videos / "test" / c).glob("*")) for c in classes[1:3]}
+    names = [f"{c}/{c}_{file.stem}.avi" for c, found in files.items() for file in found]
+    (lists / "trainlist01.txt").write_text("jump/jump_0.avi 1\nwave/wave_0.avi 4\n")
+    (lists / "testlist01.txt").write_text("\n".join(names))
+    for c, found in files.items():
+        (tmp_path / c).mkdir()
+        for file in found:
+            os.link(file, tmp_path / c / f"{c}_{file.name}")
+    spec = f"ucf101:{tmp_path}:1"
+    assert run_json(capsys, "evaluate", small_run.folder, spec)["videos"] == 4
+    (tmp_path / "jump").mkdir()
+    os.link(file, tmp_path / "jump" / "jump_0.mp4")
+    status, _, err = run(capsys, "evaluate", small_run.folder, spec)
+    assert status == 1 and "UCF101 has the class jump, which is none of the 2 classes" in err
+
+
 def test_classes_may_look_like_markup(capsys):
     print_table(("class", "videos"), [("[red]", "1"), ("jump[/x]", "2")])
     out = capsys.readouterr().out

@@ -16,6 +16,7 @@ from keras_stc.data import (
     absolute_data,
     data_splits,
     data_subsets,
+    divide,
     open_data,
     open_source,
 )
@@ -263,6 +264,85 @@ def test_a_source_reads_its_list_and_searches_its_folder_once(ucf, tmp_path, mon
     (tmp_path / "link").symlink_to(ucf)
     assert open_source(f"ucf101:{tmp_path / 'link'}:1").spec == data.spec == absolute_data(data)
     assert [split.name[-1] for split in open_source(f"ucf101:{ucf}:all").splits] == ["1", "2", "3"]
+
+
+def part_of(name, tmp_path, video, classes, absent=()):
+    """A spec of a data set with four videos of each of four classes, where some of them are."""
+    root = tmp_path / name
+    there = [f"{c}/v_{c}_{k}" for c in classes for k in range(4) if f"{c}{k}" not in absent]
+    if name == "ucf101":
+        lists = {"classInd.txt": "".join(f"{k} {c}\n" for k, c in enumerate("abcd", 1))}
+        for use, numbers in (("train", (0, 1, 2)), ("test", (3,))):
+            lines = [f"{c}/v_{c}_{k}.avi\n" for c in "abcd" for k in numbers]
+            lists[f"{use}list01.txt"] = "".join(lines)
+        write_lists(root / "lists", lists)
+    elif name == "hmdb51":
+        uses = "1112"
+        for c in "abcd":
+            lines = [f"v_{c}_{k}.avi {use}\n" for k, use in enumerate(uses)]
+            write_lists(root / "lists", {f"{c}_test_split1.txt": "".join(lines)})
+    else:
+        rows = [
+            f"{c},v_{c}_{k},0,9,{'val' if k == 3 else 'train'}" for c in "abcd" for k in range(4)
+        ]
+        text = "\n".join(["label,youtube_id,time_start,time_end,split", *rows])
+        write_lists(root, {"k.csv": text})
+    link(video, *(root / "videos" / f"{each}.mp4" for each in there))
+    return (
+        f"kinetics:{root / 'k.csv'}:{root / 'videos'}" if name == "kinetics" else f"{name}:{root}:1"
+    )
+
+
+KNOWN = pytest.mark.parametrize("name", ["ucf101", "hmdb51", "kinetics"])
+
+
+@KNOWN
+def test_a_part_of_a_data_set_is_a_data_set(name, tmp_path, video):
+    spec = part_of(name, tmp_path, video, "bd", absent=["d0", "d1", "d3"])
+    with pytest.warns(VideoWarning) as caught:
+        data = divide(spec)
+    (text,) = [str(each.message) for each in caught]
+    assert "has 2 of its 4 classes, and of these 5 of 8 videos; the rest is left out. " in text
+    assert "Most videos are missing of d (1 of 4 are there)." in text
+    assert data.train.class_names == data.validation.class_names == ("b", "d")
+    assert data.train.labels.tolist() == [0, 0, 0, 1] and data.validation.labels.tolist() == [0]
+
+
+@KNOWN
+@pytest.mark.filterwarnings("ignore::keras_stc.data.VideoWarning")
+def test_a_model_of_a_part_knows_that_part_alone(name, tmp_path, video):
+    spec, names = part_of(name, tmp_path, video, "bd"), ("b", "d")
+    assert len(open_data(spec, class_names=names)) == 8
+    swapped = open_data(spec, "train", class_names=("d", "c", "b"))
+    assert swapped.labels.tolist() == [2, 2, 2, 0, 0, 0]
+    with pytest.raises(VideoError, match="'?d'?, which is none of the 2 classes"):
+        open_data(spec, class_names=("b", "c"))
+
+
+@KNOWN
+@pytest.mark.parametrize("absent", [("b0", "b1", "b2", "c0", "c2", "c3"), None])
+def test_a_broken_download_is_no_part(name, tmp_path, video, absent):
+    spec = part_of(name, tmp_path, video, "bc" if absent else "b", absent or ())
+    with pytest.raises(VideoError, match="is incomplete: .* are missing, .* download them"):
+        open_data(spec)
+
+
+@pytest.mark.shared
+def test_a_real_part_of_ucf101(shared, tmp_path):
+    (tmp_path / "ucfTrainTestlist").symlink_to(shared / "splits/ucf101")
+    for folder in (shared / "ucf101_35").iterdir():
+        if folder.is_dir():
+            (tmp_path / folder.name).symlink_to(folder)
+    with pytest.warns(VideoWarning) as caught:
+        data = divide(f"ucf101:{tmp_path}:1")
+    assert len(caught) == 1 and "35 of its 101 classes, and" in str(caught[0].message)
+    assert (len(data.train), len(data.validation), len(data.train.class_names)) == (2932, 1154, 35)
+    with open(shared / "ucf101_35/split1.csv", newline="") as file:
+        rows = {row["path"]: row for row in csv.DictReader(file)}
+    for subset, videos in (("train", data.train), ("test", data.validation)):
+        for each in videos:
+            row = rows[os.path.relpath(each.path, tmp_path)]
+            assert (row["split"], row["label"]) == (subset, videos.class_names[each.label])
 
 
 @pytest.fixture(scope="module")

@@ -37,15 +37,17 @@ class Kinetics(ListedVideos):
             Rows of a test set may lack the label.
         root: Folder of the videos.
         subset: `"train"`, `"val"` or `"test"`, by the column `split`; `None` for all rows.
-        class_names: Names of the classes by label. Defaults to all labels of the file, sorted.
+        class_names: Names of the classes by label. Defaults to those of which there are videos,
+            sorted.
         trimmed: Whether files named `ID.mp4` hold the ten seconds alone; otherwise they are taken
             for whole videos, of which the piece from time_start to time_end is read.
 
     Raises:
-        VideoError: If the file, a column or the subset is missing, or most of the videos are.
+        VideoError: If the file, a column or the subset is missing, or most of the videos are of
+            the classes that are there.
 
     Warns:
-        VideoWarning: If some videos are missing.
+        VideoWarning: If some classes or videos are missing.
     """
 
     def __init__(self, path, root, subset=None, class_names=None, trimmed=True):
@@ -103,7 +105,7 @@ class KineticsListing(Listing):
             raise VideoError(f"{self.path} lists no videos; add rows, one per video.")
 
     def check_classes(self, given):
-        if unknown := [name for name in self.class_names if name not in set(given)]:
+        if unknown := [name for name in self.classes_there if name not in set(given)]:
             raise VideoError(
                 f"{self.path} has the label {unknown[0]!r}, which is none of the {len(given)} "
                 f"classes ({some_of(given)}); correct the label or the classes."

@@ -54,12 +54,15 @@ class Listing:
     official: tuple | None = None
     folders_by_name: bool = True
 
+    def __post_init__(self):
+        object.__setattr__(self, "said", set())  # sentences of which the user has been warned
+
     def check_subset(self, subset):
         """Raises the `VideoError` for a subset that the list does not have."""
 
     def check_classes(self, given):
         """Raises the `VideoError` where videos are of none of the classes `given`."""
-        if unknown := sorted(set(self.class_names) - set(given)):
+        if unknown := sorted(set(self.classes_there) - set(given)):
             raise VideoError(
                 f"{self.name} has the class {unknown[0]}, which is none of the {len(given)} "
                 f"classes ({some_of(given)}); correct the classes."
@@ -77,13 +80,50 @@ class Listing:
             found.append(None if stem is None else Video(files[stem], None, start, end))
         return tuple(found)
 
+    @functools.cached_property
+    def videos_of(self):
+        """`{class: (videos in the list, videos found)}`, of the classes in their order."""
+        counts = {name: [0, 0] for name in self.class_names}
+        for row, video in zip(self.rows, self.found, strict=True):
+            if row.class_name is not None:
+                counts[row.class_name][0] += 1
+                counts[row.class_name][1] += video is not None
+        return counts
+
+    @functools.cached_property
+    def classes_there(self):
+        """Names of the classes of which there are videos, a tuple."""
+        return tuple(name for name, (_, found) in self.videos_of.items() if found)
+
+    def describe_part(self):
+        """What is there, in a sentence, where whole classes are not; otherwise `""`."""
+        there = self.classes_there
+        if len(there) == len(self.class_names):
+            return ""
+        listed, found = (sum(self.videos_of[name][k] for name in there) for k in (0, 1))
+        return (
+            f"{self.name} in {self.root} has {len(there)} of its {len(self.class_names)} classes, "
+            f"and of these {found:,} of {listed:,} videos; the rest is left out."
+        )
+
+    def describe_few(self):
+        """The classes of which most videos are missing, in a sentence, or `""`."""
+        few = [
+            f"{name} ({found:,} of {listed:,} are there)"
+            for name, (listed, found) in self.videos_of.items()
+            if 0 < 2 * found < listed
+        ]
+        return f"Most videos are missing of {some_of(few)}." if few else ""
+
 
 class ListedVideos(VideoSet):
     """Videos that an official list names, those of them that are there.
 
+    Part of a data set, such as five folders of classes, is a data set of these classes.
+
     Attributes:
-        missing: Names in the list of which there is no file, a tuple.
-        listed: Number of videos that the list names.
+        missing: Names in the list of which there is no file, a tuple; of the classes there.
+        listed: Number of videos that the list names of these classes.
     """
 
     def __init__(self, listing, subset=None, class_names=None):
@@ -91,39 +131,46 @@ class ListedVideos(VideoSet):
         Args:
             listing: A `Listing`.
             subset: `"train"`, `"val"`, `"test"`, or `None` for all but those unused.
-            class_names: Names of the classes by label. Defaults to all of the list.
+            class_names: Names of the classes by label. Defaults to all of which there are
+                videos, in the order of the list.
 
         Raises:
             VideoError: If there is no such subset, a class is none of `class_names`, or most of
                 the videos are missing.
         """
-        names = tuple(class_names or listing.class_names)
-        listing.check_classes(names)
         listing.check_subset(subset)
+        there = listing.classes_there
+        names = tuple(class_names or there)
+        listing.check_classes(names)
         numbers = {None: None, **{name: label for label, name in enumerate(names)}}
         wanted = [
             (row, video)
             for row, video in zip(listing.rows, listing.found, strict=True)
             if row.subset == subset or (subset is None and row.subset != UNUSED)
         ]
+        part = [(row, video) for row, video in wanted if row.class_name in (None, *there)]
         super().__init__(
             [
                 dataclasses.replace(video, label=numbers[row.class_name])
-                for row, video in wanted
+                for row, video in part
                 if video is not None
             ],
             names,
         )
-        self.missing = tuple(row.name for row, video in wanted if video is None)
-        self.listed = len(wanted)
+        self.missing = tuple(row.name for row, video in part if video is None)
+        self.listed = len(part)
         self._listing = listing
-        if 2 * len(self.missing) > self.listed:
-            raise VideoError(
-                f"{self.report()} Expected the videos anywhere below that folder: correct the "
-                "path, or download them."
-            )
-        if report := self.report():
-            warnings.warn(VideoWarning(report), stacklevel=3)
+        # Whole classes may be left out, not most of the videos of those that are there.
+        if len(there) < 2 or 2 * len(self.missing) > self.listed or not len(self):
+            missing = [row.name for row, video in wanted if video is None]
+            if 2 * len(missing) > len(wanted):
+                raise VideoError(
+                    f"{_incomplete(listing, missing, len(wanted))} Expected the videos anywhere "
+                    "below that folder: correct the path, or download them."
+                )
+        if new := [text for text in self._reports() if text not in listing.said]:
+            listing.said.update(new)
+            warnings.warn(VideoWarning(" ".join(new)), stacklevel=3)
 
     @classmethod
     def of(cls, listing, subset=None, class_names=None):
@@ -134,18 +181,28 @@ class ListedVideos(VideoSet):
 
     def report(self):
         """What is missing, in a sentence; empty where the data set is complete."""
-        listing, parts = self._listing, []
-        if self.missing:
-            parts.append(
-                f"{listing.name} in {listing.root} is incomplete: {len(self.missing):,} of "
-                f"{self.listed:,} videos are missing, {some_of(self.missing)}; they are left out."
-            )
+        return " ".join(self._reports())
+
+    def _reports(self):
+        listing = self._listing
+        if part := listing.describe_part():
+            yield part
+        elif self.missing:
+            yield _incomplete(listing, self.missing, self.listed)
+        if few := listing.describe_few():
+            yield few
         if listing.official and listing.official[0] != listing.official[1]:
-            parts.append(
+            yield (
                 f"The lists of {listing.name} name {listing.official[0]:,} videos; the official "
                 f"ones name {listing.official[1]:,}: results will not compare with anybody's."
             )
-        return " ".join(parts)
+
+
+def _incomplete(listing, missing, listed):
+    return (
+        f"{listing.name} in {listing.root} is incomplete: {len(missing):,} of "
+        f"{listed:,} videos are missing, {some_of(missing)}; they are left out."
+    )
 
 
 def find_videos(root, name, folders_too=()):

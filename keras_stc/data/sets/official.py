@@ -30,6 +30,7 @@ class UCF101(ListedVideos):
     Expects what its two archives hold: the videos, `UCF101.rar`, and the lists for action
     recognition, `classInd.txt`, `trainlist01.txt`, …. Videos may be re-encoded, or folders of
     extracted frames: a video is found by its name without the ending, anywhere below `root`.
+    Folders of some classes alone are a data set of these classes.
 
     Example:
 
@@ -43,13 +44,15 @@ class UCF101(ListedVideos):
         split: 1, 2 or 3, or `"all"` for the videos of all of them, each once; without a subset.
         subset: `"train"`, `"test"`, or `None` for both.
         lists: Folder of the lists. Defaults to where they lie in `root` or beside it.
-        class_names: Names of the classes by label. Defaults to the official order.
+        class_names: Names of the classes by label. Defaults to those of which there are videos,
+            in the official order.
 
     Raises:
-        VideoError: If the lists are not found or not complete, or most of the videos are missing.
+        VideoError: If the lists are not found or not complete, or most of the videos are missing of
+            the classes that are there.
 
     Warns:
-        VideoWarning: If some videos are missing. They are named in `missing`.
+        VideoWarning: If some classes or videos are missing. The videos are named in `missing`.
     """
 
     def __init__(self, root, split=1, subset="train", lists=None, class_names=None):
@@ -63,7 +66,8 @@ class HMDB51(ListedVideos):
     Expects what its two archives hold, unpacked: the videos, `hmdb51_org.rar`, and the lists,
     `brush_hair_test_split1.txt`, …. Each split trains on 70 and tests on 30 videos of a class and
     leaves the others out. Videos may be re-encoded, or folders of extracted frames: a video is
-    found by its name without the ending, anywhere below `root`.
+    found by its name without the ending, anywhere below `root`. Folders of some classes alone are
+    a data set of these classes.
 
     Example:
 
@@ -76,13 +80,15 @@ class HMDB51(ListedVideos):
         split: 1, 2 or 3, or `"all"` for all 6,766 videos; without a subset.
         subset: `"train"`, `"test"`, or `None` for both.
         lists: Folder of the lists. Defaults to where they lie in `root` or beside it.
-        class_names: Names of the classes by label. Defaults to all, sorted.
+        class_names: Names of the classes by label. Defaults to those of which there are videos,
+            sorted.
 
     Raises:
-        VideoError: If the lists are not found or not complete, or most of the videos are missing.
+        VideoError: If the lists are not found or not complete, or most of the videos are missing of
+            the classes that are there.
 
     Warns:
-        VideoWarning: If some videos are missing. They are named in `missing`.
+        VideoWarning: If some classes or videos are missing. The videos are named in `missing`.
     """
 
     def __init__(self, root, split=1, subset="train", lists=None, class_names=None):
