@@ -117,7 +117,10 @@ class Table:
                         continue
                     with contextlib.suppress(BrokenPipeError):
                         sides[network, side].send((kind, batch))
-                    result = heard(sides[network, side]) or {"error": "its process ended"}
+                    result = heard(sides[network, side])
+                    while isinstance(result, (tuple, str)):  # of the compiling, come late
+                        result = heard(sides[network, side])
+                    result = result or {"error": "its process ended"}
                     first = functions[kind, batch]
                     self.note(
                         network=network, side=side, kind=kind, batch=batch, first=first, **result

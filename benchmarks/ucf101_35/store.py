@@ -90,6 +90,9 @@ class Store:
         import jax.numpy as jnp
 
         parts = sorted(pathlib.Path(folder).glob("*.json"))
+        begun = {path.name.split(".")[0] for path in pathlib.Path(folder).glob("*.npy")}
+        if unfinished := sorted(begun - {part.stem for part in parts}):
+            raise SystemExit(f"{folder}: store.py has not finished {', '.join(unfinished)}")
         rows = [(part.stem, row) for part in parts for row in json.loads(part.read_text())]
         self.names = [row["path"] for _, row in rows]
         self.classes = sorted({name.split("/")[0] for name in self.names})
