@@ -13,6 +13,9 @@ from keras_stc.cli import main
 from keras_stc.cli.console import print_table
 from keras_stc.data import VideoWarning, divide, open_data
 
+#: A training from random weights, which needs no others.
+TRAIN = ("train", "{videos}", "--out", "{tmp}/run", "--weights", "none")
+
 
 def run(capsys, *arguments):
     """Exit status, standard output, standard error."""
@@ -100,6 +103,7 @@ def test_evaluate(capsys, small_run):
 def test_data_without_subsets_is_evaluated_where_it_was_not_trained_on(capsys, small_run, tmp_path):
     data = small_run.videos / "train"
     line = ["train", data, "--out", tmp_path / "run", "--frames", 4, "--size", 32, "--epochs", 1]
+    line += ["--weights", "none"]
     assert run_json(capsys, *line, "--no-flip")["evaluation"]["videos"] == 2
     result = run_json(capsys, "evaluate", tmp_path / "run", data)
     assert result["videos"] == 2 and result["subset"] == "20% of each class, held out"
@@ -192,6 +196,7 @@ def test_the_demo_deletes_only_what_it_wrote(capsys, tmp_path):
 
 def test_train_again_goes_on(capsys, small_run, tmp_path):
     line = ["train", small_run.videos, "--out", tmp_path / "run", "--frames", 4, "--size", 32]
+    line += ["--weights", "none"]
     line += ["--epochs", 1, "--no-flip"]
     first = run_json(capsys, *line)
     assert first["epochs"] == 1 and first["evaluation"]["videos"] == 4
@@ -218,14 +223,16 @@ def test_train_again_goes_on(capsys, small_run, tmp_path):
         (["train", "nowhere", "--out", "{tmp}/run"], "nowhere does not exist"),
         (["train", "{videos}", "--out", "{tmp}/run", "--model", "resnet"], "`name` must be one of"),
         (["train", "{videos}", "--out", "{tmp}/run", "--recipe", "x"], "--recipe must be one of"),
-        (["train", "{videos}", "--out", "{tmp}/run", "--size", "16"], "at least 32 pixels"),
+        ([*TRAIN, "--size", "16"], "at least 32 pixels"),
         (["train", "{videos}", "--out", "{tmp}/run", "--epochs", "0"], "`epochs` must be"),
-        (["train", "{videos}", "--out", "{tmp}/run", "--frames", "0"], "`frames` must be"),
-        (["train", "{videos}", "--out", "{tmp}/run", "--freeze", "layer9"], "`freeze` must be"),
+        ([*TRAIN, "--frames", "0"], "`frames` must be"),
+        ([*TRAIN, "--freeze", "layer9"], "`freeze` must be"),
         (["train", "{videos}", "--out", "{tmp}/run", "--class-weights", "x"], "`class_weights`"),
         (["train", "{videos}", "--out", "{tmp}/run", "--stride", "0"], "`stride` must be"),
         (["train", "{videos}", "--out", "{tmp}/run", "--lr", "-1"], "`learning_rate` must be"),
-        (["train", "{videos}", "--out", "{tmp}/file/run"], "cannot be made"),
+        (["train", "{videos}", "--weights", "none", "--out", "{tmp}/file/run"], "cannot be made"),
+        ([*TRAIN, "--start", "x"], "`start` must be one of auto, i3d, none. Received: x"),
+        ([*TRAIN, "--cache-features"], "`feature_passes` needs a network"),
         (["train", "{videos}", "--out", "{tmp}/run", "--weights", "w.keras"], "w.keras does not"),
         (
             ["train", "{videos}", "--out", "{tmp}/run", "--model", "i3d", "--placement", "block"],

@@ -29,10 +29,10 @@ ALLOWED = {
     "evaluation": {"predict", "data"},
     "report": {"evaluation", "predict"},
     "distribute": set(),
-    "training": {"runs", "models", "data", "distribute"},
+    "training": {"files", "runs", "models", "data", "distribute"},
     "publish": {"_version", "files", "runs", "weights", "models", "video_config"},
     "transfer": {"models", "data", "distribute", "training", "video_config"},
-    "demo": {"models", "data", "training", "predict", "evaluation", "report"},
+    "demo": {"models", "data", "distribute", "training", "predict", "evaluation", "report"},
     "ablation": {
         *("files", "runs", "models", "data", "distribute", "training", "transfer", "evaluation"),
         "demo",

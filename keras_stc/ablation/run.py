@@ -9,14 +9,13 @@ import keras
 
 from keras_stc.data import VideoFolder
 from keras_stc.demo.motion import write_motion_videos
-from keras_stc.distribute import DistributionError, strategy, worker_count
+from keras_stc.distribute import DistributionError, worker_count
 from keras_stc.evaluation import evaluate_videos
 from keras_stc.files import write_atomically
-from keras_stc.models import create_model
 from keras_stc.models.load import load_model
 from keras_stc.runs import Run, RunError
 from keras_stc.training import train
-from keras_stc.training.precision import precision
+from keras_stc.training.build import build_for
 from keras_stc.training.recipe import upgraded
 from keras_stc.transfer.build import create_transfer
 from keras_stc.transfer.loop import train_transfer
@@ -164,17 +163,16 @@ def _run(videos, test, form, setting, seed, teacher, folder, verbose):
         figures["pair_accuracy"] = history[-1].get("pair_accuracy")
         weights = folder / "transfer"
     keras.utils.clear_session(free_memory=True)
-    keras.utils.set_random_seed(seed)
     recipe = form.recipe
-    with precision(recipe.precision), strategy().scope():
-        model = create_model(
-            setting.model,
-            weights=weights,
-            classes=len(videos.class_names),
-            input_shape=(setting.frames, form.size, form.size, 3),
-            **setting.arguments,
-        )
-    model.video_config = model.video_config.replace(stride=setting.stride)
+    model = build_for(
+        videos,
+        recipe,
+        setting.model,
+        seed,
+        weights=weights,
+        video_config={"frames": setting.frames, "stride": setting.stride, "size": form.size},
+        **setting.arguments,
+    )
     watches = recipe.schedule == "plateau" or recipe.early_stop
     history = train(
         model,
@@ -201,9 +199,8 @@ def _transfer(videos, form, setting, seed, teacher, folder, verbose):
     transfer = create_transfer(
         setting.model,
         teacher,
-        (setting.frames, form.size, form.size, 3),
-        setting.stride,
-        seed,
+        seed=seed,
+        video_config={"frames": setting.frames, "stride": setting.stride, "size": form.size},
         **setting.arguments,
     )
     return train_transfer(

@@ -31,21 +31,42 @@ def register(commands, common):
         "Killed and run again with the same line, it goes on from its last epoch.",
     )
     options.data(command)
-    command.add_argument("--model", default="stc_resnet18", help="see keras-stc models")
+    command.add_argument(
+        "--start",
+        default="auto",
+        help="auto: the best pretrained network that there is for few videos, unless --model, "
+        "--weights or --recipe is given; none: random weights; or i3d",
+    )
+    command.add_argument("--model", help="see keras-stc models (by the start, stc_resnet18)")
     command.add_argument(
         "--weights",
         help="what to start from: a run folder (of transfer or train), a .keras or .weights.h5 "
-        "file, or a tag of keras-stc models",
+        "file, a tag of keras-stc models, or none",
     )
     options.run(command)
     command.add_argument(
-        "--recipe", default="default", help="default, paper, modern or finetune; see docs/training"
+        "--recipe",
+        help="default, paper, modern, finetune or classifier; see docs/training (by the start)",
     )
     for name, kind, text in RECIPE_OPTIONS:
         command.add_argument(f"--{name.replace('_', '-')}", type=kind, help=text)
     options.numbers(command, options.FITTING, lr=None)
     options.numbers(
-        command, options.CLIP, frames="by the recipe, 16", stride="by the recipe, 2", size=112
+        command,
+        options.CLIP,
+        frames="by the recipe, 16",
+        stride="by the recipe, 2",
+        size="by the start, 112",
+    )
+    command.add_argument(
+        "--cache-features",
+        type=int,
+        nargs="?",
+        const=1,
+        metavar="PASSES",
+        help="take the clips of so many passes through what is frozen once, and train the rest on "
+        "their features (1 where only the classifier learns, by the start); 0 for new clips in "
+        "every epoch",
     )
     options.validation(command)
     command.add_argument(
@@ -55,52 +76,42 @@ def register(commands, common):
 
 
 def run_train(arguments):
-    import keras
-
     from keras_stc import distribute
     from keras_stc.data import divide
     from keras_stc.files import write_atomically
-    from keras_stc.models import create_model
     from keras_stc.models.load import load_model
     from keras_stc.runs import Run
     from keras_stc.training import train
-    from keras_stc.training.precision import precision
+    from keras_stc.training.start import STARTS
 
     options.check_numbers(arguments)
-    recipe = _recipe(arguments)
+    run = Run(arguments.out)
+    starts = _starts(arguments, run)
+    _recipe(arguments, starts[0])  # what is wrong with it is said before videos are looked for
     if distribute.worker_count() > 1:
         say(arguments, f"Waiting for {distribute.worker_count()} workers")
     # Before all else: workers have to find one another before TensorFlow does anything.
-    strategy = distribute.strategy()
+    distribute.strategy()
     data = divide(arguments.data, arguments.validation, arguments.hold_out, arguments.seed)
     videos, validation = data.train, data.validation
     say(
         arguments,
         f"{len(videos)} videos to train on, {len(validation or ())} to validate on, "
-        f"{len(videos.class_names)} classes; clips of {recipe.frames} frames, "
-        f"{arguments.size}x{arguments.size}",
+        f"{len(videos.class_names)} classes",
     )
-
-    run = Run(arguments.out)
     if state := run.state():
         step = f", step {state['step']} of the next" if state["step"] else ""
         say(arguments, f"Going on after epoch {state['epoch']}{step} of the run in {arguments.out}")
-
-    keras.utils.set_random_seed(arguments.seed)
-    with precision(recipe.precision), strategy.scope():
-        model = create_model(
-            arguments.model,
-            weights=arguments.weights,
-            classes=len(videos.class_names),
-            input_shape=(recipe.frames, arguments.size, arguments.size, 3),
-            **options.placement(arguments.model, arguments.placement),
-        )
-    if arguments.placement and model.architecture["stc_placement"] != arguments.placement:
-        raise ValueError(
-            f"--placement {arguments.placement} does not go with {arguments.weights}, whose STC "
-            f"blocks are placed by {model.architecture['stc_placement']}: leave it out."
-        )
-    model.video_config = model.video_config.replace(stride=recipe.stride)
+    start, recipe, model = _built(arguments, starts, videos)
+    config = model.video_config
+    say(
+        arguments,
+        f"Clips of {config.frames} frames, {config.crop[0]}x{config.crop[1]}; recipe "
+        f"{recipe.name}, {recipe.epochs} epochs",
+    )
+    origin = {"origin": data.origin, "weights": start.weights}
+    if start in STARTS:
+        origin["start"] = start.name
     devices = distribute.devices(model)
     if devices > 1:
         say(arguments, f"{devices} devices, {recipe.batch_size // devices} clips a step on each")
@@ -111,7 +122,7 @@ def run_train(arguments):
         arguments.out,
         validation,
         arguments.seed,
-        {"origin": data.origin, "weights": arguments.weights},
+        origin,
         verbose=0 if arguments.json else "auto",
         save_steps=arguments.checkpoint_steps,
         tensorboard=arguments.tensorboard,
@@ -119,7 +130,8 @@ def run_train(arguments):
     if not distribute.is_chief():
         return
     write_atomically(run.command_path, arguments.line + "\n")
-    result = {"run": arguments.out, "epochs": len(history), "last": history[-1]}
+    result = {"run": arguments.out, "start": start.name, "epochs": len(history)}
+    result["last"] = history[-1]
     result.update(quarantined(run))
     if validation:
         if devices > 1:
@@ -140,21 +152,91 @@ def run_train(arguments):
     print(f"  keras-stc predict x.mp4 --model {arguments.out}")
 
 
-def _recipe(arguments):
+def _starts(arguments, run):
+    """What the training may start from, the best first; a run goes on from what it began with."""
+    from keras_stc.training.start import RANDOM, find_start
+
+    weights = None if arguments.weights == "none" else arguments.weights
+    allowed = find_start(arguments.start)
+    given = [arguments.model, arguments.weights, arguments.recipe, arguments.placement]
+    if arguments.start == "auto" and run.state():
+        # Another one may be the best by now, or its weights may be out of reach for the moment.
+        known = run.config().get("data")
+        allowed = find_start(
+            (known or {}).get("start") or "none" if isinstance(known, dict) else "none"
+        )
+    elif arguments.start == "auto" and any(given):
+        allowed = (RANDOM,)
+    return tuple(
+        dataclasses.replace(
+            start,
+            model=arguments.model or start.model,
+            weights=weights if arguments.weights else start.weights,
+        )
+        for start in allowed
+    )
+
+
+def _built(arguments, starts, videos):
+    """The first start whose weights can be had, its recipe, and the network."""
+    from keras_stc.training.build import build_for
+    from keras_stc.training.start import STARTS, warn_of_few
+    from keras_stc.weights.cache import WeightsError
+
+    for start in starts:
+        recipe = _recipe(arguments, start)
+        clips = {
+            "frames": recipe.frames,
+            "stride": recipe.stride,
+            "size": arguments.size or start.size,
+        }
+        if start in STARTS:
+            say(arguments, start.sentence)
+        try:
+            model = build_for(
+                videos,
+                recipe,
+                start.model,
+                arguments.seed,
+                weights=start.weights,
+                video_config=clips,
+                **options.placement(start.model, arguments.placement),
+            )
+            break
+        except WeightsError as error:
+            if start is starts[-1]:
+                raise
+            say(arguments, f"They cannot be had: {error}")
+    place = arguments.placement
+    if place and model.architecture["stc_placement"] != place:
+        raise ValueError(
+            f"--placement {place} does not go with {arguments.weights}, whose STC blocks are "
+            f"placed by {model.architecture['stc_placement']}: leave it out."
+        )
+    if start.weights is None and (warning := warn_of_few(len(videos))):
+        say(arguments, warning)
+    return start, recipe, model
+
+
+def _recipe(arguments, start):
     from keras_stc.training import RECIPES
 
-    if arguments.recipe not in RECIPES:
+    if arguments.recipe and arguments.recipe not in RECIPES:
         raise ValueError(
             f"--recipe must be one of {', '.join(RECIPES)}. Received: {arguments.recipe}"
         )
+    recipe = RECIPES[arguments.recipe] if arguments.recipe else start.recipe
     changes = {name: getattr(arguments, name) for name, *_ in RECIPE_OPTIONS}
     if arguments.lr is not None:
         changes.update(learning_rate=arguments.lr, reference_batch=0)
-    recipe = RECIPES[arguments.recipe]
+    if changes["freeze"] is not None:
+        # Passes that are kept are those of what the recipe freezes.
+        recipe = recipe.replace(feature_passes=0)
     if changes["freeze"] == "none":
         recipe, changes["freeze"] = dataclasses.replace(recipe, freeze=None), None
     return recipe.replace(
         **changes,
+        feature_passes=arguments.cache_features,
         frames=arguments.frames,
         stride=arguments.stride,
         flip=False if arguments.no_flip else None,

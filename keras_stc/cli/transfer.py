@@ -70,9 +70,8 @@ def run_transfer(arguments):
     transfer = create_transfer(
         arguments.student,
         functools.partial(create_teacher, arguments.teacher, arguments.teacher_weights),
-        (arguments.frames, arguments.size, arguments.size, 3),
-        arguments.stride,
-        arguments.seed,
+        seed=arguments.seed,
+        video_config={name: getattr(arguments, name) for name in ("frames", "stride", "size")},
         **options.placement(arguments.student, arguments.placement),
     )
     history = train_transfer(

@@ -5,16 +5,16 @@ import pathlib
 import shutil
 import time
 
-import keras
-
 from keras_stc.data import VideoFolder, VideoReader
 from keras_stc.demo.motion import CLASSES, write_motion_videos
 from keras_stc.demo.recipe import DEMO
+from keras_stc.distribute import devices
 from keras_stc.evaluation import evaluate_videos
-from keras_stc.models import create_model
+from keras_stc.models.load import load_model
 from keras_stc.predict import predict_video
 from keras_stc.report import write_report
 from keras_stc.training import train
+from keras_stc.training.build import build_for
 
 #: Frames of a video that the report shows.
 STRIP = 8
@@ -126,14 +126,14 @@ def _clear(out):
 
 
 def _train(demo, frames, videos, validation, out, seed, verbose):
-    keras.utils.set_random_seed(seed)
-    model = create_model(
+    model = build_for(
+        videos,
+        demo.recipe,
         demo.model,
-        classes=len(videos.class_names),
-        input_shape=(frames, demo.size, demo.size, 3),
+        seed,
+        video_config={"frames": frames, "stride": demo.stride, "size": demo.size},
         **demo.arguments,
     )
-    model.video_config = model.video_config.replace(stride=demo.stride)
     history = train(
         model,
         videos,
@@ -146,7 +146,8 @@ def _train(demo, frames, videos, validation, out, seed, verbose):
         # A checkpoint is a quarter of a gigabyte, and nobody resumes a demonstration.
         save_every=demo.recipe.epochs,
     )
-    return model, history
+    # On several devices the one that was trained needs all of them for a single clip.
+    return (model if devices(model) == 1 else load_model(out)), history
 
 
 def _sample(model, videos, label):

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_stc.models.classifier import activation_name
-from keras_stc.models.inputs import clip_input, fit_video_config, head, normalize
+from keras_stc.models.inputs import asked_config, clip_input, fit_video_config, head, normalize
 from keras_stc.models.pretrained import DEFAULT_CLASSES, build_pretrained
 from keras_stc.models.video_model import VideoModel
 from keras_stc.video_config import VideoConfig
@@ -96,8 +96,8 @@ def InceptionI3D(
         classifier_activation: Activation of the classifier; `None` gives logits.
         name: Name of the model.
         dropout_rate: Of the features before the classifier (the original trains with 0.5).
-        video_config: A `VideoConfig` with the stride and class names the model is to carry; its
-            frames and size give way to the input shape.
+        video_config: A `VideoConfig` the model is to carry, or a dictionary of some of its fields;
+            the clip's shape where `input_shape` is not given.
 
     Returns:
         A `keras_stc.models.VideoModel` that maps clips `(B, T, H, W, 3)`, RGB 0-255, to
@@ -141,11 +141,11 @@ def _build(
     dropout_rate,
     video_config,
 ):
-    config = video_config or CONFIG
+    config = asked_config(video_config, CONFIG)
 
     # === Functional model ===
     clip = clip_input(
-        input_tensor, input_shape, DEFAULT_INPUT_SHAPE, MIN_SIZE, False, min_frames=MIN_FRAMES
+        input_tensor, input_shape, config.clip_shape, MIN_SIZE, False, min_frames=MIN_FRAMES
     )
     config = fit_video_config(config, clip, config)
     x = normalize(clip, config)
@@ -210,7 +210,7 @@ class PositionPooling(keras.layers.Layer):
 
 def _published_config(given, named):
     """The `VideoConfig` of the published weights: the caller's, or the weights' own."""
-    config = given or CONFIG
+    config = asked_config(given, CONFIG)
     if (config.mean, config.std) != (CONFIG.mean, CONFIG.std):
         raise ValueError(
             "`video_config` must have the mean and std that the weights were trained with, "

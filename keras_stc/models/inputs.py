@@ -1,7 +1,11 @@
 """What every constructor checks at the door, and the first layers every model shares."""
 
+import dataclasses
+
 import keras
 import numpy as np
+
+from keras_stc.video_config import VideoConfig
 
 #: Frames and side in pixels of the default clip (paper, section 4.2).
 DEFAULT_INPUT_SHAPE = (16, 112, 112, 3)
@@ -61,6 +65,31 @@ def normalize(x, config):
         dtype="float32",
         name="normalization",
     )(x)
+
+
+def asked_config(given, own):
+    """The `VideoConfig` that a caller asks for.
+
+    Args:
+        given: A `VideoConfig`; a dictionary of some of its fields, the others being `own`'s, where
+            a new `size` keeps the crop's share of the frame; or `None` for `own`.
+        own: The `VideoConfig` of the network or its weights.
+
+    Returns:
+        A `VideoConfig`.
+    """
+    if not isinstance(given, dict):
+        return own if given is None else given
+    unknown = sorted(set(given) - {field.name for field in dataclasses.fields(VideoConfig)})
+    if unknown:
+        raise ValueError(
+            "`video_config` must be a VideoConfig, or a dictionary of some of its fields. "
+            f"Received: {', '.join(map(repr, unknown))}"
+        )
+    config = own.replace(**given)
+    if "size" in given and "resize" not in given:
+        config = config.replace(resize=round(min(config.crop) * own.resize / min(own.crop)))
+    return config
 
 
 def fit_video_config(config, x, default):

@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_stc.layers.stc import STCBlock
+from keras_stc.models.inputs import asked_config
 from keras_stc.video_config import VideoConfig
 from keras_stc.weights.find import find_weights
 
@@ -96,7 +97,8 @@ def _completed(pretrained, arch, arguments, defaults):
     if isinstance(arguments["classes"], DefaultClasses) and theirs.get("include_top", True):
         completed["classes"] = theirs.get("classes", int(DEFAULT_CLASSES))
     if arguments["input_shape"] is None and arguments["input_tensor"] is None:
-        completed["input_shape"] = theirs.get("input_shape")
+        if arguments["video_config"] is None:
+            completed["input_shape"] = theirs.get("input_shape")
     completed["video_config"] = _video_config(pretrained, completed)
     return completed
 
@@ -104,19 +106,19 @@ def _completed(pretrained, arch, arguments, defaults):
 def _video_config(pretrained, arguments):
     """The caller's `VideoConfig`, or that of the weights; both have to normalise alike."""
     theirs, given = dict(pretrained.video_config), arguments["video_config"]
-    for key in ("mean", "std"):
-        if given is not None and key in theirs and getattr(given, key) != tuple(theirs[key]):
-            raise ValueError(
-                "`video_config` must have the mean and std that the weights were trained with, "
-                f"{tuple(theirs['mean'])} and {tuple(theirs['std'])}. "
-                f"Received: mean={given.mean}, std={given.std}"
-            )
-    if given is not None or not theirs:
+    if not theirs:
         return given
     names = theirs.get("class_names")
     if names is not None and not (arguments["include_top"] and len(names) == arguments["classes"]):
         theirs["class_names"] = None
-    return VideoConfig.from_dict(theirs)
+    theirs = VideoConfig.from_dict(theirs)
+    config = asked_config(given, theirs)
+    if (config.mean, config.std) != (theirs.mean, theirs.std):
+        raise ValueError(
+            "`video_config` must have the mean and std that the weights were trained with, "
+            f"{theirs.mean} and {theirs.std}. Received: mean={config.mean}, std={config.std}"
+        )
+    return config
 
 
 def _is_base(name, arch):

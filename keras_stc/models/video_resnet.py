@@ -9,7 +9,7 @@ from keras_stc.layers.stc import BRANCHES, STCBlock, check_branches, check_ratio
 from keras_stc.models.classifier import activation_name
 from keras_stc.models.configs import VARIANTS
 from keras_stc.models.inputs import (
-    DEFAULT_INPUT_SHAPE,
+    asked_config,
     clip_input,
     fit_video_config,
     head,
@@ -98,8 +98,9 @@ def VideoResNet(
     fixed_frames = spec.stc and "spatial" in stc["branches"]
 
     # === Functional model ===
-    clip = clip_input(input_tensor, input_shape, DEFAULT_INPUT_SHAPE, MIN_SIZE, fixed_frames)
-    config = fit_video_config(video_config, clip, VideoConfig())
+    config = asked_config(video_config, VideoConfig())
+    clip = clip_input(input_tensor, input_shape, config.clip_shape, MIN_SIZE, fixed_frames)
+    config = fit_video_config(config, clip, config)
     x = normalize(clip, config)
     x = _stem(x, stem, spec.stem)
     for stage, units in enumerate(spec.units, start=1):

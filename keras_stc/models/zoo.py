@@ -44,7 +44,8 @@ Args:
     alpha: Width of the network, as of keras.applications' MobileNets: all channels are multiplied
         by it and rounded to a multiple of 8 and of the number of groups. `alpha=0.5` has a quarter
         of the parameters.
-    video_config: A `VideoConfig` the model is to carry.
+    video_config: A `VideoConfig` the model is to carry, or a dictionary of some of its fields,
+        the others following the weights; the clip's shape where `input_shape` is not given.
 
 Returns:
     A `keras_stc.models.VideoModel` that maps clips `(B, T, H, W, 3)`, RGB 0-255, to

@@ -74,7 +74,8 @@ def train(
     _check_batches(model, recipe, videos, validation)
     _check_labels(validation)
     model.video_config = model.video_config.replace(class_names=videos.class_names)
-    divided = split(model, recipe.freeze) if recipe.feature_passes else None
+    kept = recipe.feature_passes and distribute.devices(model) == 1
+    divided = split(model, recipe.freeze) if kept else None
     session = Session(
         *(divided.head if divided else model, recipe, out, videos, validation),
         network=model,

@@ -235,6 +235,18 @@ RECIPES = {
             early_stop=10,
             freeze="layer3",
         ),
+        Recipe(
+            name="classifier",
+            source="our choice, for the classifier of InceptionI3D on a few hundred videos: "
+            "docs/results.md",
+            epochs=30,
+            batch_size=8,
+            learning_rate=0.01,
+            schedule="cosine",
+            warmup_epochs=1,
+            freeze="Mixed_5c",
+            feature_passes=1,
+        ),
     )
 }
 

@@ -8,7 +8,7 @@ from keras_stc.transfer.model import CorrespondenceTransfer
 from keras_stc.transfer.teacher import FrameTeacher
 
 
-def create_transfer(student, teacher, input_shape, stride=2, seed=0, **arguments):
+def create_transfer(student, teacher, input_shape=None, stride=2, seed=0, **arguments):
     """A `CorrespondenceTransfer` of a network of the zoo, in the scope of the machine's strategy.
 
     Example:
@@ -22,17 +22,18 @@ def create_transfer(student, teacher, input_shape, stride=2, seed=0, **arguments
         student: Name of the network, as for `keras_stc.create_model`.
         teacher: A `FrameTeacher`, of `create_teacher` where there are several devices; or what
             makes one, called when the student is there.
-        input_shape: `(T, H, W, 3)` of the student's clips.
-        stride: Distance between two frames of a clip, in frames of the video.
+        input_shape: `(T, H, W, 3)` of the student's clips, where `video_config` does not say.
+        stride: Distance between two frames of a clip, where `video_config` does not say.
         seed: Of the random weights.
         **arguments: Further arguments of `keras_stc.create_model`.
     """
+
+    arguments.setdefault("video_config", {"stride": stride})
     keras.utils.set_random_seed(seed)
     with strategy().scope():
         model = create_model(
             student, include_top=False, pooling="avg", input_shape=input_shape, **arguments
         )
-        model.video_config = model.video_config.replace(stride=stride)
         if not isinstance(teacher, FrameTeacher):
             teacher = teacher()
         return CorrespondenceTransfer(model, teacher)

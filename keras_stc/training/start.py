@@ -1,0 +1,95 @@
+"""What a training starts from where nobody says: the best that there is for few videos."""
+
+import dataclasses
+
+from keras_stc.training.recipe import RECIPES, Recipe
+
+#: From random weights, UCF101's 9,537 training videos are learnt by heart by the smallest of 3D
+#: networks (Hara et al., CVPR 2018, section 4.1); with Kinetics' 240,000 it is not so.
+FEW_VIDEOS = 10_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """A network with weights, and how it goes on learning from them.
+
+    Attributes:
+        name: What `keras-stc train --start` calls it.
+        model: Name for `keras_stc.create_model`.
+        weights: As its argument.
+        size: Side of the crop in pixels.
+        recipe: A `Recipe`, with the frames and the stride of the clips.
+        what: What is taken, for a sentence.
+        why: Why it is taken before the ones after it, and where that was measured.
+        cost: What it costs.
+    """
+
+    name: str
+    model: str
+    weights: str | None
+    size: int
+    recipe: Recipe
+    what: str
+    why: str
+    cost: str
+
+    @property
+    def sentence(self):
+        """What was chosen, why, and what it costs."""
+        return f"Starting from {self.what}: {self.why}. {self.cost}."
+
+
+#: The best first. One whose weights cannot be had is passed over.
+STARTS = (
+    Start(
+        name="i3d",
+        model="inception_i3d",
+        weights="kinetics400",
+        size=128,
+        recipe=RECIPES["classifier"],
+        what="InceptionI3D with Kinetics-400 weights, of which the classifier learns",
+        why="on a few hundred videos nothing else here gets as far (docs/results.md)",
+        cost="It costs 47 MB, fetched once, and one pass over the videos; --weights none starts at "
+        "random",
+    ),
+)
+
+#: Random weights, where that is asked for or nothing else can be had.
+RANDOM = Start(
+    name="none",
+    model="stc_resnet18",
+    weights=None,
+    size=112,
+    recipe=RECIPES["default"],
+    what="random weights",
+    why="nothing is known before the first video",
+    cost="All of the network learns",
+)
+
+
+def find_start(name):
+    """The `Start`s that a name allows, the best first.
+
+    Args:
+        name: `"auto"`, `"none"` or the name of one of `STARTS`.
+
+    Raises:
+        ValueError: If there is no such start.
+    """
+    if name == "auto":
+        return (*STARTS, RANDOM)
+    found = [start for start in (*STARTS, RANDOM) if start.name == name]
+    if not found:
+        names = ", ".join(("auto", *(start.name for start in (*STARTS, RANDOM))))
+        raise ValueError(f"`start` must be one of {names}. Received: {name}")
+    return tuple(found)
+
+
+def warn_of_few(count):
+    """What to say of a training from random weights on so many videos; `None` of enough."""
+    if count >= FEW_VIDEOS:
+        return None
+    return (
+        f"From random weights, {count} videos are learnt by heart and others are not recognised: "
+        f"below some {FEW_VIDEOS:,} videos, start from pretrained weights (--start auto)."
+    )
