@@ -34,6 +34,7 @@ _PUBLIC = {
     "evaluate_videos": "keras_stc.evaluation",
     "VideoPrediction": "keras_stc.predict",
     "predict_video": "keras_stc.predict",
+    "predict_videos": "keras_stc.predict",
     "load_model": "keras_stc.models.load",
     "list_weights": "keras_stc.weights",
     "convert_checkpoint": "keras_stc.convert",

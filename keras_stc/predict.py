@@ -1,5 +1,6 @@
 """A file to labels: all clips of a video, their probabilities averaged."""
 
+import collections
 import dataclasses
 import os
 
@@ -97,20 +98,67 @@ def predict_video(model, video, batch_size=None, max_clips=None):
         ValueError: If the model carries no `video_config` or has no classifier.
         VideoError: If the video cannot be read.
     """
-    from keras_stc.data import video_clips
+    (prediction,) = predict_videos(model, [video], batch_size, max_clips)
+    if isinstance(prediction, ValueError):
+        raise prediction
+    return prediction
 
-    config = model_config(model)
+
+def predict_videos(model, videos, batch_size=None, max_clips=None):
+    """Classifies whole videos, one after the other, as `predict_video` does.
+
+    Clips of several videos share a batch, and the next videos are decoded while the model works:
+    many short videos take hardly longer than one that is as long as all of them.
+
+    Example:
+
+    ```python
+    for prediction in keras_stc.predict_videos(model, ["a.mp4", "b.mp4"]):
+        print(prediction if isinstance(prediction, ValueError) else prediction.top(1))
+    ```
+
+    Args:
+        model: See `predict_video`.
+        videos: A list of paths or of `keras_stc.data.Video`s.
+        batch_size: See `predict_video`.
+        max_clips: See `predict_video`.
+
+    Yields:
+        For each video, in order and as soon as it is known, a `VideoPrediction`; or the
+        `VideoError` because of which there is none.
+
+    Raises:
+        ValueError: If the model carries no `video_config` or has no classifier.
+    """
+    from keras_stc.data import VideoError
+    from keras_stc.data.clips.whole_video import shared_batches
+
+    config, names = model_config(model), class_names(model)
     batch_size = batch_size or _batch_size(config)
-    probabilities, times = [], []
-    for batch in video_clips(video, config, batch_size=batch_size, max_clips=max_clips):
-        probabilities.append(classify(model, batch.clips))
-        times.append(np.stack([batch.start, batch.end], axis=1))
-    return VideoPrediction(
-        path=os.fspath(getattr(video, "path", video)),
-        class_names=class_names(model),
-        clip_probabilities=np.concatenate(probabilities),
-        clip_times=np.concatenate(times),
-    )
+    ends, rows, following = {}, collections.defaultdict(list), 0
+    for batch in shared_batches(videos, config, batch_size=batch_size, max_clips=max_clips):
+        ends.update(batch.ended)
+        if batch.clips is not None:
+            clips = batch.clips
+            probabilities = classify(model, clips.clips)
+            for i, *row in zip(batch.owners, probabilities, clips.start, clips.end, strict=True):
+                rows[i].append(row)
+        # A video may end with this batch, or be known to have ended while clips of it are to come.
+        while following in ends:
+            end = ends[following]
+            if not isinstance(end, VideoError):
+                if len(rows[following]) < end:
+                    break
+                probabilities, starts, stops = zip(*rows.pop(following), strict=True)
+                video = videos[following]
+                end = VideoPrediction(
+                    path=os.fspath(getattr(video, "path", video)),
+                    class_names=names,
+                    clip_probabilities=np.stack(probabilities),
+                    clip_times=np.stack([starts, stops], axis=1),
+                )
+            following += 1
+            yield end
 
 
 def classify(model, clips):

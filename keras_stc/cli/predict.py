@@ -35,7 +35,7 @@ def register(commands, common):
 
 def run(arguments):
     from keras_stc.data import VideoError
-    from keras_stc.predict import model_config, predict_video
+    from keras_stc.predict import model_config, predict_videos
 
     if arguments.top < 1:
         raise ValueError(f"--top must be at least 1. Received: {arguments.top}")
@@ -43,13 +43,12 @@ def run(arguments):
     model_config(model)  # Said once, and not of every video.
     results, failures = [], {}
     with progress_bar(len(arguments.files), "video", arguments) as bar:
-        for path in arguments.files:
-            try:
-                prediction = predict_video(
-                    model, path, arguments.batch_size, max_clips=arguments.max_clips
-                )
-            except VideoError as error:
-                failures[path] = str(error)
+        predictions = predict_videos(
+            model, arguments.files, arguments.batch_size, arguments.max_clips
+        )
+        for path, prediction in zip(arguments.files, predictions, strict=True):
+            if isinstance(prediction, VideoError):
+                failures[path] = str(prediction)
             else:
                 results.append(_result(prediction, arguments))
                 if not arguments.json:

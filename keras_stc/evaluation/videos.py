@@ -1,7 +1,6 @@
 """A model on whole videos: clips streamed through it, what they give gathered by video."""
 
-import queue
-import threading
+import itertools
 
 import numpy as np
 
@@ -55,7 +54,8 @@ def evaluate_videos(
             such protocol.
         VideoError: If more than half of the videos cannot be read.
     """
-    from keras_stc.data import Quarantine, VideoSet
+    from keras_stc.data import Quarantine, VideoError, VideoSet
+    from keras_stc.data.clips.whole_video import shared_batches
     from keras_stc.data.sets.video import checked_videos
 
     config = model_config(model)
@@ -77,15 +77,28 @@ def evaluate_videos(
     # How many clips a video has is known when its last one is decoded.
     totals, begun = {}, set()
     options = {"max_clips": max_clips, "uniform": views.clips, "crops": views.crops}
+    left = [i for i in range(len(videos)) if i not in kept.done]
+    numbers = itertools.count(1)
+    report = (lambda: None) if progress is None else lambda: progress(next(numbers))
     try:
-        for owners, clips in _clip_batches(
-            videos, config, batch_size, options, quarantine, progress, kept.done, totals
+        for _ in kept.done:
+            report()
+        for owners, clips, ended in shared_batches(
+            [videos[i] for i in left], config, batch_size=batch_size, **options
         ):
-            probabilities = classify(model, clips)
-            np.add.at(sums, owners, probabilities)
-            np.add.at(counts, owners, 1)
-            np.add.at(right, owners, probabilities.argmax(axis=1) == labels[owners])
-            begun.update(owners.tolist())
+            for place, end in ended.items():
+                if isinstance(end, VideoError):
+                    quarantine.add(videos[left[place]].name, end)
+                else:
+                    totals[left[place]] = end
+                report()
+            if clips is not None:
+                owners = np.array(left)[owners]
+                probabilities = classify(model, clips.clips)
+                np.add.at(sums, owners, probabilities)
+                np.add.at(counts, owners, 1)
+                np.add.at(right, owners, probabilities.argmax(axis=1) == labels[owners])
+                begun.update(owners.tolist())
             for i in [i for i in begun if counts[i] == totals.get(i)]:
                 begun.remove(i)
                 kept.add(i, counts[i], right[i], sums[i])
@@ -122,59 +135,6 @@ def _check_protocol(name, max_clips, config):
             f"`protocol` {name!r} must be used with square crops. Received: crop={config.crop}"
         )
     return protocol
-
-
-def _clip_batches(videos, config, batch_size, options, quarantine, progress, done, totals):
-    """Full batches `(owners, clips)` across videos, decoded while the model works."""
-    from keras_stc.data import VideoError, video_clips
-
-    ready = queue.Queue(maxsize=4)
-    stop = threading.Event()
-
-    def put(item):
-        while not stop.is_set():
-            try:
-                return ready.put(item, timeout=0.1)
-            except queue.Full:
-                continue
-
-    def decode():
-        owners, clips = [], []
-        try:
-            for i, video in enumerate(videos):
-                count = 0
-                try:
-                    batches = video_clips(video, config, batch_size=batch_size, **options)
-                    for batch in () if i in done else batches:
-                        count += len(batch.clips)
-                        owners += [i] * len(batch.clips)
-                        clips += list(batch.clips)
-                        while len(clips) >= batch_size:
-                            put((np.array(owners[:batch_size]), np.stack(clips[:batch_size])))
-                            del owners[:batch_size], clips[:batch_size]
-                        if stop.is_set():
-                            return
-                    totals[i] = count
-                except VideoError as error:
-                    quarantine.add(video.name, error)
-                if progress is not None:
-                    progress(i + 1)
-            if clips:
-                put((np.array(owners), np.stack(clips)))
-            put(None)
-        except BaseException as error:  # Handed over to whoever consumes.
-            put(error)
-
-    thread = threading.Thread(target=decode, daemon=True)
-    thread.start()
-    try:
-        while (item := ready.get()) is not None:
-            if isinstance(item, BaseException):
-                raise item
-            yield item
-    finally:
-        stop.set()
-        thread.join()
 
 
 def _check_classes(names, videos, classes):

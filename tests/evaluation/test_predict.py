@@ -32,6 +32,27 @@ def test_whole_video_by_hand(model, tmp_path):
     assert got.top(1)[0][0] == got.class_names[want.mean(axis=0).argmax()]
 
 
+def test_many_videos_have_the_answers_that_each_has(model, tmp_path):
+    """With clips of several in a batch, and one that cannot be read among them."""
+    paths = []
+    for k, count in enumerate((24, 3, 50, 8)):
+        paths.append(video_files.write_video(tmp_path / f"{k}.mp4", count=count, size=(36, 48)))
+    paths.insert(2, tmp_path / "missing.mp4")
+    got = list(keras_stc.predict_videos(model, paths, batch_size=4))
+    assert "missing.mp4 does not exist" in str(got.pop(2)) and len(got) == 4
+    del paths[2]
+    for prediction, path in zip(got, paths, strict=True):
+        alone = keras_stc.predict_video(model, path, batch_size=4)
+        assert prediction.path == alone.path == str(path)
+        np.testing.assert_array_equal(prediction.clip_times, alone.clip_times)
+        np.testing.assert_allclose(
+            prediction.clip_probabilities, alone.clip_probabilities, atol=1e-6
+        )
+    first = keras_stc.predict_videos(model, [*paths, *paths], batch_size=1)
+    assert next(first).path == str(paths[0])
+    first.close()  # without waiting for the others
+
+
 def test_probabilities_are_averaged_not_logits(model):
     """The same network without its softmax gives the same answer."""
     config = model.get_config()

@@ -1,4 +1,4 @@
-"""All clips of one video, batch by batch, with their times: what prediction and evaluation read."""
+"""All clips of videos, batch by batch, with their times: what prediction and evaluation read."""
 
 import os
 from typing import NamedTuple
@@ -6,6 +6,9 @@ from typing import NamedTuple
 import numpy as np
 
 from keras_stc.data.clips import sampling
+from keras_stc.data.clips.background import Background, one_after_the_other
+from keras_stc.data.cores import available_cores
+from keras_stc.data.errors import VideoError
 from keras_stc.data.geometry import evaluation_views
 from keras_stc.data.sets.video import Video
 from keras_stc.data.video.isolated import open_isolated
@@ -93,6 +96,96 @@ def video_clips(
                 np.repeat(clips[part, 0] / reader.info.fps, crops),
                 np.repeat(last[part] / reader.info.fps, crops),
             )
+
+
+class SharedBatch(NamedTuple):
+    """Some clips, which may be of several videos.
+
+    Args:
+        owners: int64 `(B,)`: of which video each clip is, by its place in the list.
+        clips: Their `ClipBatch`; `None` where there are none left and only `ended` has news.
+        ended: For each video that has been read to its end since the batch before, the number of
+            its clips, or the `VideoError` because of which there are no more.
+    """
+
+    owners: np.ndarray
+    clips: ClipBatch | None
+    ended: dict
+
+
+def shared_batches(videos, video_config, *, batch_size=8, parallel=None, **options):
+    """The evaluation clips of many videos, in batches that are full whatever the videos' lengths.
+
+    The next videos are decoded, several at a time, and the next batches made while the caller
+    works on one. Memory holds some batches of clips, however many and however long videos are.
+
+    Example:
+
+    ```python
+    for batch in shared_batches(["a.mp4", "b.mp4"], model.video_config):
+        probabilities = model.predict_on_batch(batch.clips.clips)
+    ```
+
+    Args:
+        videos: A list of what `video_clips` takes.
+        video_config: A model's `VideoConfig`.
+        batch_size: Clips in a batch.
+        parallel: Videos decoded at a time. Defaults to the number of processor cores.
+        **options: `max_clips`, `uniform` and `crops` of `video_clips`.
+
+    Yields:
+        `SharedBatch`es, clips in the order of videos and time; the last one may be smaller.
+    """
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size!r}")
+    cores = available_cores()
+    parallel = max(1, min(parallel or cores, len(videos)))
+    options["threads"] = None if parallel == 1 else max(1, cores // parallel)
+    clips = one_after_the_other(
+        (_clips_and_end(i, video, video_config, options) for i, video in enumerate(videos)),
+        parallel,
+        max(1, 4 * batch_size // parallel),
+    )
+    batches = Background(_batches(clips, batch_size), 2)
+    try:
+        yield from batches
+    finally:
+        batches.close()
+
+
+def _clips_and_end(number, video, video_config, options):
+    """`(number, ClipBatch)` for each clip, then `(number, how many or a VideoError)`."""
+    count = 0
+    try:
+        for batch in video_clips(video, video_config, batch_size=1, **options):
+            count += len(batch.clips)
+            yield number, batch
+    except VideoError as error:
+        yield number, error
+    else:
+        yield number, count
+
+
+def _batches(clips, batch_size):
+    owners, parts, ended = [], [], {}
+    for number, what in clips:
+        if not isinstance(what, ClipBatch):
+            ended[number] = what
+            continue
+        owners += [number] * len(what.clips)
+        parts.append(what)
+        if len(owners) < batch_size:
+            continue
+        made = ClipBatch(*map(np.concatenate, zip(*parts, strict=True)))
+        while len(owners) >= batch_size:
+            full = ClipBatch(*(part[:batch_size] for part in made))
+            yield SharedBatch(np.array(owners[:batch_size]), full, ended)
+            made, ended = ClipBatch(*(part[batch_size:] for part in made)), {}
+            del owners[:batch_size]
+        parts = [made] if owners else []
+    if owners or ended:
+        made = ClipBatch(*map(np.concatenate, zip(*parts, strict=True))) if owners else None
+        yield SharedBatch(np.array(owners, int), made, ended)
 
 
 def _take(iterator, like):
