@@ -128,11 +128,18 @@ def predict_videos(model, videos, batch_size=None, max_clips=None):
         `VideoError` because of which there is none.
 
     Raises:
-        ValueError: If the model carries no `video_config` or has no classifier.
+        ValueError: If the model carries no `video_config` or has no classifier, or `videos` is a
+            single one.
     """
     from keras_stc.data import VideoError
     from keras_stc.data.clips.whole_video import shared_batches
 
+    if isinstance(videos, (str, bytes, os.PathLike)):
+        raise ValueError(
+            "`videos` must be a list of videos; `predict_video` takes a single one. "
+            f"Received: videos={videos!r}"
+        )
+    videos = list(videos)
     config, names = model_config(model), class_names(model)
     batch_size = batch_size or _batch_size(config)
     ends, rows, following = {}, collections.defaultdict(list), 0

@@ -78,8 +78,9 @@ def test_what_a_sequence_says_of_itself(videos):
     assert [spec.dtype for spec in made.element_spec] == ["uint8", "int32"]
     late = sequence(videos, first_batch=1, drop_remainder=True)
     assert (late.batches, len(late)) == (4, 3) and late.element_spec[1].shape == (3,)
-    with pytest.raises(IndexError, match="`index` must be below 4"):
-        made[4]
+    for index in (4, -1, "a", slice(2)):
+        with pytest.raises(IndexError, match="`index` must be the number of a batch, from 0 to 3"):
+            made[index]
 
 
 def test_batches_by_number_are_those_of_the_epoch_that_comes(videos):
@@ -198,9 +199,19 @@ class Larger(Crops):
         return Geometry((20, 20), video_config.resize)
 
 
+class Nowhere(Crops):
+    def geometry(self, video_config, rng):
+        return None
+
+
 class Floats(Crops):
     def pixels(self, clip, rng):
         return clip / 255
+
+
+class Nothing(Crops):
+    def pixels(self, clip, rng):
+        return None
 
 
 @pytest.mark.parametrize(
@@ -209,10 +220,16 @@ class Floats(Crops):
         ({"crops": lambda clip: clip}, "`crops` must be a `keras_stc.data.Crops`"),
         ({"crops": RandomCrops(), "flip": False}, "`crops` must be left out where `flip`"),
         ({"crops": Larger()}, "`crops` must cut crops of .16, 16., .*cuts .20, 20."),
+        ({"crops": Nowhere()}, "`crops` must cut crops of .16, 16., .*cuts None"),
         ({"crops": Floats()}, "`crops.pixels` must return uint8 pixels of shape .*float64"),
+        ({"crops": Nothing()}, "`crops.pixels` must return uint8 pixels .*NoneType of shape None"),
+        ({"num_parallel_calls": -1}, "`num_parallel_calls` must be at least 1"),
+        ({"prefetch": -1}, "`prefetch` must be at least 0"),
+        ({"share": 2}, "`share` must be .index, count."),
+        ({"share": "01"}, "`share` must be .index, count."),
     ],
 )
-def test_crops_that_do_not_fit_are_refused(videos, options, message):
+def test_what_does_not_fit_is_refused(videos, options, message):
     with pytest.raises(ValueError, match=message):
         sequence(videos, **options)[0]
 

@@ -48,6 +48,8 @@ def test_many_videos_have_the_answers_that_each_has(model, tmp_path):
         np.testing.assert_allclose(
             prediction.clip_probabilities, alone.clip_probabilities, atol=1e-6
         )
+    with pytest.raises(ValueError, match="`videos` must be a list of videos; `predict_video`"):
+        next(keras_stc.predict_videos(model, str(paths[0])))
     first = keras_stc.predict_videos(model, [*paths, *paths], batch_size=1)
     assert next(first).path == str(paths[0])
     first.close()  # without waiting for the others

@@ -101,7 +101,7 @@ def chosen_crops(crops, training, video_config, **options):
                 f"`crops` must be left out where `{name}` is given, since it says so itself. "
                 f"Received: crops={crops!r}, {name}={value!r}"
             )
-    crop = crops.geometry(video_config, np.random.default_rng(0)).crop
+    crop = getattr(crops.geometry(video_config, np.random.default_rng(0)), "crop", None)
     if crop != video_config.crop:
         raise ValueError(
             f"`crops` must cut crops of {video_config.crop}, as the clips are. Received: "
@@ -113,9 +113,10 @@ def chosen_crops(crops, training, video_config, **options):
 def changed_pixels(crops, clip, rng):
     """What `crops.pixels` makes of a clip, once it is sure that it is a clip of that kind."""
     made = crops.pixels(clip, rng)
-    if made is clip or (made.shape == clip.shape and made.dtype == clip.dtype):
+    shape, dtype = getattr(made, "shape", None), getattr(made, "dtype", type(made).__name__)
+    if made is clip or (shape == clip.shape and dtype == clip.dtype):
         return made
     raise ValueError(
         f"`crops.pixels` must return uint8 pixels of shape {clip.shape}, as it gets. "
-        f"Received: {made.dtype} of shape {made.shape}"
+        f"Received: {dtype} of shape {shape}"
     )

@@ -1,5 +1,6 @@
 """Which samples an epoch has, in which order, and which of them a worker reads."""
 
+import numbers
 import warnings
 
 import numpy as np
@@ -50,8 +51,9 @@ def share_positions(samples, batch_size, share, drop_remainder):
 
 def check_share(share, batch_size):
     """Raises a `ValueError` unless a batch can be divided so."""
-    index, count = share
-    if not 0 <= index < count or batch_size % count:
+    is_pair = isinstance(share, (tuple, list)) and len(share) == 2
+    are_whole = is_pair and all(isinstance(number, numbers.Integral) for number in share)
+    if not are_whole or not 0 <= share[0] < share[1] or batch_size % share[1]:
         raise ValueError(
             "`share` must be (index, count) with index below count, and count must divide "
             f"`batch_size`. Received: share={share!r}, batch_size={batch_size!r}"

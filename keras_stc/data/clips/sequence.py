@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import numbers
 import threading
 
 import keras
@@ -74,8 +75,11 @@ class ClipSequence(keras.utils.PyDataset):
                 if batch is None:
                     raise IndexError(f"This iteration has no more than {len(self)} batches.")
                 return batch
-        if not 0 <= index < len(self):
-            raise IndexError(f"`index` must be below {len(self)}. Received: index={index!r}")
+        if not isinstance(index, numbers.Integral) or not 0 <= index < len(self):
+            raise IndexError(
+                f"`index` must be the number of a batch, from 0 to {len(self) - 1}. "
+                f"Received: index={index!r}"
+            )
         with contextlib.closing(self._batches(self._stream.epochs.next, 0)) as batches:
             return next(itertools.islice(batches, index, None))
 

@@ -195,6 +195,12 @@ def dataset(stream, backend=None, num_parallel_calls=None, prefetch=2):
     if backend not in BACKENDS:
         raise ValueError(f"`backend` must be one of {BACKENDS}. Received: backend={backend!r}")
     parallel = num_parallel_calls or available_cores()
+    for name, value, least in (
+        ("num_parallel_calls", parallel, 1),
+        ("prefetch", prefetch, 0),
+    ):
+        if value < least:
+            raise ValueError(f"`{name}` must be at least {least}. Received: {name}={value!r}")
     if backend == "pydataset":
         from keras_stc.data.clips.sequence import ClipSequence
 
