@@ -106,9 +106,7 @@ def _form(arguments):
 
 
 def _data(arguments):
-    from keras_stc.data import divide
-
-    data = divide(arguments.data, arguments.validation, arguments.hold_out, arguments.seed)
+    data = options.division(arguments)
     if not data.validation:
         raise ValueError(
             f"{arguments.data} leaves no videos to evaluate on: give --validation DATA or a larger "

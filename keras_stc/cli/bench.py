@@ -27,7 +27,7 @@ def register(commands, common):
 
 def run(arguments):
     from keras_stc.bench import measure
-    from keras_stc.data import open_data
+    from keras_stc.data import open_source
     from keras_stc.models import create_model
 
     for name in ("batch_size", "batches"):
@@ -37,7 +37,8 @@ def run(arguments):
     shape = (arguments.frames, arguments.size, arguments.size, 3)
     model = create_model(arguments.model, weights=None, input_shape=shape)
     with tempfile.TemporaryDirectory() as folder:
-        videos = open_data(arguments.data or _written(folder))
+        data = options.source(arguments) if arguments.data else open_source(_written(folder))
+        videos = data.open()
         figures = measure(model, videos, arguments.batch_size, arguments.batches)
     if arguments.json:
         return print_json(_entry(arguments, figures))

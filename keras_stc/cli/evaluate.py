@@ -40,7 +40,6 @@ def register(commands, common):
 
 
 def run_evaluate(arguments):
-    from keras_stc.data import open_source
     from keras_stc.evaluation import mean_over_splits
     from keras_stc.files import sha256, write_atomically
     from keras_stc.models.load import load_model, weights_file
@@ -49,7 +48,7 @@ def run_evaluate(arguments):
         raise ValueError(f"--out {arguments.out} is a folder: give the name of a file.")
     if arguments.out and not pathlib.Path(arguments.out).absolute().parent.is_dir():
         raise ValueError(f"The folder of --out {arguments.out} does not exist: make it first.")
-    splits = open_source(arguments.data).splits
+    splits = options.source(arguments).splits
     if len(splits) != len(arguments.models):
         raise ValueError(
             f"{arguments.data} has {len(splits)} splits and there are {len(arguments.models)} "

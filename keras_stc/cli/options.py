@@ -3,8 +3,8 @@
 import pathlib
 
 DATA_HELP = (
-    "a folder of class folders, a CSV file with path,label[,split], ucf101:ROOT:SPLIT, "
-    "hmdb51:ROOT:SPLIT, kinetics:CSV:ROOT, or what keras-stc pack wrote"
+    "a folder of class folders, a CSV file with path,label[,split] or another list of videos and "
+    "labels, ucf101:ROOT:SPLIT, hmdb51:ROOT:SPLIT, kinetics:CSV:ROOT, or what keras-stc pack wrote"
 )
 
 #: Options of a clip, and those of any training: name, type, what it is.
@@ -32,9 +32,33 @@ def numbers(command, table, **notes):
 
 
 def data(command, **options):
-    """DATA."""
+    """DATA, for `source`."""
     options.setdefault("help", DATA_HELP)
     command.add_argument("data", metavar="DATA", **options)
+    command.add_argument(
+        "--class-names",
+        metavar="FILE",
+        help="what numbers in a list stand for: a name in each line, or a number and a name "
+        "(classInd.txt or labels.txt beside the list)",
+    )
+
+
+def source(arguments, spec=None):
+    """The `Data` that a user means by DATA, or by another option."""
+    from keras_stc.data import open_source
+    from keras_stc.data.sets.open import is_list
+
+    if spec is None:
+        return open_source(arguments.data, arguments.class_names)
+    return open_source(spec, arguments.class_names if is_list(spec) else None)
+
+
+def division(arguments):
+    """What to train on and what to validate on, a `Division`."""
+    from keras_stc.data import divide
+
+    validation = arguments.validation and source(arguments, arguments.validation)
+    return divide(source(arguments), validation, arguments.hold_out, arguments.seed)
 
 
 def validation(command, verb="validate"):

@@ -51,7 +51,7 @@ def run(arguments):
             bar.update(done - bar.n)
 
         index = pack(
-            arguments.data,
+            options.source(arguments),
             arguments.out,
             arguments.short_side,
             arguments.quality,

@@ -77,7 +77,6 @@ def register(commands, common):
 
 def run_train(arguments):
     from keras_stc import distribute
-    from keras_stc.data import divide
     from keras_stc.files import write_atomically
     from keras_stc.models.load import load_model
     from keras_stc.runs import Run
@@ -92,7 +91,7 @@ def run_train(arguments):
         say(arguments, f"Waiting for {distribute.worker_count()} workers")
     # Before all else: workers have to find one another before TensorFlow does anything.
     distribute.strategy()
-    data = divide(arguments.data, arguments.validation, arguments.hold_out, arguments.seed)
+    data = options.division(arguments)
     videos, validation = data.train, data.validation
     say(
         arguments,

@@ -108,7 +108,7 @@ def test_csv_with_root_pieces_and_a_byte_order_mark(tmp_path):
 @pytest.mark.parametrize(
     ("text", "options", "message"),
     [
-        ("file,label\na.mp4,run\n", {}, "no column 'path'; its columns are file, label"),
+        ("where,label\na.mp4,run\n", {}, "no column 'path'; its columns are where, label"),
         (TABLE, {"label_column": "action"}, "no column 'action'"),
         ("path,label\na.mp4,run\n", {"split": "train"}, "no column 'split'"),
         (TABLE, {"split": "val"}, "no split 'val'; its splits are test, train"),

@@ -3,12 +3,13 @@
 import dataclasses
 import functools
 import os
+import warnings
 
-from keras_stc.data.errors import VideoError
+from keras_stc.data.errors import VideoError, VideoWarning
+from keras_stc.data.sets.annotation import COLUMNS, read_csv, read_text, split_line
 from keras_stc.data.sets.data import Data
 from keras_stc.data.sets.listed import ListedVideos, Listing, Row
 from keras_stc.data.sets.names import some_of
-from keras_stc.data.sets.table import read_csv
 
 #: What Kinetics' files call their subsets.
 KINETICS_SUBSETS = {"train": "train", "val": "val", "validate": "val", "test": "test"}
@@ -113,22 +114,35 @@ class KineticsListing(Listing):
 
 
 class KineticsData(Data):
-    """`kinetics:CSV:ROOT`."""
+    """`kinetics:CSV:ROOT`, or one of Kinetics' files, with the videos below its folder."""
 
     usage = "kinetics:CSV:ROOT"
 
     def __init__(self, name):
         super().__init__(name)
+        self._plain = not self.name.startswith("kinetics:")
+        if self._plain:
+            self._path, self._root = self.name, os.path.dirname(self.name) or os.curdir
+            return
         self._path, _, self._root = self.name.partition(":")[2].partition(":")
         if not self._path or not self._root:
             raise VideoError(f"{name} must be {self.usage}: a CSV file and a folder of videos.")
 
     @functools.cached_property
     def _listing(self):
+        if self._plain:
+            warnings.warn(
+                f"{self._path} is read as one of Kinetics' lists; its videos are looked for below "
+                f"{self._root}, and kinetics:{self._path}:FOLDER names another folder.",
+                VideoWarning,
+                stacklevel=5,
+            )
         return read_kinetics(self._path, self._root)
 
     @property
     def spec(self):
+        if self._plain:
+            return super().spec
         return f"kinetics:{os.path.realpath(self._path)}:{os.path.realpath(self._root)}"
 
     @property
@@ -146,3 +160,9 @@ def _whole_seconds(path, number, row, column):
         raise VideoError(
             f"{path}, line {number}, has {row[column]!r} as {column}; expected a number of seconds."
         ) from error
+
+
+def is_kinetics(path):
+    """Whether a list has the columns of Kinetics' files, and none that says where videos are."""
+    columns = {name.lower() for name in split_line(read_text(path).partition("\n")[0], ",")}
+    return columns.issuperset(KINETICS_COLUMNS) and not columns & {"path", *COLUMNS["path"]}

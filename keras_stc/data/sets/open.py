@@ -1,11 +1,13 @@
 """Data as it is named on a command line: a folder, a CSV file, or a known data set."""
 
+import os
 import pathlib
 
 from keras_stc.data.errors import VideoError
+from keras_stc.data.sets.annotation import LISTS
 from keras_stc.data.sets.data import Data
 from keras_stc.data.sets.folder import FolderData
-from keras_stc.data.sets.kinetics import KineticsData
+from keras_stc.data.sets.kinetics import KineticsData, is_kinetics
 from keras_stc.data.sets.names import SUBSETS
 from keras_stc.data.sets.official import HMDB51Data, UCF101Data
 from keras_stc.data.sets.packed import PackedData, is_packed
@@ -20,7 +22,7 @@ DATA_SETS = {
 }
 
 
-def open_source(spec):
+def open_source(spec, label_names=None):
     """Data by what a user types for it, opened once.
 
     Example:
@@ -33,6 +35,8 @@ def open_source(spec):
 
     Args:
         spec: See `open_data`; or a `Data`, which is what is returned then.
+        label_names: What numbers stand for that a list has as labels: a list of names, or a file
+            of them. Defaults to `classInd.txt`, `labels.txt`, … beside the list.
 
     Returns:
         A `Data`.
@@ -42,6 +46,13 @@ def open_source(spec):
     """
     if isinstance(spec, Data):
         return spec
+    if is_list(spec) and not is_kinetics(spec):
+        return TableData(spec, label_names)
+    if label_names is not None:
+        raise ValueError(
+            "`label_names`, or --class-names, says what numbers in a list stand for, and the data "
+            f"must be a list, such as a CSV file, then. Received: {spec}"
+        )
     name, colon, _ = str(spec).partition(":")
     # A folder may be called ucf101 or shards.
     if colon and name in DATA_SETS:
@@ -51,8 +62,8 @@ def open_source(spec):
         return PackedData(spec)
     if path.is_dir():
         return FolderData(spec)
-    if path.is_file() and path.suffix.lower() == ".csv":
-        return TableData(spec)
+    if is_list(spec):
+        return KineticsData(spec)
     what = "is neither a folder nor a .csv file" if path.exists() else "does not exist"
     if "://" in str(spec):
         what = "is an address, and DATA must be here; the videos in a CSV file may be addresses"
@@ -61,6 +72,11 @@ def open_source(spec):
         f"{spec} {what}; expected a folder with a subfolder of videos for each class, or a "
         f"CSV file with the columns path,label{known}."
     )
+
+
+def is_list(spec):
+    """Whether this is a file that may be a list of videos, by its ending."""
+    return os.path.isfile(spec) and os.path.splitext(spec)[1].lower() in LISTS
 
 
 def open_data(spec, subset=None, class_names=None):
@@ -75,7 +91,8 @@ def open_data(spec, subset=None, class_names=None):
 
     Args:
         spec: A folder of class folders; a folder with `train` and `val` or `test` folders of
-            class folders; a CSV file with the columns path, label and perhaps split;
+            class folders; a CSV file with the columns path, label and perhaps split, or another
+            list of videos (see `VideoCSV`); a Kinetics CSV file, with the videos below its folder;
             `ucf101:ROOT:SPLIT`, `hmdb51:ROOT:SPLIT` with the split 1, 2, 3 or all;
             `kinetics:CSV:ROOT`; a folder of packed shards, or `shards:FOLDER:SPLIT` where the
             packed data has several splits.

@@ -1,15 +1,15 @@
-"""Videos listed in a CSV file."""
+"""Videos in a list: a CSV file, or an annotation list as other projects write them."""
 
-import csv
 import functools
 import math
 import os
-import pathlib
-import warnings
 
-from keras_stc.data.errors import VideoError, VideoWarning
+from keras_stc.data.errors import VideoError
+from keras_stc.data.sets.annotation import check_one_label, is_number, read_annotation
 from keras_stc.data.sets.data import Data, own_name
+from keras_stc.data.sets.label_names import name_labels
 from keras_stc.data.sets.names import SUBSET_OF, some_of, subsets_among
+from keras_stc.data.sets.places import place_videos
 from keras_stc.data.sets.video import Video, VideoSet
 
 
@@ -17,7 +17,8 @@ class VideoCSV(VideoSet):
     """Videos listed in a CSV file with a header: `path,label`, and `split` where there is one.
 
     Columns `start` and `end`, in seconds, cut a piece out of a video. Rows without a label are
-    left out.
+    left out. Other lists of the field are taken too, such as `d/a/1.mp4 0` in each line, and a
+    warning says what was taken for what; where two readings are possible, none is chosen.
 
     Example:
 
@@ -27,55 +28,67 @@ class VideoCSV(VideoSet):
     ```
 
     Args:
-        path: The CSV file, UTF-8.
-        root: Folder that the paths in it start from. Defaults to the folder of the CSV file.
+        path: The list, UTF-8.
+        root: Folder that the paths in it start from. Defaults to the folder of the list or, where
+            nothing lies there, the working directory.
         split: Which rows to take, by the column `split`; all where it is `None`.
         class_names: Names of the classes by label. Defaults to all labels of the file, whatever
-            their split, sorted.
+            their split, sorted, or in the order of `label_names`.
         label_column: Column that holds the label. Defaults to `"label"`.
+        label_names: What numbers as labels stand for: a list of names, or a file of them.
+            Defaults to `classInd.txt`, `labels.txt`, … beside the list.
 
     Raises:
         VideoError: If the file, a column or the split is missing, a label is none of
-            `class_names`, or none of the videos exist.
+            `class_names`, none of the videos exist, a video has several labels, or the list can
+            be read in two ways.
+
+    Warns:
+        VideoWarning: If rows are left out, or the list is not in the form above.
     """
 
-    def __init__(self, path, root=None, split=None, class_names=None, label_column=None):
-        self._fill(path, read_csv(path), root, split, class_names, label_column)
+    def __init__(
+        self,
+        path,
+        root=None,
+        split=None,
+        class_names=None,
+        label_column=None,
+        label_names=None,
+    ):
+        table = read_annotation(os.fspath(path), label_column)
+        self._fill(table, root, split, class_names, label_column, label_names)
 
     @classmethod
-    def of(cls, path, table, split=None, class_names=None, label_column=None):
-        """As the constructor, of a file that `read_csv` has read before."""
+    def of(cls, table, split=None, class_names=None, label_column=None, label_names=None):
+        """As the constructor, of a `Table` that has been read before."""
         videos = cls.__new__(cls)
-        videos._fill(path, table, None, split, class_names, label_column)
+        videos._fill(table, None, split, class_names, label_column, label_names)
         return videos
 
-    def _fill(self, path, table, root, split, class_names, label_column):
-        column = label_column or "label"
-        columns, rows = table
+    def _fill(self, table, root, split, class_names, label_column, label_names):
+        path, column = table.path, label_column or "label"
         for name in ["path", column] + (["split"] if split is not None else []):
-            if name not in columns:
+            if name not in table.columns:
                 raise VideoError(
-                    f"{path} has no column {name!r}; its columns are {', '.join(columns)}: "
+                    f"{path} has no column {name!r}; its columns are {', '.join(table.columns)}: "
                     "expected path, label and, where there is one, split."
                 )
-        every, rows = rows, [(n, row) for n, row in rows if row[column] and row["path"]]
+        every = table.rows
+        rows = [(n, row) for n, row in every if row[column] and row["path"]]
         if len(rows) < len(every) and rows:
             first = next(number for number, row in every if not (row[column] and row["path"]))
-            warnings.warn(
+            table.warn(
                 f"{path}: {len(every) - len(rows)} of {len(every)} rows have no {column} or path "
-                f"and are left out, the first in line {first}.",
-                VideoWarning,
-                stacklevel=3,
+                f"and are left out, the first in line {first}."
             )
-        names = tuple(class_names or sorted({row[column] for _, row in rows}))
+        named, names = _classes(table, rows, column, class_names, label_names)
         if split is not None:
             splits = sorted({row["split"] for _, row in rows} - {""})
             if nowhere := [number for number, row in rows if not row["split"]]:
-                warnings.warn(
+                table.warn(
                     f"{path}: {len(nowhere)} of {len(rows)} rows have no split and are left out, "
-                    f"the first in line {nowhere[0]}.",
-                    VideoWarning,
-                    stacklevel=3,
+                    f"the first in line {nowhere[0]}."
                 )
             rows = [(number, row) for number, row in rows if row["split"] == split]
             if not rows:
@@ -85,48 +98,45 @@ class VideoCSV(VideoSet):
         if not rows:
             raise VideoError(f"{path} lists no videos with a {column}; add rows, one per video.")
         numbers = {name: label for label, name in enumerate(names)}
-        root = pathlib.Path(path).parent if root is None else pathlib.Path(root)
+        if table.places is None:
+            table.places = place_videos(table, root)
+        places, start = table.places
         videos = []
         for number, row in rows:
-            if row[column] not in numbers:
+            label = named.get(row[column], row[column])
+            if label not in numbers:
+                hint = ", or say what the numbers stand for: --class-names, or `label_names`"
                 raise VideoError(
-                    f"{path}, line {number}, has the label {row[column]!r}, which is none of the "
-                    f"{len(names)} classes ({some_of(names)}); correct the label or the classes."
+                    f"{path}, line {number}, has the label {label!r}, which is none of the "
+                    f"{len(names)} classes ({some_of(names)}); correct the label or the classes"
+                    f"{hint if is_number(label) else ''}."
                 )
-            remote = "://" in row["path"]
-            videos.append(
-                Video(
-                    row["path"] if remote else str(root / row["path"]),
-                    numbers[row[column]],
-                    _seconds(path, number, row, "start"),
-                    _seconds(path, number, row, "end"),
-                )
-            )
+            pieces = (_seconds(path, number, row, name) for name in ("start", "end"))
+            videos.append(Video(places[row["path"]], numbers[label], *pieces))
         if not any("://" in video.path or os.path.exists(video.path) for video in videos):
             raise VideoError(
                 f"{path} lists {len(videos)} videos and none of them exists, the first being "
-                f"{videos[0].path}; paths start from {root}: correct them, or give `root`."
+                f"{videos[0].path}; paths start from {start}"
+                f"{'' if root else ' or the working directory'}: correct them, or give `root`."
             )
+        table.tell()
         super().__init__(videos, names)
 
 
-def read_csv(path):
-    """`(column names, [(line number, row dict)])` of a CSV file; values without outer blanks."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, restval="", skipinitialspace=True)
-            columns = [name.strip() for name in reader.fieldnames or []]
-            reader.fieldnames = columns
-            rows = [
-                (reader.line_num, {k: v.strip() for k, v in row.items() if k is not None})
-                for row in reader
-            ]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise VideoError(
-            f"{path} cannot be read as a CSV file ({getattr(error, 'strerror', None) or error}); "
-            "expected UTF-8 text with a header line such as path,label."
-        ) from error
-    return columns, rows
+def _classes(table, rows, column, class_names, label_names):
+    """`({label in the list: name}, names by label)`."""
+    labels = {row[column] for _, row in rows}
+    if column == "path":  # of videos without labels
+        return {}, tuple(sorted(labels))
+    check_one_label(table, column)
+    # A network's own classes may be numbers.
+    known = label_names is None and class_names is not None and labels <= set(class_names)
+    if table.named is None and not known:
+        table.named = name_labels(table, column, label_names)
+    named = {} if known else table.named
+    numeric = all(map(is_number, labels))
+    order = sorted(labels, key=(lambda label: (int(label), label)) if numeric else None)
+    return named, tuple(class_names or dict.fromkeys(named.get(label, label) for label in order))
 
 
 def _seconds(path, number, row, column):
@@ -145,18 +155,21 @@ def _seconds(path, number, row, column):
 
 
 class TableData(Data):
-    """A CSV file, perhaps with a column `split`."""
+    """A list of videos, perhaps with a column `split`."""
+
+    def __init__(self, name, label_names=None):
+        super().__init__(name)
+        self._label_names = label_names
 
     @functools.cached_property
     def _table(self):
-        return read_csv(self.name)
+        return read_annotation(self.name)
 
     @functools.cached_property
     def _own_names(self):
         """From our name of a subset to that in the column `split`."""
-        columns, rows = self._table
-        names = {row["split"] for _, row in rows if row["split"]} if "split" in columns else set()
-        there = sorted(names)
+        rows = self._table.rows if "split" in self._table.columns else ()
+        there = sorted({row["split"] for _, row in rows if row["split"]})
         if others := [name for name in there if name.lower() not in SUBSET_OF]:
             raise VideoError(
                 f"{self.name} has the split {others[0]!r}; expected {', '.join(SUBSET_OF)}: "
@@ -171,7 +184,7 @@ class TableData(Data):
     def _open(self, subset, class_names, label_column=None):
         own = self._own_names
         split = None if subset is None else own_name(own, subset, self.name)
-        return VideoCSV.of(self.name, self._table, split, class_names, label_column)
+        return VideoCSV.of(self._table, split, class_names, label_column, self._label_names)
 
     def _unlabelled(self, subset):
         return self._open(subset, None, label_column="path")  # rows need no label then
