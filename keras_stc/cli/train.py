@@ -190,7 +190,7 @@ def _built(arguments, starts, videos):
             "size": arguments.size or start.size,
         }
         if start in STARTS:
-            say(arguments, start.sentence)
+            say(arguments, start.sentence(recipe))
         try:
             model = build_for(
                 videos,

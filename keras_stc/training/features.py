@@ -49,25 +49,25 @@ def split(model, freeze):
         ValueError: If nothing is frozen, or what is frozen does not end in one tensor.
     """
     with frozen(model, freeze):
-        first = next(
-            layer
-            for layer in model.layers
+        learning = [
+            place
+            for place, layer in enumerate(model.layers)
             # A dropout draws anew in every step.
             if layer.trainable_variables or hasattr(layer, "seed_generator")
-        )
-    features = first.input
-    try:
-        if freeze is None or isinstance(features, list) or features is model.input:
-            raise ValueError("nothing is frozen, or several tensors go on")
-        return Split(
-            keras.Model(model.input, features, name=f"{model.name}_features"),
-            keras.Model(features, model.output, name=f"{model.name}_head"),
-        )
-    except ValueError as error:
-        raise ValueError(
-            "`feature_passes` needs a network of which all that comes before one tensor is frozen: "
-            f"give `freeze`, such as Mixed_5c of InceptionI3D, or 0. Received: freeze={freeze!r}"
-        ) from error
+        ]
+    # Keras lists layers by their depth; the last tensor that all that learns is computed from.
+    before = model.layers[: learning[0]]
+    worth_it = freeze is not None and any(layer.weights for layer in before)
+    for layer in reversed(before[1:] if worth_it else ()):
+        with contextlib.suppress(ValueError):
+            return Split(
+                keras.Model(model.input, layer.output, name=f"{model.name}_features"),
+                keras.Model(layer.output, model.output, name=f"{model.name}_head"),
+            )
+    raise ValueError(
+        "`feature_passes` needs a network of which all that comes before one tensor is frozen: "
+        f"give `freeze`, such as Mixed_5c of InceptionI3D, or 0. Received: freeze={freeze!r}"
+    )
 
 
 def cached_features(folder, name, trunk, clips, passes, about, verbose="auto"):
@@ -96,6 +96,8 @@ def cached_features(folder, name, trunk, clips, passes, about, verbose="auto"):
             shutil.rmtree(other)
     kept.mkdir(parents=True, exist_ok=True)
     batches = clips(first_epoch=0, first_batch=0).batches
+    if verbose:
+        print(f"Features of the {name} clips, computed once and kept in {folder}")
     bar = keras.utils.Progbar(passes * batches, unit_name="batch", verbose=verbose and 1)
     made = [_one_pass(kept, k, trunk, clips, batches, bar) for k in range(passes)]
     features, labels = (np.stack(part) for part in zip(*made, strict=True))

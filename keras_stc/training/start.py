@@ -33,10 +33,12 @@ class Start:
     why: str
     cost: str
 
-    @property
-    def sentence(self):
-        """What was chosen, why, and what it costs."""
-        return f"Starting from {self.what}: {self.why}. {self.cost}."
+    def sentence(self, recipe):
+        """What was chosen, why, and what it costs, trained by a recipe that may be changed."""
+        only = (
+            ", of which only the classifier learns" if recipe.freeze == self.recipe.freeze else ""
+        )
+        return f"Starting from {self.what}{only}: {self.why}. {self.cost}."
 
 
 #: The best first. One whose weights cannot be had is passed over.
@@ -47,10 +49,9 @@ STARTS = (
         weights="kinetics400",
         size=128,
         recipe=RECIPES["classifier"],
-        what="InceptionI3D with Kinetics-400 weights, of which the classifier learns",
+        what="InceptionI3D with Kinetics-400 weights",
         why="on a few hundred videos nothing else here gets as far (docs/results.md)",
-        cost="It costs 47 MB, fetched once, and one pass over the videos; --weights none starts at "
-        "random",
+        cost="It costs 47 MB, fetched once; --weights none starts at random",
     ),
 )
 

@@ -150,3 +150,12 @@ def test_i3d_divides_before_its_classifier():
     parts = split(model, "Mixed_5c")
     assert parts.head.count_params() == 2 * 1025
     assert parts.trunk.output_shape == (None, 1, 1, 1, 1024)
+
+
+@pytest.mark.parametrize(("freeze", "shape"), [("layer3", (1, 2, 2, 256)), ("layer4", (512,))])
+def test_residual_networks_divide_where_a_unit_begins(freeze, shape):
+    """A unit has two ways: what its first layer sees is not all that the unit sees."""
+    model = keras_stc.STCResNet18(classes=2, input_shape=(8, 32, 32, 3))
+    parts = split(model, freeze)
+    assert parts.trunk.output_shape == (None, *shape)
+    assert not {v.path for v in parts.trunk.variables} & {v.path for v in parts.head.variables}

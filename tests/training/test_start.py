@@ -49,7 +49,10 @@ def train(capsys, *line):
 
 def test_nothing_said_is_the_best(capsys, videos, weights, small_start, monkeypatch, tmp_path):
     out = train(capsys, videos, "--out", tmp_path / "run")
-    assert "Starting from a test: why. cost." in out and "4 frames, 32x32" in out
+    assert (
+        "from a test, of which only the classifier learns: why. cost." in out
+        and "4 frames, 32x32" in out
+    )
     config = Run(tmp_path / "run").config()
     assert config["data"]["start"] == "i3d" and config["architecture"]["name"] == "resnet3d18"
     assert config["recipe"]["name"] == "classifier" and (tmp_path / "run" / "features").is_dir()
