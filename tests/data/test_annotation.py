@@ -125,7 +125,10 @@ def test_lists_of_the_field(folder, name, text, wanted, said):
             "d/a/1.mp4\nd/c/3.avi\n",
             "has no column 'label'; its columns are path:",
         ),
-        ("d/a/1.mp4 0\nd/c/3.avi\n", "line 2, has another number of fields than the lines above"),
+        ("d/a/1.mp4 0\nd/c/3.avi\n", "line 2, is not separated by blanks into as many fields as"),
+        ("d/a/1.mp4,0\nd/c/3.avi;0\n", "line 2, is not separated by commas into as many fields as"),
+        ("path,label,label\nd/a/1.mp4,x,y\n", "has two columns 'label', and either may be meant"),
+        ("d/a/1.mp4 -1\nd/c/3.avi 0\n", "line 1, has the label -1, and classes are numbered from"),
         ("some words\nof a poem\n", "is no list of videos, its first line being 'some words'; exp"),
         ("", "is no list of videos, its first line being ''; expected a folder"),
         ("no/1.mp4 0\n", "lists 1 videos and none of them exists, the first being "),
@@ -227,6 +230,21 @@ def test_names_that_are_given(folder, tmp_path):
     (tmp_path / "names.json").write_text('{"p": 3, "q": 9}')
     with pytest.raises(VideoError, match="does not number its classes one by one"):
         open_source(folder / "l.txt", tmp_path / "names.json").open()
+
+
+def test_names_may_be_given_an_order(folder):
+    (folder / "l.csv").write_text(f"path,label\n{A},run\n{C},jump\n")
+    videos = open_source(folder / "l.csv", ["walk", "run", "jump"]).open()
+    assert videos.class_names == ("run", "jump") and videos.labels.tolist() == [0, 1]
+    with pytest.raises(VideoError, match="label 'jump', which is none of the 1 names"):
+        open_source(folder / "l.csv", ["run"]).open()
+
+
+def test_addresses_in_lists(folder):
+    (folder / "l.txt").write_text("s3://b/x.mp4 0\nhttps://h/y z.mp4 1\n")
+    with pytest.warns(VideoWarning, match="a line is the path, the label"):
+        videos = open_data(folder / "l.txt")
+    assert [v.path for v in videos] == ["s3://b/x.mp4", "https://h/y z.mp4"]
 
 
 def test_numbers_are_classes_in_their_order(folder):

@@ -1,15 +1,20 @@
 """Lists of videos in the forms in which the field writes them."""
 
-import csv
-import dataclasses
-import io
 import os
 import re
-import warnings
 from typing import NamedTuple
 
-from keras_stc.data.errors import VideoError, VideoWarning
-from keras_stc.data.sets.names import EXTENSIONS, SUBSET_OF, some_of
+from keras_stc.data.errors import VideoError
+from keras_stc.data.sets.fields import (
+    SEPARATORS,
+    Table,
+    is_number,
+    is_video_name,
+    read_rows,
+    read_text,
+    split_line,
+)
+from keras_stc.data.sets.names import SUBSET_OF, some_of
 
 #: Endings of files that may be lists.
 LISTS = frozenset((".csv", ".tsv", ".txt", ".list", ".lst"))
@@ -28,45 +33,8 @@ COLUMNS = {
     "split": ("subset", "set", "partition", "usage"),
 }
 
-#: How fields may be separated; a tab is a blank too.
-SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", " ": "blanks"}
-
 #: Labels that are several: `run|jump`, `3,7`, `[3, 7]`.
-SEVERAL = re.compile(r"[^|]+\|.+|\d+([,;/ ]+\d+)+|\[.*,.*\]")
-
-
-@dataclasses.dataclass
-class Table:
-    """A list of videos that has been read.
-
-    Args:
-        path: Of the list.
-        columns: Names of its columns.
-        rows: `(line number, {column: text})`; columns have our names where they are known.
-        notes: What was taken for what, where the list does not say it in our words.
-        named: Names of the numbers that are labels, once they are known.
-        places: Where the videos lie, once that is known.
-        said: Warnings that have been given.
-    """
-
-    path: str
-    columns: list
-    rows: list
-    notes: list = dataclasses.field(default_factory=list)
-    named: dict | None = None
-    places: tuple | None = None
-    said: set = dataclasses.field(default_factory=set, repr=False)
-
-    def tell(self):
-        """Says once, in a line, what was taken for what."""
-        if self.notes:
-            self.warn(f"{self.path} is read like this: {'; '.join(self.notes)}.", 5)
-
-    def warn(self, text, stacklevel=4):
-        """Warns of something, once."""
-        if text not in self.said:
-            self.said.add(text)
-            warnings.warn(text, VideoWarning, stacklevel)
+SEVERAL = re.compile(r"[^|]+\|.+|\d+([,; ]+\d+)+|\[.*,.*\]")
 
 
 class Reading(NamedTuple):
@@ -91,10 +59,11 @@ def read_annotation(path, label_column=None):
             return _with_header(path, text, separator, label_column)
     readings = [_read(path, lines, separator) for separator in SEPARATORS]
     readings = [reading for reading in readings if reading is not None]
-    good = {reading.separator: reading for reading in readings if not reading.problem}
-    if "\t" in good:
-        good.pop(" ", None)
-    good = list(good.values())
+    good = [reading for reading in readings if not reading.problem]
+    # A line is not a path alone where it can be a path and a label.
+    good = [reading for reading in good if "label" in reading.rows[0][1]] or good
+    if any(reading.separator == "\t" for reading in good):
+        good = [reading for reading in good if reading.separator != " "]
     if not good and readings:
         raise VideoError(readings[0].problem)
     if not good:
@@ -111,36 +80,10 @@ def read_annotation(path, label_column=None):
                 )
     columns = [name for name in ("path", "frames", "label") if name in one.rows[0][1]]
     what = {"path": "the path", "frames": "the number of frames (not used)", "label": "the label"}
-    notes = [
-        f"separated by {SEPARATORS[one.separator]}, without a header",
-        "a line is " + ", ".join(what[name] for name in columns),
-    ]
+    notes = ["without a header", "a line is " + ", ".join(what[name] for name in columns)]
+    if len(columns) > 1:
+        notes[0] = f"separated by {SEPARATORS[one.separator]}, without a header"
     return Table(path, columns, one.rows, notes)
-
-
-def read_csv(path):
-    """`(column names, [(line number, row dict)])` of a CSV file; values without outer blanks."""
-    return _rows(path, read_text(path), ",")
-
-
-def read_text(path):
-    """The text of a list, without a byte-order mark."""
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            return file.read()
-    except (OSError, UnicodeDecodeError) as error:
-        raise _unreadable(path, error) from error
-
-
-def split_line(line, separator):
-    """Fields of one line, without outer blanks."""
-    if separator == " ":
-        return line.split()
-    try:
-        rows = list(csv.reader([line], delimiter=separator, skipinitialspace=True))
-    except csv.Error:
-        return []
-    return [field.strip() for field in rows[0]] if rows else []
 
 
 def is_header(fields, label_column=None):
@@ -152,16 +95,8 @@ def is_header(fields, label_column=None):
     return bool(names & known) or label_column in fields
 
 
-def is_number(text):
-    return text.isascii() and text.isdigit()
-
-
-def is_video_name(text):
-    return "://" in text or os.path.splitext(text)[1].lower() in EXTENSIONS
-
-
 def _with_header(path, text, separator, label_column):
-    columns, rows = _rows(path, text, separator)
+    columns, rows = read_rows(path, text, separator)
     table = Table(path, columns, rows)
     if separator != ",":
         table.notes.append(f"separated by {SEPARATORS[separator]}")
@@ -208,31 +143,6 @@ def _called(table, ours):
     )
 
 
-def _rows(path, text, separator):
-    """`(column names, [(line number, row dict)])`; values without outer blanks."""
-    if separator == " ":
-        lines = [(k, line.split()) for k, line in enumerate(text.splitlines(), 1) if line.strip()]
-    else:
-        try:
-            reader = csv.reader(
-                io.StringIO(text, newline=""), delimiter=separator, skipinitialspace=True
-            )
-            lines = [(reader.line_num, [f.strip() for f in fields]) for fields in reader if fields]
-        except csv.Error as error:
-            raise _unreadable(path, error) from error
-    columns, rows = lines[0][1] if lines else [], []
-    for number, fields in lines[1:]:
-        if any(fields[len(columns) :]):
-            raise VideoError(
-                f"{path}, line {number}, has {len(fields)} fields, separated by "
-                f"{SEPARATORS[separator]}, and the header has {len(columns)}; expected one label "
-                'for a video, and quotes around what contains the separator, as in "a, b".'
-            )
-        fields += [""] * (len(columns) - len(fields))
-        rows.append((number, dict(zip(columns, fields, strict=False))))
-    return columns, rows
-
-
 def _read(path, lines, separator):
     """The `Reading` of a list without a header by one separator, or `None` if it is not so."""
     rows = []
@@ -240,47 +150,47 @@ def _read(path, lines, separator):
         if not line.strip():
             continue
         fields = _split_blanks(line) if separator == " " else split_line(line, separator)
-        if not fields or not fields[0]:
+        row, problem = _row(fields, separator)
+        if problem:
+            return Reading(separator, [], f"{path}, line {number}, {problem}")
+        if row is None and not (rows and "label" in rows[0][1]):
             return None
-        where, video, rest = f"{path}, line {number}", fields[0], fields[1:]
-        is_file = is_video_name(video)
-        if not is_file and not (rest and is_number(rest[-1] if len(rest) < 2 else rest[0])):
-            return None
-        if len(rest) == 2 and not is_file and is_number(rest[0]):
-            rows.append((number, {"path": video, "frames": rest[0], "label": rest[1]}))
-        elif len(rest) < 2:
-            rows.append((number, dict(zip(("path", "label"), fields, strict=False))))
-        elif all(map(is_number, rest)) and len(rest) == (2 if is_file else 3):
-            other = "a number of frames and its label"
-            if not is_file:
-                other = "its first frame, a number of frames and its label"
-            return Reading(
-                separator,
-                [],
-                f"{where}, can be read in two ways: after {video} come {other}, or {len(rest)} "
-                "labels, of which a video has one here; leave all but the label out.",
+        if row is None or (rows and row.keys() != rows[0][1].keys()):
+            problem = (
+                f"is not separated by {SEPARATORS[separator]} into as many fields as the lines "
+                "above it; expected a video and its label in each."
             )
-        elif separator != " " or all(map(is_number, rest)):
-            return Reading(separator, [], _several(where, " ".join(rest)))
-        else:
-            return Reading(
-                separator,
-                [],
-                f"{where}, can be read in two ways: after {video} comes one label, "
-                f"{' '.join(rest)!r}, or {len(rest)} of them; expected one, after a tab or a "
-                "comma where it is of several words.",
-            )
-    if not rows:
-        return None
-    if any(row.keys() != rows[0][1].keys() for _, row in rows):
-        number = next(n for n, row in rows if row.keys() != rows[0][1].keys())
-        return Reading(
-            separator,
-            [],
-            f"{path}, line {number}, has another number of fields than the lines above it, "
-            f"separated by {SEPARATORS[separator]}; expected a video and its label in each.",
+            return Reading(separator, [], f"{path}, line {number}, {problem}")
+        rows.append((number, row))
+    return Reading(separator, rows) if rows else None
+
+
+def _row(fields, separator):
+    """`(row, problem)` of a line without a header; neither where it is no line of a list."""
+    if not fields or not fields[0]:
+        return None, None
+    video, rest = fields[0], fields[1:]
+    is_file, numbers = is_video_name(video), list(map(is_number, rest))
+    if not is_file and not any(numbers[:1]):
+        return None, None
+    if len(rest) < 2:
+        return dict(zip(("path", "label"), fields, strict=False)), None
+    if len(rest) == 2 and not is_file:
+        return {"path": video, "frames": rest[0], "label": rest[1]}, None
+    if all(numbers) and len(rest) == (2 if is_file else 3):
+        frames = "a number of frames and its label"
+        return None, (
+            f"can be read in two ways: after {video} come "
+            f"{frames if is_file else f'its first frame, {frames}'}, or {len(rest)} labels, of "
+            "which a video has one here; leave all but the label out."
         )
-    return Reading(separator, rows)
+    if separator == " " and not all(numbers):
+        return None, (
+            f"can be read in two ways: after {video} comes one label, {' '.join(rest)!r}, or "
+            f"{len(rest)} of them; expected one, after a tab or a comma where it is of several "
+            "words."
+        )
+    return None, _several(" ".join(rest))
 
 
 def _split_blanks(line):
@@ -296,9 +206,15 @@ def _split_blanks(line):
 def check_one_label(table, column):
     """Raises the `VideoError` for videos of several classes at a time."""
     seen = {}
+    numeric = all(is_number(row[column].removeprefix("-")) for _, row in table.rows if row[column])
     for number, row in table.rows:
+        if numeric and row[column].startswith("-"):
+            raise VideoError(
+                f"{table.path}, line {number}, has the label {row[column]}, and classes are "
+                "numbered from 0; leave the label out where it is not known."
+            )
         if SEVERAL.fullmatch(label := row[column]):
-            raise VideoError(_several(f"{table.path}, line {number}", label))
+            raise VideoError(f"{table.path}, line {number}, {_several(label)}")
         what = tuple(row.get(name, "") for name in ("path", "split", "start", "end"))
         if label and seen.setdefault(what, label) != label:
             raise VideoError(
@@ -308,23 +224,16 @@ def check_one_label(table, column):
             )
 
 
-def _several(where, labels):
+def _several(labels):
     return (
-        f"{where}, has several labels, {labels!r}, and multi-label data is not supported: a video "
-        "has one class here; give it the one that matters, or list pieces of it with start and end."
+        f"has several labels, {labels!r}, and multi-label data is not supported: a video has one "
+        "class here; give it the one that matters, or list pieces of it with start and end."
     )
 
 
 def _say_row(row):
     label = f" of class {row['label']!r}" if "label" in row else ""
     return f"{row['path']!r}{label}"
-
-
-def _unreadable(path, error):
-    return VideoError(
-        f"{path} cannot be read as a CSV file ({getattr(error, 'strerror', None) or error}); "
-        "expected UTF-8 text with a header line such as path,label."
-    )
 
 
 def _no_list(path, first):

@@ -6,8 +6,9 @@ import os
 import warnings
 
 from keras_stc.data.errors import VideoError, VideoWarning
-from keras_stc.data.sets.annotation import COLUMNS, read_csv, read_text, split_line
+from keras_stc.data.sets.annotation import COLUMNS
 from keras_stc.data.sets.data import Data
+from keras_stc.data.sets.fields import read_csv, read_text, split_line
 from keras_stc.data.sets.listed import ListedVideos, Listing, Row
 from keras_stc.data.sets.names import some_of
 

@@ -6,7 +6,7 @@ import pathlib
 import re
 
 from keras_stc.data.errors import VideoError
-from keras_stc.data.sets.annotation import is_number, is_video_name
+from keras_stc.data.sets.fields import is_number, is_video_name
 from keras_stc.data.sets.names import some_of
 
 #: Files of names that are looked for beside a list.
@@ -91,10 +91,10 @@ def name_labels(table, column="label", given=None):
         VideoError: If the names do not fit the numbers, or fit in two ways.
     """
     labels = {row[column] for _, row in table.rows if row[column]}
-    if not labels or not all(map(is_number, labels)):
-        return {}
-    source = label_names_beside(table.path) if given is None else given
-    if source is None:
+    if not all(map(is_number, labels)):
+        return {} if given is None else _chosen(table, labels, given)
+    source = label_names_beside(table.path) if given is None and labels else given
+    if source is None or not labels:
         return {}
     names, numbered = read_label_names(source)
     where = os.fspath(source) if isinstance(source, str | os.PathLike) else "`label_names`"
@@ -123,6 +123,17 @@ def name_labels(table, column="label", given=None):
     first = firsts[0]
     table.notes.append(f"labels are numbers, counted from {first}, named by {where}")
     return {label: names[int(label) - first] for label in sorted(labels, key=int)}
+
+
+def _chosen(table, labels, given):
+    """Labels that are names already, in the order of the names given."""
+    names, _ = read_label_names(given)
+    if unknown := sorted(labels - set(names)):
+        raise VideoError(
+            f"{table.path} has the label {unknown[0]!r}, which is none of the {len(names)} names "
+            f"({some_of(names)}) of --class-names, or `label_names`; correct either."
+        )
+    return {name: name for name in names if name in labels}
 
 
 def _fits(table, column, names, first):

@@ -4,7 +4,7 @@ import os
 import pathlib
 
 from keras_stc.data.errors import VideoError
-from keras_stc.data.sets.annotation import is_video_name
+from keras_stc.data.sets.fields import is_video_name
 from keras_stc.data.sets.listed import find_videos
 
 #: Videos of a list that are looked for to find out where its paths start.

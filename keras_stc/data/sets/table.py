@@ -5,8 +5,9 @@ import math
 import os
 
 from keras_stc.data.errors import VideoError
-from keras_stc.data.sets.annotation import check_one_label, is_number, read_annotation
+from keras_stc.data.sets.annotation import check_one_label, read_annotation
 from keras_stc.data.sets.data import Data, own_name
+from keras_stc.data.sets.fields import is_number
 from keras_stc.data.sets.label_names import name_labels
 from keras_stc.data.sets.names import SUBSET_OF, some_of, subsets_among
 from keras_stc.data.sets.places import place_videos
@@ -35,8 +36,9 @@ class VideoCSV(VideoSet):
         class_names: Names of the classes by label. Defaults to all labels of the file, whatever
             their split, sorted, or in the order of `label_names`.
         label_column: Column that holds the label. Defaults to `"label"`.
-        label_names: What numbers as labels stand for: a list of names, or a file of them.
-            Defaults to `classInd.txt`, `labels.txt`, … beside the list.
+        label_names: What numbers as labels stand for, or the order of labels that are names: a
+            list of names, or a file of them. Defaults to `classInd.txt`, `labels.txt`, … beside
+            the list.
 
     Raises:
         VideoError: If the file, a column or the split is missing, a label is none of
@@ -136,7 +138,7 @@ def _classes(table, rows, column, class_names, label_names):
     named = {} if known else table.named
     numeric = all(map(is_number, labels))
     order = sorted(labels, key=(lambda label: (int(label), label)) if numeric else None)
-    return named, tuple(class_names or dict.fromkeys(named.get(label, label) for label in order))
+    return named, tuple(class_names or dict.fromkeys(named.values() if named else order))
 
 
 def _seconds(path, number, row, column):
