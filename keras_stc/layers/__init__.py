@@ -1,8 +1,16 @@
 """Keras layers of the paper and of its backbones; they speak `keras.ops` only."""
 
+from keras_stc.layers.conv import Conv3D
 from keras_stc.layers.grouped_conv import GroupedConv3D
 from keras_stc.layers.residual import PaddingShortcut, residual_unit
 from keras_stc.layers.stc import STCBlock
 from keras_stc.layers.strided_conv import StridedConv3D
 
-__all__ = ["GroupedConv3D", "PaddingShortcut", "STCBlock", "StridedConv3D", "residual_unit"]
+__all__ = [
+    "Conv3D",
+    "GroupedConv3D",
+    "PaddingShortcut",
+    "STCBlock",
+    "StridedConv3D",
+    "residual_unit",
+]

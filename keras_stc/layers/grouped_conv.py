@@ -4,6 +4,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_stc.layers.conv import convolve, in_float32, is_slow_half, on_tensorflow_cpu
+
 #: A block of this many channels keeps a CPU's vector units busy (measured; see
 #: `benchmarks/grouped_conv.py`), while its off-diagonal zeros still cost little.
 BLOCK_CHANNELS = 16
@@ -50,6 +52,8 @@ class GroupedConv3D(keras.layers.Conv3D):
     """
 
     def convolution_op(self, inputs, kernel):
+        if is_slow_half(inputs):
+            return in_float32(self.convolution_op, inputs, kernel)
         merge = self._groups_per_block()
         if merge is None:
             return super().convolution_op(inputs, kernel)
@@ -61,14 +65,7 @@ class GroupedConv3D(keras.layers.Conv3D):
         # `merge` times above itself; the mask leaves each group its own copy.
         kernel = ops.tile(kernel, (1, 1, 1, merge, 1)) * ops.cast(self._mask(merge), kernel.dtype)
         outputs = [
-            ops.conv(
-                block_inputs,
-                block_kernel,
-                strides=list(self.strides),
-                padding=self.padding,
-                dilation_rate=self.dilation_rate,
-                data_format=self.data_format,
-            )
+            convolve(self, block_inputs, block_kernel)
             for block_inputs, block_kernel in zip(
                 ops.split(inputs, blocks, axis=-1), ops.split(kernel, blocks, axis=-1), strict=True
             )
@@ -152,8 +149,3 @@ def groups_per_block(groups, group_channels):
     if not narrow:
         return 1 if group_channels > MAX_BLOCK_CHANNELS else None
     return next((merge for merge in narrow if groups // merge <= MAX_BLOCKS), narrow[-1])
-
-
-def on_tensorflow_cpu():
-    """Whether convolutions run where TensorFlow's slow paths have to be gone around."""
-    return keras.backend.backend() == "tensorflow" and not keras.distribution.list_devices("gpu")

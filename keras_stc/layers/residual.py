@@ -7,6 +7,7 @@ ImageNet?", CVPR 2018 ([4] in the paper), section 3.2.
 import keras
 from keras import ops
 
+from keras_stc.layers.conv import Conv3D
 from keras_stc.layers.grouped_conv import GroupedConv3D
 from keras_stc.layers.stc import STCBlock
 from keras_stc.layers.strided_conv import StridedConv3D
@@ -100,7 +101,7 @@ def conv3d(x, filters, kernel, strides=1, groups=1, *, name):
         padding = "valid"
         if max(kernel) > 1:
             x = keras.layers.ZeroPadding3D([k // 2 for k in kernel], name=f"{name}_pad")(x)
-    convolution = keras.layers.Conv3D
+    convolution = Conv3D
     if groups > 1:
         convolution = GroupedConv3D
     elif max(strides) > 1 and x.shape[-1] < FEW_CHANNELS:

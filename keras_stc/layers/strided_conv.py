@@ -5,7 +5,7 @@ import os
 import keras
 from keras import ops
 
-from keras_stc.layers.grouped_conv import on_tensorflow_cpu
+from keras_stc.layers.conv import in_float32, is_slow_half, on_tensorflow_cpu
 
 
 @keras.saving.register_keras_serializable("keras_stc")
@@ -40,6 +40,8 @@ class StridedConv3D(keras.layers.Conv3D):
     """
 
     def convolution_op(self, inputs, kernel):
+        if is_slow_half(inputs):
+            return in_float32(self.convolution_op, inputs, kernel)
         if not self._moves_positions(inputs):
             return super().convolution_op(inputs, kernel)
         strides, size = self.strides, self.kernel_size

@@ -7,6 +7,7 @@ Dataset", CVPR 2017. Layers, their names and their constants are those of DeepMi
 import keras
 from keras import ops
 
+from keras_stc.layers.conv import Conv3D, max_pool3d
 from keras_stc.models.classifier import activation_name
 from keras_stc.models.inputs import asked_config, clip_input, fit_video_config, head, normalize
 from keras_stc.models.pretrained import DEFAULT_CLASSES, build_pretrained
@@ -233,9 +234,7 @@ def _full_precision():
 
 def _unit(x, filters, kernel, strides=1, *, name):
     """Convolution, batch normalisation, ReLU; the last one bears the name."""
-    x = keras.layers.Conv3D(
-        filters, kernel, strides, padding="same", use_bias=False, name=f"{name}_conv"
-    )(x)
+    x = Conv3D(filters, kernel, strides, padding="same", use_bias=False, name=f"{name}_conv")(x)
     x = keras.layers.BatchNormalization(
         scale=False, epsilon=BN_EPSILON, momentum=BN_MOMENTUM, name=f"{name}_bn"
     )(x)
@@ -243,7 +242,7 @@ def _unit(x, filters, kernel, strides=1, *, name):
 
 
 def _max_pool(x, window, strides, *, name):
-    return keras.layers.MaxPooling3D(window, strides, padding="same", name=name)(x)
+    return max_pool3d(x, window, strides, "same", name=name)
 
 
 def _mixed(x, b0, b1_reduce, b1, b2_reduce, b2, b3, *, name):

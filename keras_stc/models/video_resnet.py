@@ -4,6 +4,7 @@ import math
 
 import keras
 
+from keras_stc.layers.conv import max_pool3d
 from keras_stc.layers.residual import SHORTCUTS, batch_norm, conv3d, residual_unit
 from keras_stc.layers.stc import BRANCHES, STCBlock, check_branches, check_ratio
 from keras_stc.models.classifier import activation_name
@@ -168,7 +169,7 @@ def _stem(x, stem, filters):
         return x
     # Zeros pad as well as minus infinity would: nothing after the ReLU is below zero.
     x = keras.layers.ZeroPadding3D(1, name="pool1_pad")(x)
-    return keras.layers.MaxPooling3D(3, pool_strides, name="pool1")(x)
+    return max_pool3d(x, 3, pool_strides, name="pool1")
 
 
 def _check_choice(name, value, choices):

@@ -1,0 +1,150 @@
+"""Conv3D in half precision: its values and gradients against those of float32."""
+
+import keras
+import numpy as np
+import parity
+import pytest
+
+from keras_stc.layers import Conv3D, GroupedConv3D
+
+tensorflow_only = pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow", reason="TensorFlow's kernels"
+)
+
+
+def gradients(layer, x, weights):
+    """Output and gradients of its weighted sum by input and kernel, in a graph, as float64."""
+    import tensorflow as tf
+
+    @tf.function
+    def run(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x)
+            total = tf.reduce_sum(tf.cast(y, "float32") * weights)
+        return y, *tape.gradient(total, [x, layer.kernel.value])
+
+    return [np.asarray(each, "float64") for each in run(x)]
+
+
+@tensorflow_only
+@pytest.mark.parametrize(
+    ("make", "frames", "kernel", "strides"),
+    [
+        (Conv3D, 2, 3, 1),  # the third stage of 16 frames, the second of 8
+        (Conv3D, 2, 3, (1, 2, 2)),
+        (Conv3D, 3, 5, 2),
+        (Conv3D, 4, 5, 1),
+        (Conv3D, 2, (3, 1, 1), 1),
+        (Conv3D, 1, 3, 1),
+        (Conv3D, 4, 3, 1),
+        (GroupedConv3D, 2, 3, 1),
+    ],
+)
+def test_bfloat16_has_the_gradients_of_float32(make, frames, kernel, strides):
+    """Two more or less digits; the kernel that this is about is off by all of them, or NaN."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, frames, 7, 7, 32)).astype("float32")
+    options = {"groups": 4} if make is GroupedConv3D else {}
+    arguments = (32, kernel), {"strides": strides, "padding": "same", "use_bias": False, **options}
+    exact = keras.layers.Conv3D if make is Conv3D else GroupedConv3D
+    reference = exact(*arguments[0], **arguments[1])
+    layer = make(*arguments[0], **arguments[1], dtype="mixed_bfloat16")
+    for each in (reference, layer):
+        each.build(x.shape)
+    layer.kernel.assign(reference.kernel)
+    weights = rng.normal(size=reference.compute_output_shape(x.shape)).astype("float32")
+    want = gradients(reference, keras.ops.convert_to_tensor(x), weights)
+    for _ in range(3):  # what it reads differs from time to time
+        got = gradients(layer, keras.ops.convert_to_tensor(x), weights)
+        for ours, theirs in zip(got, want, strict=True):
+            assert np.linalg.norm(ours - theirs) < 0.02 * np.linalg.norm(theirs)
+
+
+def test_padding_first_is_the_same_sum(monkeypatch):
+    """In float32, where nothing needs it, on every backend."""
+    from keras_stc.layers import conv
+
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 3, 6, 7, 4)).astype("float32")
+    for kernel, strides, dilation in ((3, 1, 1), (5, 2, 1), ((4, 2, 3), (1, 2, 3), 1), (3, 1, 2)):
+        options = {"strides": strides, "dilation_rate": dilation, "padding": "same"}
+        theirs, ours = keras.layers.Conv3D(5, kernel, **options), Conv3D(5, kernel, **options)
+        want = theirs(x)
+        ours.build(x.shape)
+        ours.set_weights(theirs.get_weights())
+        with monkeypatch.context() as patch:
+            patch.setattr(conv, "needs_padding_first", lambda *_: True)
+            got = ours(x)
+        np.testing.assert_allclose(np.asarray(got), np.asarray(want), atol=1e-5)
+
+
+UNITS = {
+    "basic": ("STCResNet18", {}),
+    "stage": ("STCResNet18", {"stc_placement": "stage"}),
+    "preactivation": ("STCResNet18", {"preactivation": True}),
+    "bottleneck": ("STCResNet50", {}),
+    "grouped": ("STCResNeXt50", {}),
+}
+
+
+@pytest.fixture(scope="module")
+def real_clips(shared, tmp_path_factory):
+    """64 clips of 8 frames, 32x32, of four classes, and their labels."""
+    import keras_stc
+
+    folder = tmp_path_factory.mktemp("videos")
+    for name in ("Archery", "Biking", "Punch", "YoYo"):
+        (folder / name).mkdir()
+        for path in sorted((shared / "ucf101_35" / name).glob("*.mp4"))[::7][:16]:
+            (folder / name / path.name).symlink_to(path)
+    videos = keras_stc.data.VideoFolder(folder)
+    clips = keras_stc.data.clip_dataset(videos, 8, 4, 32, batch_size=64, training=True)
+    clip, label = next(iter(clips))
+    return np.asarray(clip), np.asarray(label)
+
+
+@tensorflow_only
+def test_float16_is_as_exact_as_it_is_stored():
+    """On TensorFlow's CPU the sums are float32's, rounded once."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(2, 4, 7, 7, 32)).astype("float16")
+    for make, options in ((Conv3D, {}), (GroupedConv3D, {"groups": 4})):
+        layer = make(32, 3, padding="same", use_bias=False, dtype="mixed_float16", **options)
+        layer.build(x.shape)
+        exact = make(32, 3, padding="same", use_bias=False, **options)
+        exact.build(x.shape)
+        exact.kernel.assign(np.asarray(layer.kernel).astype("float16").astype("float32"))
+        got = np.asarray(layer(x))
+        want = np.asarray(exact(x.astype("float32")))
+        assert got.dtype == "float16"
+        np.testing.assert_allclose(got, want, rtol=1e-3, atol=1e-4)
+
+
+@tensorflow_only
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("unit", UNITS)
+def test_a_hundred_steps_in_half_precision(real_clips, unit, precision):
+    """One unit a stage, which see four frames, two and one: no step is NaN, and it learns."""
+    network, options = UNITS[unit]
+    case = parity.Case("", network, (8, 32, 32), options, units=(1, 1, 1, 1), classes=4)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        keras.utils.set_random_seed(0)
+        model = case.keras_model()
+    finally:
+        keras.config.set_dtype_policy(before)
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True), loss)
+    clips, labels = real_clips
+    losses = []
+    for step in range(100):
+        part = np.arange(8 * step, 8 * step + 8) % 64
+        losses.append(float(np.ravel(model.train_on_batch(clips[part], labels[part]))[0]))
+        # `train_on_batch` tells the mean since the metrics were reset.
+        model.reset_metrics()
+    assert np.isfinite(losses).all()
+    assert np.mean(losses[-16:]) < 0.7 * np.mean(losses[:16])
+    assert all(np.isfinite(each).all() for each in model.get_weights())
