@@ -33,10 +33,12 @@ class VideoConfig:
             122/112 of the crop's shorter side (paper, section 4.2).
         mean: Per-channel mean that the model subtracts, on the scale 0-255.
         std: Per-channel value that the model divides by after that, on the scale 0-255.
-        channel_order: Order of the channels in a clip; always `"RGB"`.
+        channel_order: Order of the channels in a clip; always `"RGB"` where they are three.
         class_names: Names of the classes in the order of the model's outputs, or `None`.
         fps: Frames of a clip per second of video, whatever the video's own rate; `stride` does
             not count then. `None` for `stride`.
+        channels: Channels of a clip: 3, or another number for grey clips (1), optical flow (2) and
+            the like, which the caller makes: videos are read as RGB.
 
     Raises:
         ValueError: If a value is outside its range.
@@ -51,6 +53,7 @@ class VideoConfig:
     channel_order: str = "RGB"
     class_names: tuple[str, ...] | None = None
     fps: float | None = None
+    channels: int = 3
 
     def __post_init__(self):
         size = self.size
@@ -66,7 +69,7 @@ class VideoConfig:
             )
         size = int(size) if len(sides) == 1 else tuple(map(int, size))
         object.__setattr__(self, "size", size)
-        for name in ("frames", "stride"):
+        for name in ("frames", "stride", "channels"):
             value = getattr(self, name)
             if not isinstance(value, int) or value < 1:
                 raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
@@ -81,9 +84,11 @@ class VideoConfig:
             )
         for name in ("mean", "std"):
             values = tuple(float(value) for value in getattr(self, name))
-            if len(values) != 3 or (name == "std" and min(values) <= 0):
+            if len(values) not in (3, self.channels) or (name == "std" and min(values) <= 0):
+                which = "R, G, B" if self.channels == 3 else f"{self.channels} channels"
+                count = "three numbers" if self.channels == 3 else f"{self.channels} numbers"
                 raise ValueError(
-                    f"`{name}` must hold three numbers, one for each of R, G, B"
+                    f"`{name}` must hold {count}, one for each of {which}"
                     f"{', all positive' if name == 'std' else ''}. Received: {name}={values!r}"
                 )
             object.__setattr__(self, name, values)
@@ -116,7 +121,16 @@ class VideoConfig:
     @property
     def clip_shape(self):
         """`(T, H, W, C)` of one clip."""
-        return (self.frames, *self.crop, 3)
+        return (self.frames, *self.crop, self.channels)
+
+    def check_rgb(self):
+        """Raises the `ValueError` for clips that videos cannot give, which are read as RGB."""
+        if self.channels != 3:
+            raise ValueError(
+                "`video_config` must describe RGB clips, since videos are read as RGB: make clips "
+                "of other channels yourself, and give them to `fit`, `evaluate` and `predict`. "
+                f"Received: channels={self.channels}"
+            )
 
     def replace(self, **changes):
         """A copy with some fields changed.

@@ -9,9 +9,15 @@ from keras import ops
 
 from keras_stc.layers.conv import Conv3D, max_pool3d
 from keras_stc.models.classifier import activation_name
-from keras_stc.models.inputs import asked_config, clip_input, fit_video_config, head, normalize
+from keras_stc.models.inputs import (
+    asked_config,
+    clip_input,
+    finish,
+    fit_video_config,
+    head,
+    normalize,
+)
 from keras_stc.models.pretrained import DEFAULT_CLASSES, build_pretrained
-from keras_stc.models.video_model import VideoModel
 from keras_stc.video_config import VideoConfig
 from keras_stc.weights.i3d_kinetics import class_names, kinetics400_file
 
@@ -88,7 +94,7 @@ def InceptionI3D(
             time; the path of a `.keras` or `.weights.h5` file or of a run folder; or
             `"hf://owner/repo[@revision]"`.
         input_tensor: Keras tensor of shape `(B, T, H, W, 3)` to start from.
-        input_shape: `(T, H, W, 3)`, by default `(64, 224, 224, 3)`; at least 8 frames and 32
+        input_shape: `(T, H, W, C)`, by default `(64, 224, 224, 3)`; at least 8 frames and 32
             pixels high and wide. `T`, `H` and `W` may be `None`.
         pooling: Without the top: `None` for the feature map `(B, T', H', W', 1024)`, `"avg"` or
             `"max"` for `(B, 1024)`.
@@ -158,12 +164,6 @@ def _build(
 
     outputs = head(x, include_top, pooling, classes, classifier_activation, classifier)
 
-    inputs = clip
-    if input_tensor is not None:
-        inputs = keras.utils.get_source_inputs(input_tensor)
-        inputs = inputs[0] if len(inputs) == 1 else inputs
-        if not isinstance(inputs, list) and len(inputs.shape) == 5:
-            config = fit_video_config(config, inputs, config)
     architecture = {
         "name": NAME,
         "include_top": include_top,
@@ -173,13 +173,7 @@ def _build(
         "classifier_activation": activation_name(classifier_activation),
         "dropout_rate": dropout_rate,
     }
-    return VideoModel(
-        inputs,
-        outputs,
-        name=name or NAME,
-        video_config=config,
-        architecture=architecture if input_tensor is None else None,
-    )
+    return finish(clip, outputs, input_tensor, config, name or NAME, architecture)
 
 
 @keras.saving.register_keras_serializable("keras_stc")

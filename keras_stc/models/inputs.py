@@ -5,25 +5,36 @@ import dataclasses
 import keras
 import numpy as np
 
+from keras_stc.models.video_model import VideoModel
 from keras_stc.video_config import VideoConfig
 
 #: Frames and side in pixels of the default clip (paper, section 4.2).
 DEFAULT_INPUT_SHAPE = (16, 112, 112, 3)
+
+#: More channels than this are taken for a side of the clip.
+MAX_CHANNELS = 16
+
+#: Shares of R, G and B in a grey value (ITU-R BT.601).
+LUMA = (0.299, 0.587, 0.114)
+
+#: Mean of channels that are no colours, such as optical flow stored as pixels: the middle of 0-255,
+#: where nothing moves (our choice).
+MIDDLE = 127.5
 
 
 def clip_input(input_tensor, input_shape, default_shape, min_size, fixed_frames, min_frames=1):
     """The tensor a model starts from.
 
     Args:
-        input_tensor: Keras tensor of shape `(B, T, H, W, 3)`, or `None` for a new `Input`.
-        input_shape: `(T, H, W, 3)` or `None` for `default_shape`.
+        input_tensor: Keras tensor of shape `(B, T, H, W, C)`, or `None` for a new `Input`.
+        input_shape: `(T, H, W, C)` or `None` for `default_shape`.
         default_shape: `(T, H, W, 3)` of the model's usual clip.
         min_size: Fewest pixels of height and width that leave something for the last stage.
         fixed_frames: Whether the network needs a fixed clip length.
         min_frames: Fewest frames that leave something for the last stage.
 
     Returns:
-        A Keras tensor of shape `(B, T, H, W, 3)`.
+        A Keras tensor of shape `(B, T, H, W, C)`.
 
     Raises:
         ValueError: If the shape cannot be a clip for this network.
@@ -94,7 +105,36 @@ def asked_config(given, own):
 
 def fit_video_config(config, x, default):
     """The `VideoConfig` of a model that starts from the clips `x`; `default` fills unknown axes."""
-    base = config or default
+    return _sized(for_channels(config or default, x.shape[-1]), x)
+
+
+def finish(clip, outputs, input_tensor, config, name, architecture):
+    """The `VideoModel` from `clip`, or from what `input_tensor` was made of.
+
+    That may be no clip, or one of other channels, whose `video_config` then says how many.
+
+    Args:
+        clip: What `clip_input` gave.
+        outputs: Keras tensor.
+        input_tensor: As the caller gave it, or `None`.
+        config: The `VideoConfig` of `clip`.
+        name: Name of the model.
+        architecture: Arguments of `create_model`, which builds no network on an `input_tensor`.
+
+    Returns:
+        A `VideoModel`.
+    """
+    if input_tensor is None:
+        return VideoModel(clip, outputs, name=name, video_config=config, architecture=architecture)
+    inputs = keras.utils.get_source_inputs(input_tensor)
+    inputs = inputs[0] if len(inputs) == 1 else inputs
+    if not isinstance(inputs, list) and len(inputs.shape) == 5:
+        config = _sized(config.replace(channels=inputs.shape[-1]), inputs)
+    return VideoModel(inputs, outputs, name=name, video_config=config)
+
+
+def _sized(base, x):
+    """`base` with the frames and the size of clips `x`, where they are known."""
     _, frames, height, width, _ = x.shape
     size = (height or base.crop[0], width or base.crop[1])
     changes = {"frames": frames or base.frames}
@@ -103,6 +143,28 @@ def fit_video_config(config, x, default):
         changes["size"] = size
         changes["resize"] = round(min(size) * base.resize / min(base.crop))
     return base.replace(**changes)
+
+
+def for_channels(config, channels):
+    """A `VideoConfig` for clips of so many channels.
+
+    A grey clip has the luma of the mean of R, G and B, and the mean of what they are divided by;
+    channels that are no colours have the middle of 0-255 as their mean.
+
+    Args:
+        config: A `VideoConfig`.
+        channels: Integer.
+
+    Returns:
+        A `VideoConfig`; `config` where its mean and std are of so many channels.
+    """
+    if channels == config.channels == len(config.mean):
+        return config
+    mean = (MIDDLE,) * channels
+    if channels == 1 and len(config.mean) == 3:
+        mean = (sum(share * each for share, each in zip(LUMA, config.mean, strict=True)),)
+    std = (sum(config.std) / len(config.std),) * channels
+    return config.replace(channels=channels, mean=mean, std=std)
 
 
 def head(x, include_top, pooling, classes, classifier_activation, classifier=None):
@@ -150,10 +212,11 @@ def _check_clip_shape(shape, min_size, fixed_frames, min_frames):
             f"`input_shape` must be (frames, height, width, 3). Received: input_shape={shape}"
         )
     frames, height, width, channels = shape
-    if channels != 3:
+    if channels is None or not 1 <= channels <= MAX_CHANNELS:
         hint = " Channels come last, not first." if 3 in (frames, height) else ""
         raise ValueError(
-            f"`input_shape` must be (frames, height, width, 3).{hint} Received: input_shape={shape}"
+            "`input_shape` must be (frames, height, width, channels), with 3 channels for RGB and "
+            f"at most {MAX_CHANNELS}.{hint} Received: input_shape={shape}"
         )
     if frames is None and fixed_frames:
         raise ValueError(

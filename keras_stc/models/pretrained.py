@@ -113,7 +113,8 @@ def _video_config(pretrained, arguments):
         theirs["class_names"] = None
     theirs = VideoConfig.from_dict(theirs)
     config = asked_config(given, theirs)
-    if (config.mean, config.std) != (theirs.mean, theirs.std):
+    same_channels = config.channels == theirs.channels
+    if same_channels and (config.mean, config.std) != (theirs.mean, theirs.std):
         raise ValueError(
             "`video_config` must have the mean and std that the weights were trained with, "
             f"{theirs.mean} and {theirs.std}. Received: mean={config.mean}, std={config.std}"

@@ -12,11 +12,11 @@ from keras_stc.models.configs import VARIANTS
 from keras_stc.models.inputs import (
     asked_config,
     clip_input,
+    finish,
     fit_video_config,
     head,
     normalize,
 )
-from keras_stc.models.video_model import VideoModel
 from keras_stc.video_config import VideoConfig
 
 STEMS = ("resnet3d", "table1", "r3d")
@@ -126,12 +126,6 @@ def VideoResNet(
         x = keras.layers.ReLU(name="final_relu")(x)
     outputs = head(x, include_top, pooling, classes, classifier_activation)
 
-    inputs = clip
-    if input_tensor is not None:
-        inputs = keras.utils.get_source_inputs(input_tensor)
-        inputs = inputs[0] if len(inputs) == 1 else inputs
-        if not isinstance(inputs, list) and len(inputs.shape) == 5:
-            config = fit_video_config(config, inputs, config)
     architecture = {
         "name": variant,
         "include_top": include_top,
@@ -147,13 +141,7 @@ def VideoResNet(
         "preactivation": preactivation,
         "alpha": float(alpha),
     }
-    return VideoModel(
-        inputs,
-        outputs,
-        name=name or variant,
-        video_config=config,
-        architecture=architecture if input_tensor is None else None,
-    )
+    return finish(clip, outputs, input_tensor, config, name or variant, architecture)
 
 
 def _stem(x, stem, filters):

@@ -9,6 +9,7 @@ import zlib
 import h5py
 
 from keras_stc.files import first_line
+from keras_stc.weights.channels import fit_channels
 from keras_stc.weights.clip_length import fit_clip_length
 
 #: What reading a file raises that is damaged, or another one than its name says.
@@ -85,7 +86,7 @@ def assign_by_name(model, layers, source, optional=()):
             raise ValueError(
                 f"{source} has no weights for layer {layer.name!r}: it belongs to another network."
             )
-        pairs = _match(layer, fit_clip_length(layer, arrays), source)
+        pairs = _match(layer, fit_channels(layer, fit_clip_length(layer, arrays)), source)
         wrong = [(v, a) for v, a in pairs if tuple(v.shape) != a.shape]
         if wrong and layer.name == CLASSIFIER and _differ_in_classes(*wrong[0]):
             variable, array = wrong[0]

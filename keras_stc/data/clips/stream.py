@@ -95,6 +95,7 @@ class Stream:
         in_graph=None,
     ):
         check_share(share, batch_size)
+        video_config.check_rgb()
         self.read, self.signature, self.in_graph = read, signature, in_graph
         self.per_row, self.mix = per_row, mix
         self.video_config = video_config

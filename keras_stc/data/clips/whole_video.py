@@ -73,6 +73,7 @@ def video_clips(
         VideoError: If the video cannot be used.
     """
     config = video_config or VideoConfig()
+    config.check_rgb()
     if batch_size < 1:
         raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size!r}")
     video = video if isinstance(video, Video) else Video(os.fspath(video))
