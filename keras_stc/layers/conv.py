@@ -101,6 +101,7 @@ def on_tensorflow_cpu():
 
 def max_pool3d(x, window, strides, padding="valid", *, name):
     """Max pooling; in float32 where float16 has no kernel, on TensorFlow's CPU: the same values."""
-    half = keras.config.dtype_policy().compute_dtype == "float16"
-    dtype = "float32" if half and on_tensorflow_cpu() else None
-    return keras.layers.MaxPooling3D(window, strides, padding, dtype=dtype, name=name)(x)
+    options = {}
+    if keras.config.dtype_policy().compute_dtype == "float16" and on_tensorflow_cpu():
+        options["dtype"] = "float32"
+    return keras.layers.MaxPooling3D(window, strides, padding=padding, name=name, **options)(x)

@@ -41,8 +41,9 @@ def test_outputs(case):
 class MaxPooling3D(keras.layers.Layer):
     """`keras.layers.MaxPooling3D`, which TensorFlow does not have in float64."""
 
-    def __init__(self, pool_size, strides, **kwargs):
+    def __init__(self, pool_size, strides, padding, **kwargs):
         super().__init__(**kwargs)
+        assert padding == "valid"
         self.size, self.strides = pool_size, strides
 
     def call(self, inputs):

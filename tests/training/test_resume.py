@@ -259,7 +259,7 @@ def test_weights_that_are_no_numbers_are_never_kept(tmp_path):
     run, state = Run(tmp_path / "run"), {"epoch": 0, "step": 0, "history": []}
     session = types.SimpleNamespace(
         **{"run": run, "state": state, "recipe": RECIPE.replace(epochs=9), "network": model},
-        **{"save_every": 1, "save_steps": None, "quarantine": ()},
+        **{"save_every": 1, "save_steps": None, "keep_quarantine": lambda: None},
     )
     checkpoint = Checkpoint(session, steps=1, example=())
     checkpoint.set_model(model)
