@@ -20,6 +20,7 @@ _SUBMODULES = (
     "ablation",
     "data",
     "distribute",
+    "evaluation",
     "layers",
     "models",
     "publish",

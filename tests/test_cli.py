@@ -1,5 +1,6 @@
 """What is typed and what comes back: exit status, JSON, and one sentence for every mistake."""
 
+import csv
 import json
 import os
 import shlex
@@ -78,6 +79,41 @@ def test_predict(capsys, small_run):
         assert len(video["timeline"]) == video["clips"] == 3
     status, out, _ = run(capsys, "predict", good[0], "--model", small_run.folder, "--top", 1)
     assert status == 0 and "%" in out and out.count("\n") == 2
+
+
+def test_predict_folders_and_patterns(capsys, small_run, tmp_path):
+    """All videos below a folder, and those that fit a pattern, each once; a table of them."""
+    folder, table = small_run.videos / "test", tmp_path / "out.csv"
+    shutil.copytree(folder, tmp_path / "copy")
+    (tmp_path / "copy" / "bad.mp4").write_bytes(b"")
+    line = ("predict", tmp_path / "copy", tmp_path / "copy" / "move_left" / "*.mp4")
+    status, out, err = run(capsys, *line, "--model", small_run.folder, "--csv", table)
+    assert status == 1 and "1 of 5 videos could not be used" in err
+    assert out.splitlines()[-1] == f"4 videos in {table}"
+    rows = list(csv.DictReader(table.open()))
+    assert len(rows) == 5 and all(row["path"].endswith(".mp4") for row in rows)
+    good = [row for row in rows if not row["error"]]
+    assert [row["path"] for row in rows] == sorted(row["path"] for row in rows)
+    assert {row["label"] for row in good} <= {"move_left", "move_right"}
+    assert all(float(row["probability"]) >= 0.5 and int(row["clips"]) == 3 for row in good)
+    (bad,) = (row for row in rows if row["error"])
+    assert "bad.mp4" in bad["error"] and not bad["label"]
+    run(capsys, *line, "--model", small_run.folder, "--csv", table, "--top", 2)
+    assert len(list(csv.DictReader(table.open()))) == 4 * 2 + 1
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["{empty}"], "has no videos below it"),
+        (["{empty}/*.mp4"], "No file fits"),
+        (["x.mp4", "--csv", "{empty}/none/out.csv"], "make it first"),
+        (["x.mp4", "--top", "0"], "--top must be at least 1"),
+    ],
+)
+def test_predict_says_what_is_wrong(capsys, tmp_path, more, words):
+    status, _, err = run(capsys, "predict", *(part.format(empty=tmp_path) for part in more))
+    assert status == 1 and words in err and "Traceback" not in err
 
 
 def test_one_bad_file_does_not_stop_the_others(capsys, small_run, tmp_path):

@@ -16,6 +16,7 @@ PACKAGE = pathlib.Path(keras_stc.__file__).parent
 ALLOWED = {
     "_version": set(),
     "files": set(),
+    "deprecated": set(),
     "video_config": set(),
     "layers": set(),
     "runs": {"files"},
@@ -30,7 +31,7 @@ ALLOWED = {
     "report": {"evaluation", "predict"},
     "distribute": set(),
     "training": {"files", "runs", "models", "data", "distribute"},
-    "publish": {"_version", "files", "runs", "weights", "models", "video_config"},
+    "publish": {"_version", "deprecated", "files", "runs", "weights", "models", "video_config"},
     "transfer": {"models", "data", "distribute", "training", "video_config"},
     "demo": {"models", "data", "distribute", "training", "predict", "evaluation", "report"},
     "ablation": {

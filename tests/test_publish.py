@@ -53,7 +53,7 @@ def published(run, tmp_path_factory):
     ):
         server.use(patch, tmp_path_factory.mktemp("cache"))
         patch.setenv("HF_TOKEN", hub_server.WRITER)
-        yield server, publish(run, REPO, licence="apache-2.0", message="First one")
+        yield server, publish(run, REPO, license="apache-2.0", message="First one")
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +165,7 @@ def test_what_was_not_measured_is_said(run, small_run, tmp_path):
     card = huggingface_hub.ModelCard.load(paths[2])
     assert "Not measured." in card.text and not card.data.eval_results
     config = json.loads(paths[1].read_text())
-    assert config["metrics"] == [] and config["licence"] is None
+    assert config["metrics"] == [] and config["license"] is None
 
 
 @pytest.fixture(scope="module")
@@ -295,7 +295,7 @@ def test_private(monkeypatch, hub, run, small_files):
         (["{tmp}", REPO], "is no run folder"),
         (["{run}", "motion"], "must be hf://owner/repo"),
         (["{run}", f"{REPO}@v1"], "published to as owner/repo"),
-        (["{run}", REPO, "--licence", "Apache 2"], "`licence` must be an identifier"),
+        (["{run}", REPO, "--license", "Apache 2"], "`license` must be an identifier"),
         (["{run}", REPO, "--evaluation", "nowhere.json"], "nowhere.json does not exist"),
         (["{run}", REPO, "--evaluation", "{run}/history.csv"], "history.csv is not JSON"),
     ],
@@ -332,3 +332,15 @@ def test_a_folder_of_other_files_is_left_alone(run, tmp_path):
 )
 def test_a_line_without_the_folders_of_its_machine(typed, shown):
     assert public_line(typed) == shown
+
+
+def test_the_old_spelling_of_license_is_taken_for_a_version(run, tmp_path):
+    """In Python with a warning, on the command line without."""
+    with pytest.warns(DeprecationWarning, match="`licence` is called `license` now"):
+        write_files(run, tmp_path / "python", REPO, licence="mit")
+    assert (
+        main(["publish", str(run), REPO, "--licence", "mit", "--dry-run", f"{tmp_path}/cli"]) == 0
+    )
+    for name in ("python", "cli"):
+        config = json.loads((tmp_path / name / "config.json").read_text())
+        assert config["license"] == "mit"

@@ -60,7 +60,7 @@ def _show_weights(names, arguments):
     if arguments.json:
         return print_json([dataclasses.asdict(record) for record in rows])
     print_table(
-        ["model", "weights", "status", "from", "file", "licence", "top-1"],
+        ["model", "weights", "status", "from", "file", "license", "top-1"],
         [
             [
                 record.arch,
@@ -68,7 +68,7 @@ def _show_weights(names, arguments):
                 record.status,
                 record.repository or "",
                 record.file or "",
-                record.licence or "",
+                record.license or "",
                 next((f"{m.value:.1f} {m.data}" for m in record.metrics if m.name == "top-1"), ""),
             ]
             for record in rows

@@ -1,13 +1,23 @@
 """`keras-stc predict`: files to labels."""
 
+import contextlib
+import csv
 import dataclasses
+import glob
 import os
+import pathlib
 import sys
 
 from keras_stc.cli.console import print_json, progress_bar
 
 #: The one Kinetics model whose weights exist.
 DEFAULT = "inception_i3d"
+
+#: Classes that are printed, and those in a CSV file, where --top does not say.
+PRINTED, IN_CSV = 5, 1
+
+#: `clips` is how many were averaged, `seconds` where the last of them ends.
+COLUMNS = ("path", "label", "probability", "clips", "seconds", "error")
 
 
 def register(commands, common):
@@ -19,14 +29,22 @@ def register(commands, common):
         "--model, among the 400 actions of Kinetics-400 by InceptionI3D, whose weights are fetched "
         "the first time.",
     )
-    command.add_argument("files", nargs="+", metavar="FILE", help="a video")
+    command.add_argument(
+        "files", nargs="+", metavar="FILE", help="a video, a folder of them, or a pattern"
+    )
     command.add_argument(
         "--model",
         default=DEFAULT,
         help=f"a run folder, a .keras file or hf://owner/repo ({DEFAULT})",
     )
     command.add_argument("--checkpoint", choices=("last", "best"), default="last")
-    command.add_argument("--top", type=int, default=5, help="classes to print (5)")
+    command.add_argument("--top", type=int, help="classes of a video (5; 1 in the CSV file)")
+    command.add_argument(
+        "--csv",
+        metavar="OUT",
+        help=f"write {', '.join(COLUMNS)} there, a row for each of the top classes of a video, or "
+        "one with the reason where it cannot be used",
+    )
     command.add_argument("--timeline", action="store_true", help="also what each clip shows")
     command.add_argument("--batch-size", type=int, help="clips at a time (8, or fewer large ones)")
     command.add_argument("--max-clips", type=int, help="most clips of a video, spread evenly (all)")
@@ -37,34 +55,95 @@ def run(arguments):
     from keras_stc.data import VideoError
     from keras_stc.predict import model_config, predict_videos
 
-    if arguments.top < 1:
+    if arguments.top is not None and arguments.top < 1:
         raise ValueError(f"--top must be at least 1. Received: {arguments.top}")
+    if arguments.csv and not pathlib.Path(arguments.csv).absolute().parent.is_dir():
+        raise ValueError(f"The folder of --csv {arguments.csv} does not exist: make it first.")
+    files = find_files(arguments.files)
     model = named_model(arguments.model, arguments.checkpoint)
     model_config(model)  # Said once, and not of every video.
     results, failures = [], {}
-    with progress_bar(len(arguments.files), "video", arguments) as bar:
-        predictions = predict_videos(
-            model, arguments.files, arguments.batch_size, arguments.max_clips
-        )
-        for path, prediction in zip(arguments.files, predictions, strict=True):
+    with contextlib.ExitStack() as stack:
+        rows = stack.enter_context(_csv_rows(arguments.csv)) if arguments.csv else None
+        bar = stack.enter_context(progress_bar(len(files), "video", arguments))
+        predictions = predict_videos(model, files, arguments.batch_size, arguments.max_clips)
+        for path, prediction in zip(files, predictions, strict=True):
             if isinstance(prediction, VideoError):
                 failures[path] = str(prediction)
+                if rows:
+                    rows([[path, "", "", "", "", failures[path]]])
             else:
                 results.append(_result(prediction, arguments))
-                if not arguments.json:
+                if rows:
+                    rows(_of_prediction(prediction, arguments.top or IN_CSV))
+                elif not arguments.json:
                     bar.clear()
                     _show(results[-1])
             bar.update()
     if arguments.json:
         print_json({"model": arguments.model, "videos": results, "failures": failures})
+    elif arguments.csv:
+        print(f"{len(results)} videos in {arguments.csv}")
     if failures:
         print(
-            f"keras-stc: {len(failures)} of {len(arguments.files)} videos could not be used:",
+            f"keras-stc: {len(failures)} of {len(files)} videos could not be used:",
             *(f"  {reason}" for reason in failures.values()),
             sep="\n",
             file=sys.stderr,
         )
         return 1
+
+
+def find_files(arguments):
+    """Paths of videos: files as they are, those below folders, those that fit patterns.
+
+    Args:
+        arguments: What was typed: paths, folders, addresses and patterns such as `"*.mp4"`.
+
+    Returns:
+        List of paths, each once, in the order of the arguments.
+
+    Raises:
+        ValueError: If a folder has no video below it, or no file fits a pattern.
+    """
+    from keras_stc.data.sets.names import is_frames, videos_below
+
+    files = []
+    for argument in arguments:
+        if os.path.isdir(argument) and not is_frames(os.listdir(argument)):
+            found = [str(path) for path in videos_below(argument)]
+            if not found:
+                raise ValueError(
+                    f"{argument} has no videos below it: give a video, or their folder."
+                )
+        elif glob.has_magic(argument) and not os.path.exists(argument) and "://" not in argument:
+            found = sorted(filter(os.path.isfile, glob.iglob(argument, recursive=True)))
+            if not found:
+                raise ValueError(f"No file fits {argument!r}: give a video, a folder or a pattern.")
+        else:
+            found = [argument]
+        files += found
+    return list(dict.fromkeys(files))
+
+
+@contextlib.contextmanager
+def _csv_rows(path):
+    """A function that writes rows at once, so that a kill costs none that are done."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(COLUMNS)
+
+        def write(rows):
+            writer.writerows(rows)
+            file.flush()
+
+        yield write
+
+
+def _of_prediction(prediction, top):
+    clips, seconds = len(prediction.clip_probabilities), prediction.clip_times.max()
+    for label, probability in prediction.top(top):
+        yield [prediction.path, label, f"{probability:.6f}", clips, f"{seconds:.2f}", ""]
 
 
 def named_model(name, checkpoint):
@@ -87,7 +166,7 @@ def _result(prediction, arguments):
         "clips": len(prediction.clip_probabilities),
         "top": [
             {"label": label, "probability": probability}
-            for label, probability in prediction.top(arguments.top)
+            for label, probability in prediction.top(arguments.top or PRINTED)
         ],
     }
     if arguments.timeline:

@@ -1,5 +1,6 @@
 """`keras-stc publish`: a run to the Hub."""
 
+import argparse
 import dataclasses
 
 from keras_stc.cli.console import print_json
@@ -17,7 +18,9 @@ def register(commands, common):
     command.add_argument("run_folder", metavar="RUN", help="a run folder or a .keras file")
     command.add_argument("repo", metavar="OWNER/REPO", help="made if it is missing")
     command.add_argument("--checkpoint", choices=("last", "best"), default="last")
-    command.add_argument("--licence", help="such as apache-2.0; without it, the card states none")
+    command.add_argument("--license", help="such as apache-2.0; without it, the card states none")
+    # The spelling until 0.1, for one version.
+    command.add_argument("--licence", dest="license", help=argparse.SUPPRESS)
     command.add_argument(
         "--evaluation",
         metavar="JSON",
@@ -39,7 +42,7 @@ def run(arguments):
     options = {
         "checkpoint": arguments.checkpoint,
         "evaluations": arguments.evaluation,
-        "licence": arguments.licence,
+        "license": arguments.license,
     }
     if arguments.dry_run:
         paths = write_files(arguments.run_folder, arguments.dry_run, arguments.repo, **options)

@@ -46,7 +46,7 @@ def model_card(config, training, repo):
             "## Training",
             *_training(config, training),
             "## Licence",
-            config["licence"] or "None was given by whoever published this.",
+            config["license"] or "None was given by whoever published this.",
         )
     )
     return str(huggingface_hub.ModelCard(f"---\n{_metadata(config, repo)}\n---\n\n{body}\n"))
@@ -77,7 +77,7 @@ def _metadata(config, repo):
         for key, name in _figures(config)
     ]
     return huggingface_hub.ModelCardData(
-        license=config["licence"],
+        license=config["license"],
         library_name="keras",
         pipeline_tag="video-classification",
         tags=["keras-stc", "action-recognition", config["architecture"]["name"]],

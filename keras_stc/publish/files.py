@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_stc._version import __version__
+from keras_stc.deprecated import renamed
 from keras_stc.files import first_line, sha256
 from keras_stc.models.complexity import count_macs, count_parameters
 from keras_stc.models.load import load_model, weights_file
@@ -25,7 +26,8 @@ class PublishError(ValueError):
     """One sentence about something that cannot be published."""
 
 
-def write_files(source, folder, repo, checkpoint="last", evaluations=(), licence=None):
+@renamed(licence="license")
+def write_files(source, folder, repo, checkpoint="last", evaluations=(), license=None):
     """Writes what `publish` uploads.
 
     Args:
@@ -35,7 +37,7 @@ def write_files(source, folder, repo, checkpoint="last", evaluations=(), licence
         checkpoint: Of a run: `"last"` or `"best"`.
         evaluations: Paths of JSON files that `keras-stc evaluate --json` printed, besides the
             run's own evaluation, which is of its last epoch.
-        licence: Identifier such as `"apache-2.0"`; without it, the card says that none was given.
+        license: Identifier such as `"apache-2.0"`; without it, the card says that none was given.
 
     Returns:
         Paths of the weights, the configuration and the card.
@@ -45,10 +47,10 @@ def write_files(source, folder, repo, checkpoint="last", evaluations=(), licence
         RunError: If the run cannot be read or is not finished.
     """
     repository_address(repo)
-    if licence is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", licence):
+    if license is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", license):
         raise PublishError(
-            "`licence` must be an identifier of the Hub's list, such as apache-2.0, mit or other. "
-            f"Received: {licence!r}"
+            "`license` must be an identifier of the Hub's list, such as apache-2.0, mit or other. "
+            f"Received: {license!r}"
         )
     run = Run(source)
     is_run = run.config_path.exists()
@@ -83,7 +85,7 @@ def write_files(source, folder, repo, checkpoint="last", evaluations=(), licence
         "parameters": count_parameters(model),
         "macs": count_macs(model),
         "metrics": [_metrics(model, *item) for item in measured.items()],
-        "licence": licence,
+        "license": license,
     }
     paths[1].write_text(json.dumps(config, indent=1) + "\n", encoding="utf-8")
     paths[2].write_text(model_card(config, training, repo), encoding="utf-8")

@@ -5,6 +5,7 @@ import dataclasses
 import tempfile
 
 from keras_stc._version import __version__
+from keras_stc.deprecated import renamed
 from keras_stc.publish.files import PublishError, read_json, repository_address, write_files
 from keras_stc.weights.hub import CONFIG, PREFIX, hub_file, missing_keys
 from keras_stc.weights.hub_client import (
@@ -39,15 +40,16 @@ class Upload:
         return f"{PREFIX}{self.repo}"
 
 
+@renamed(licence="license")
 def publish(
-    source, repo, checkpoint="last", evaluations=(), licence=None, private=False, message=None
+    source, repo, checkpoint="last", evaluations=(), license=None, private=False, message=None
 ):
     """Publishes a trained network in a repository of the Hub, in one commit.
 
     Example:
 
     ```python
-    upload = keras_stc.publish.publish("runs/a", "lab/stc-ucf101", licence="apache-2.0")
+    upload = keras_stc.publish.publish("runs/a", "lab/stc-ucf101", license="apache-2.0")
     model = keras_stc.load_model(upload.address)
     ```
 
@@ -56,7 +58,7 @@ def publish(
         repo: `"owner/repo"`; made if it is missing.
         checkpoint: See `write_files`.
         evaluations: See `write_files`.
-        licence: See `write_files`.
+        license: See `write_files`.
         private: Whether a repository that is made is private.
         message: Of the commit.
 
@@ -78,7 +80,7 @@ def publish(
             "`hf auth login`."
         )
     with tempfile.TemporaryDirectory() as folder:
-        paths = write_files(source, folder, repo, checkpoint, evaluations, licence)
+        paths = write_files(source, folder, repo, checkpoint, evaluations, license)
         operations = [huggingface_hub.CommitOperationAdd(path.name, str(path)) for path in paths]
         api = huggingface_hub.HfApi(endpoint=hub_endpoint())
         with _refusals(address):

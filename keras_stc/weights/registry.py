@@ -53,7 +53,7 @@ class Record:
         classes: File with the names of the classes beside `registry.json`, or `None`.
         video_config: What the weights ask of the clips: `mean`, `std` and the like.
         metrics: Measured figures.
-        licence: Of the weights.
+        license: Of the weights.
         paper: Where they are described.
         origin: In a sentence: who trained them on what.
     """
@@ -71,7 +71,7 @@ class Record:
     classes: str | None
     video_config: dict
     metrics: tuple[Metric, ...]
-    licence: str | None
+    license: str | None
     paper: str
     origin: str
 

@@ -19,7 +19,7 @@ REPO = "lab/stc_resnet18-kinetics400"
 @pytest.fixture
 def published(hub, small_run, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", hub_server.WRITER)
-    return hub, publish(small_run.folder, REPO, licence="apache-2.0")
+    return hub, publish(small_run.folder, REPO, license="apache-2.0")
 
 
 def clips(model, seed=0):
@@ -51,7 +51,7 @@ def test_a_network_keeps_what_it_puts_out(hub, monkeypatch, tmp_path):
     )
     model.video_config = model.video_config.replace(class_names=("a", "b"))
     model.save(tmp_path / "m.keras")
-    upload = publish(tmp_path / "m.keras", REPO, licence="apache-2.0")
+    upload = publish(tmp_path / "m.keras", REPO, license="apache-2.0")
     again = keras_stc.load_model(upload.address)
     assert again.architecture == model.architecture
     x = clips(model)

@@ -29,7 +29,7 @@ def test_schema(record):
     assert record.status in registry.STATUSES and record.source in registry.SOURCES
     assert record.arch in keras_stc.list_models()
     if record.status == "available":
-        assert record.repository and record.revision and record.file and record.licence
+        assert record.repository and record.revision and record.file and record.license
     else:
         assert not any((record.repository, record.file, record.sha256, record.metrics))
     if record.sha256:

@@ -1,0 +1,32 @@
+"""Old names of arguments, accepted for one version."""
+
+import functools
+import warnings
+
+
+def renamed(**names):
+    """A decorator: `renamed(licence="license")` passes the old keyword on as the new one.
+
+    Args:
+        **names: `{old: new}`.
+
+    Returns:
+        A decorator of functions, which warn where the old keyword is given.
+    """
+
+    def decorate(function):
+        @functools.wraps(function)
+        def call(*args, **kwargs):
+            for old, new in names.items():
+                if old in kwargs:
+                    warnings.warn(
+                        f"`{old}` is called `{new}` now; the next version forgets the old name.",
+                        DeprecationWarning,
+                        stacklevel=2,
+                    )
+                    kwargs[new] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        return call
+
+    return decorate
