@@ -4,8 +4,7 @@ import dataclasses
 
 from keras_stc.demo.recipe import DEMO
 from keras_stc.training import RECIPES, Recipe
-from keras_stc.transfer.recipe import RECIPES as TRANSFER_RECIPES
-from keras_stc.transfer.recipe import TransferRecipe
+from keras_stc.transfer.recipe import RECIPES as TRANSFER_RECIPES, TransferRecipe
 
 
 @dataclasses.dataclass(frozen=True)

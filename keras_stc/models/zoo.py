@@ -136,7 +136,23 @@ def _constructor(variant):
         alpha=1.0,
         video_config=None,
     ):
-        arguments = {key: value for key, value in locals().items() if key in defaults}
+        arguments = {
+            "include_top": include_top,
+            "input_tensor": input_tensor,
+            "input_shape": input_shape,
+            "pooling": pooling,
+            "classes": classes,
+            "classifier_activation": classifier_activation,
+            "name": name,
+            "reduction_ratio": reduction_ratio,
+            "stc_placement": stc_placement,
+            "stc_branches": stc_branches,
+            "shortcut": shortcut,
+            "stem": stem,
+            "preactivation": preactivation,
+            "alpha": alpha,
+            "video_config": video_config,
+        }
         build = functools.partial(VideoResNet, variant)
         return build_pretrained(build, variant, weights, arguments, defaults)
 
@@ -157,10 +173,36 @@ def _constructor(variant):
     return constructor
 
 
+ResNet3D18 = _constructor("resnet3d18")
+ResNet3D34 = _constructor("resnet3d34")
+ResNet3D50 = _constructor("resnet3d50")
+ResNet3D101 = _constructor("resnet3d101")
+ResNet3D152 = _constructor("resnet3d152")
+ResNeXt3D50 = _constructor("resnext3d50")
+ResNeXt3D101 = _constructor("resnext3d101")
+STCResNet18 = _constructor("stc_resnet18")
+STCResNet34 = _constructor("stc_resnet34")
+STCResNet50 = _constructor("stc_resnet50")
+STCResNet101 = _constructor("stc_resnet101")
+STCResNet152 = _constructor("stc_resnet152")
+STCResNeXt50 = _constructor("stc_resnext50")
+STCResNeXt101 = _constructor("stc_resnext101")
+
 #: Name of a model -> its constructor.
 CONSTRUCTORS = {
-    **{variant: _constructor(variant) for variant in VARIANTS},
+    "resnet3d18": ResNet3D18,
+    "resnet3d34": ResNet3D34,
+    "resnet3d50": ResNet3D50,
+    "resnet3d101": ResNet3D101,
+    "resnet3d152": ResNet3D152,
+    "resnext3d50": ResNeXt3D50,
+    "resnext3d101": ResNeXt3D101,
+    "stc_resnet18": STCResNet18,
+    "stc_resnet34": STCResNet34,
+    "stc_resnet50": STCResNet50,
+    "stc_resnet101": STCResNet101,
+    "stc_resnet152": STCResNet152,
+    "stc_resnext50": STCResNeXt50,
+    "stc_resnext101": STCResNeXt101,
     "inception_i3d": InceptionI3D,
 }
-
-globals().update({function.__name__: function for function in CONSTRUCTORS.values()})

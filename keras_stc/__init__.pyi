@@ -1,0 +1,86 @@
+from . import (
+    ablation as ablation,
+    data as data,
+    distribute as distribute,
+    evaluation as evaluation,
+    layers as layers,
+    models as models,
+    publish as publish,
+    training as training,
+    transfer as transfer,
+    weights as weights,
+)
+from ._version import __version__ as __version__
+from .convert import convert_checkpoint as convert_checkpoint
+from .evaluation import Evaluation as Evaluation, evaluate_videos as evaluate_videos
+from .export import export_model as export_model
+from .models import (
+    InceptionI3D as InceptionI3D,
+    ResNet3D18 as ResNet3D18,
+    ResNet3D34 as ResNet3D34,
+    ResNet3D50 as ResNet3D50,
+    ResNet3D101 as ResNet3D101,
+    ResNet3D152 as ResNet3D152,
+    ResNeXt3D50 as ResNeXt3D50,
+    ResNeXt3D101 as ResNeXt3D101,
+    STCResNet18 as STCResNet18,
+    STCResNet34 as STCResNet34,
+    STCResNet50 as STCResNet50,
+    STCResNet101 as STCResNet101,
+    STCResNet152 as STCResNet152,
+    STCResNeXt50 as STCResNeXt50,
+    STCResNeXt101 as STCResNeXt101,
+    VideoModel as VideoModel,
+    create_model as create_model,
+    list_models as list_models,
+)
+from .models.load import load_model as load_model
+from .predict import (
+    VideoPrediction as VideoPrediction,
+    predict_video as predict_video,
+    predict_videos as predict_videos,
+)
+from .video_config import VideoConfig as VideoConfig
+from .weights import list_weights as list_weights
+
+__all__ = [
+    "Evaluation",
+    "InceptionI3D",
+    "ResNeXt3D101",
+    "ResNeXt3D50",
+    "ResNet3D101",
+    "ResNet3D152",
+    "ResNet3D18",
+    "ResNet3D34",
+    "ResNet3D50",
+    "STCResNeXt101",
+    "STCResNeXt50",
+    "STCResNet101",
+    "STCResNet152",
+    "STCResNet18",
+    "STCResNet34",
+    "STCResNet50",
+    "VideoConfig",
+    "VideoModel",
+    "VideoPrediction",
+    "__version__",
+    "ablation",
+    "convert_checkpoint",
+    "create_model",
+    "data",
+    "distribute",
+    "evaluate_videos",
+    "evaluation",
+    "export_model",
+    "layers",
+    "list_models",
+    "list_weights",
+    "load_model",
+    "models",
+    "predict_video",
+    "predict_videos",
+    "publish",
+    "training",
+    "transfer",
+    "weights",
+]
