@@ -86,14 +86,15 @@ def test_the_rules_have_no_circle():
 
 
 def test_layers_and_models_speak_keras_only():
+    """But for one file, which a layer imports where TensorFlow is what runs."""
     for file, source, name in edges():
-        if source in ("layers", "models"):
+        if source in ("layers", "models") and not file.endswith("tensorflow_kernels.py"):
             assert name.split(".")[0] not in ("tensorflow", "jax", "torch", "av"), file
 
 
 def test_tensorflow_appears_where_it_must():
     rooms = {source for _, source, name in edges() if name.split(".")[0] == "tensorflow"}
-    assert rooms <= {"data", "distribute", "export", "transfer"}
+    assert rooms <= {"data", "distribute", "export", "layers", "transfer"}
 
 
 @pytest.mark.parametrize("module", ["keras_stc", "keras_stc.data"])

@@ -1,5 +1,6 @@
 """Keras layers of the paper and of its backbones; they speak `keras.ops` only."""
 
+from keras_stc.layers.batch_norm import BatchNormalization
 from keras_stc.layers.conv import Conv3D
 from keras_stc.layers.grouped_conv import GroupedConv3D
 from keras_stc.layers.residual import PaddingShortcut, residual_unit
@@ -7,6 +8,7 @@ from keras_stc.layers.stc import STCBlock
 from keras_stc.layers.strided_conv import StridedConv3D
 
 __all__ = [
+    "BatchNormalization",
     "Conv3D",
     "GroupedConv3D",
     "PaddingShortcut",

@@ -7,6 +7,7 @@ ImageNet?", CVPR 2018 ([4] in the paper), section 3.2.
 import keras
 from keras import ops
 
+from keras_stc.layers.batch_norm import BatchNormalization
 from keras_stc.layers.conv import Conv3D
 from keras_stc.layers.grouped_conv import GroupedConv3D
 from keras_stc.layers.stc import STCBlock
@@ -120,7 +121,7 @@ def conv3d(x, filters, kernel, strides=1, groups=1, *, name):
 
 
 def batch_norm(x, name):
-    return keras.layers.BatchNormalization(momentum=BN_MOMENTUM, epsilon=BN_EPSILON, name=name)(x)
+    return BatchNormalization(momentum=BN_MOMENTUM, epsilon=BN_EPSILON, name=name)(x)
 
 
 @keras.saving.register_keras_serializable("keras_stc")

@@ -7,6 +7,7 @@ Dataset", CVPR 2017. Layers, their names and their constants are those of DeepMi
 import keras
 from keras import ops
 
+from keras_stc.layers.batch_norm import BatchNormalization
 from keras_stc.layers.conv import Conv3D, max_pool3d
 from keras_stc.models.classifier import activation_name
 from keras_stc.models.inputs import (
@@ -229,7 +230,7 @@ def _full_precision():
 def _unit(x, filters, kernel, strides=1, *, name):
     """Convolution, batch normalisation, ReLU; the last one bears the name."""
     x = Conv3D(filters, kernel, strides, padding="same", use_bias=False, name=f"{name}_conv")(x)
-    x = keras.layers.BatchNormalization(
+    x = BatchNormalization(
         scale=False, epsilon=BN_EPSILON, momentum=BN_MOMENTUM, name=f"{name}_bn"
     )(x)
     return keras.layers.ReLU(name=name)(x)
