@@ -1,7 +1,7 @@
 """Residual units of Hara et al.'s 3D networks, with the place where an STC block sits.
 
 Source: Hara, Kataoka, Satoh, "Can Spatiotemporal 3D CNNs Retrace the History of 2D CNNs and
-ImageNet?", CVPR 2018 ([4] in the paper), section 3.2.
+ImageNet?", CVPR 2018, section 3.2.
 """
 
 import keras
@@ -16,7 +16,7 @@ from keras_stc.layers.strided_conv import StridedConv3D
 UNITS = ("basic", "bottleneck")
 SHORTCUTS = ("projection", "padding")
 
-#: PyTorch's defaults, which [4] trained with: epsilon, and 1 - its momentum of 0.1.
+#: PyTorch's defaults, which Hara et al. trained with: epsilon, and 1 - its momentum of 0.1.
 BN_EPSILON = 1e-5
 BN_MOMENTUM = 0.9
 
@@ -40,7 +40,7 @@ def residual_unit(
 
     Post-activation: `ReLU(shortcut + STC(last BN))`, the convolutions being Conv-BN-ReLU.
     Pre-activation: `shortcut + STC(last convolution)`, the convolutions being BN-ReLU-Conv; the
-    shortcut starts at the unit's raw input, as in [4].
+    shortcut starts at the unit's raw input, as in Hara et al.
 
     Example:
 
@@ -114,7 +114,7 @@ def conv3d(x, filters, kernel, strides=1, groups=1, *, name):
         padding=padding,
         groups=groups,
         use_bias=False,
-        # He-normal over the outputs, as [4] initialises (PyTorch's kaiming_normal_, fan_out).
+        # He-normal over the outputs, as Hara et al. do (PyTorch's kaiming_normal_, fan_out).
         kernel_initializer=keras.initializers.VarianceScaling(2.0, "fan_out", "untruncated_normal"),
         name=name,
     )(x)
@@ -128,7 +128,7 @@ def batch_norm(x, name):
 class PaddingShortcut(keras.layers.Layer):
     """Subsamples a feature map and appends zero channels: a shortcut without weights.
 
-    [4]'s published 18- and 34-layer Kinetics checkpoints use it ("shortcut type A").
+    Hara et al.'s published 18- and 34-layer Kinetics checkpoints use it ("shortcut type A").
 
     Args:
         filters: Channels of the output; not fewer than the input's.

@@ -55,7 +55,8 @@ class Variant:
         Raises:
             ValueError: If `alpha` is not a positive number.
         """
-        if not isinstance(alpha, (int, float)) or not 0 < alpha < math.inf:
+        number = isinstance(alpha, (int, float)) and not isinstance(alpha, bool)
+        if not number or not 0 < alpha < math.inf:
             raise ValueError(f"`alpha` must be a positive number. Received: alpha={alpha!r}")
         if alpha == 1:
             return self

@@ -67,8 +67,8 @@ def VideoResNet(
         stem: `"resnet3d"` (Hara et al.: conv1 keeps time, the pooling halves it) or `"table1"`
             (paper, table 1: conv1 strides all three axes, the pooling none) or `"r3d"`
             (torchvision's `r3d_18`: conv1 is 3x7x7, and there is no pooling).
-        preactivation: Whether BN and ReLU stand before the convolutions. [4]'s arrangement, and
-            one BN and ReLU after the last stage (He et al. 2016b; our choice).
+        preactivation: Whether BN and ReLU stand before the convolutions. Hara et al.'s
+            arrangement, and one BN and ReLU after the last stage (He et al. 2016b; our choice).
         alpha: Width of the network: all its channels, those of the STC blocks too, are multiplied
             by it and rounded to a multiple of 8 and of the number of groups.
         video_config: A `VideoConfig` with the stride, normalisation and class names the model is

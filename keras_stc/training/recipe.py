@@ -47,15 +47,15 @@ class Recipe:
             kept; 0 for none.
         precision: `"float32"`, `"mixed_bfloat16"`, `"mixed_float16"` or `"float64"`: the policy
             under which the model has to be built.
-        freeze: Name of the last stage or layer that is not trained, such as `"layer3"` ([4]
-            fine-tunes the last stage and the classifier), or `None`.
+        freeze: Name of the last stage or layer that is not trained, such as `"layer3"` (Hara et al.
+            fine-tune the last stage and the classifier), or `None`.
         feature_passes: Passes over the videos whose clips go through the frozen part once, before
             the first epoch; the epochs take the features that were kept, pass after pass. 0 cuts
             new clips in every epoch. It needs `freeze`, and one device.
         frames: Frames in a clip, where the command line does not say.
         stride: Distance of two frames, where the command line does not say.
         flip: Whether clips are mirrored at random; not for classes such as left and right.
-        multiscale: Whether crops come at [4]'s five scales.
+        multiscale: Whether crops come at Hara et al.'s five scales.
     """
 
     name: str
