@@ -9,9 +9,9 @@ class SGD(keras.optimizers.SGD):
     """`keras.optimizers.SGD` with an L2 penalty on kernels, added to their gradients.
 
     It is what PyTorch's `SGD(weight_decay=...)` does to them, and what Hara et al. and the paper
-    trained with: the penalty passes through the momentum. Keras' own `weight_decay` is decoupled from the
-    gradient, with a tenth of the effect under a momentum of 0.9. Biases and BN's scale and offset
-    are left alone (our choice; the paper is silent).
+    trained with: the penalty passes through the momentum. Keras' own `weight_decay` is decoupled
+    from the gradient, with a tenth of the effect under a momentum of 0.9. Biases and BN's scale and
+    offset are left alone (our choice; the paper is silent).
 
     With `accumulation` it updates once in so many steps, with the mean of their gradients. Keras'
     own `gradient_accumulation_steps` does the same on one device and fails on several.
