@@ -31,6 +31,10 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--placement", default="block", choices=("block", "stage"))
+    parser.add_argument("--bfloat16", action="store_true", help="mixed precision on both sides")
+    parser.add_argument(
+        "--composed", action="store_true", help="also ours with Keras' own batch normalisation"
+    )
     args = parser.parse_args()
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.update(
@@ -41,11 +45,14 @@ def main():
     )
 
     sides = {"Keras": Side(keras_side, args)}
+    if args.composed:
+        sides["Keras' own batch norm"] = Side(keras_side, args, False)
     for layout in LAYOUTS:
         sides[f"PyTorch {layout}"] = Side(torch_side, args, layout)
     print(
         f"{args.network}, {args.batch} clips of {args.frames} x {args.size} x {args.size}, "
-        f"{args.threads} threads; clips/s, best of {args.repeats}; "
+        f"{args.threads} threads, {'bfloat16' if args.bfloat16 else 'float32'}; "
+        f"clips/s, best of {args.repeats}; "
         f"TF_ENABLE_ONEDNN_OPTS={os.environ['TF_ENABLE_ONEDNN_OPTS']}"
     )
     print(f"{'':28s}{'infer':>9s}{'train':>9s}{'first infer':>14s}{'first train':>14s}")
@@ -61,7 +68,7 @@ def main():
         firsts = "".join(f"{first[name][kind]:12.1f} s" for kind in KINDS)
         print(f"{name:28s}{rates}{firsts}")
     ratios = [
-        min(best[name][kind] for name in sides if name != "Keras") / best["Keras"][kind]
+        min(best[name][kind] for name in sides if name.startswith("PyTorch")) / best["Keras"][kind]
         for kind in KINDS
     ]
     print(f"{'Keras / best PyTorch':28s}" + "".join(f"{ratio:8.2f}x" for ratio in ratios))
@@ -98,7 +105,7 @@ def serve(pipe, function, args):
         pipe.send(time.perf_counter() - start)
 
 
-def keras_side(args):
+def keras_side(args, fused=True):
     import keras
     import numpy as np
     import tensorflow as tf
@@ -107,7 +114,12 @@ def keras_side(args):
     tf.config.threading.set_inter_op_parallelism_threads(args.threads)
 
     from keras_stc import models
+    from keras_stc.layers import BatchNormalization
 
+    if not fused:
+        BatchNormalization._is_fused = lambda self, inputs: False
+    if args.bfloat16:
+        keras.config.set_dtype_policy("mixed_bfloat16")
     options = {"stc_placement": args.placement} if args.network.startswith("STC") else {}
     model = getattr(models, args.network)(
         input_shape=(args.frames, args.size, args.size, 3), classifier_activation=None, **options
@@ -147,15 +159,19 @@ def torch_side(args, layout):
     clips = clips.contiguous(memory_format=memory_format)
     labels = torch.from_numpy(labels).long()
 
+    half = torch.autocast("cpu", torch.bfloat16, enabled=args.bfloat16)
+
     def infer():
         model.eval()
-        with torch.inference_mode():
-            return model(clips).numpy()
+        with torch.inference_mode(), half:
+            return model(clips).float().numpy()
 
     def train():
         model.train()
         optimizer.zero_grad()
-        loss = torch.nn.functional.cross_entropy(model(clips), labels)
+        with half:
+            logits = model(clips)
+        loss = torch.nn.functional.cross_entropy(logits.float(), labels)
         loss.backward()
         optimizer.step()
         return loss.item()
