@@ -15,7 +15,8 @@ def fit_channels(layer, arrays):
 
     Every new channel gets the mean of the kernel over R, G and B, times 3 over the number of new
     channels, so that a clip whose channels are all alike is answered as the RGB clip of the same
-    values (what timm does, `adapt_input_conv`; Wang et al., TSN, ECCV 2016, for flow).
+    values, where all channels have one mean and std; where those of R, G and B differ, nearly so
+    (what timm does, `adapt_input_conv`; Wang et al., TSN, ECCV 2016, for flow).
 
     Args:
         layer: A built layer of a model.
