@@ -35,8 +35,15 @@ class Conv3D(keras.layers.Conv3D):
     """
 
     def convolution_op(self, inputs, kernel):
-        if is_slow_half(inputs):
-            return in_float32(self.convolution_op, inputs, kernel)
+        """Keras' hook. Layers that convolve in a way of their own override `_convolve`."""
+        if keras.backend.standardize_dtype(inputs.dtype) == "float16" and on_tensorflow_cpu():
+            # The processor has no fast kernels for it: the sums are made in float32, the same to
+            # the last digit of float16 in a hundredth of the time.
+            inputs, kernel = ops.cast(inputs, "float32"), ops.cast(kernel, "float32")
+            return ops.cast(self._convolve(inputs, kernel), "float16")
+        return self._convolve(inputs, kernel)
+
+    def _convolve(self, inputs, kernel):
         if not needs_padding_first(self, inputs):
             return super().convolution_op(inputs, kernel)
         return convolve(self, inputs, kernel)
@@ -67,19 +74,6 @@ def needs_padding_first(layer, inputs):
         and None not in inputs.shape[1:4]
         and 1 < frames < (layer.kernel_size[0] - 1) * layer.dilation_rate[0] + 1
         and on_tensorflow_cpu()
-    )
-
-
-def is_slow_half(inputs):
-    """Whether these are float16 where the processor has no fast kernels for it."""
-    return keras.backend.standardize_dtype(inputs.dtype) == "float16" and on_tensorflow_cpu()
-
-
-def in_float32(convolution, inputs, kernel):
-    """A convolution of float16 maps whose sums are made in float32: the same to the last digit of
-    float16, in a hundredth of the time."""
-    return ops.cast(
-        convolution(ops.cast(inputs, "float32"), ops.cast(kernel, "float32")), "float16"
     )
 
 

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_stc.layers.conv import convolve, in_float32, is_slow_half, on_tensorflow_cpu
+from keras_stc.layers.conv import Conv3D, convolve, on_tensorflow_cpu
 
 #: A block of this many channels keeps a CPU's vector units busy (measured; see
 #: `benchmarks/grouped_conv.py`), while its off-diagonal zeros still cost little.
@@ -22,7 +22,7 @@ MAX_BLOCKS = 16
 
 
 @keras.saving.register_keras_serializable("keras_stc")
-class GroupedConv3D(keras.layers.Conv3D):
+class GroupedConv3D(Conv3D):
     """`keras.layers.Conv3D` with `groups`, 30 times as fast on TensorFlow's CPU backend.
 
     Keras compiles grouped convolutions with XLA there, which has no fast path for them. This layer
@@ -51,12 +51,10 @@ class GroupedConv3D(keras.layers.Conv3D):
         Tensor of shape `(B, T', H', W', filters)`.
     """
 
-    def convolution_op(self, inputs, kernel):
-        if is_slow_half(inputs):
-            return in_float32(self.convolution_op, inputs, kernel)
+    def _convolve(self, inputs, kernel):
         merge = self._groups_per_block()
         if merge is None:
-            return super().convolution_op(inputs, kernel)
+            return super()._convolve(inputs, kernel)
         if self._is_small(inputs.shape):
             return self._products(inputs, kernel)
         blocks = self.groups // merge

@@ -5,11 +5,11 @@ import os
 import keras
 from keras import ops
 
-from keras_stc.layers.conv import in_float32, is_slow_half, on_tensorflow_cpu
+from keras_stc.layers.conv import Conv3D, on_tensorflow_cpu
 
 
 @keras.saving.register_keras_serializable("keras_stc")
-class StridedConv3D(keras.layers.Conv3D):
+class StridedConv3D(Conv3D):
     """`keras.layers.Conv3D` with strides and "valid" padding, for stems over three channels.
 
     Without oneDNN, which TensorFlow leaves off on CPUs without AVX-512 unless
@@ -39,11 +39,9 @@ class StridedConv3D(keras.layers.Conv3D):
         Tensor of shape `(B, T', H', W', filters)`.
     """
 
-    def convolution_op(self, inputs, kernel):
-        if is_slow_half(inputs):
-            return in_float32(self.convolution_op, inputs, kernel)
+    def _convolve(self, inputs, kernel):
         if not self._moves_positions(inputs):
-            return super().convolution_op(inputs, kernel)
+            return super()._convolve(inputs, kernel)
         strides, size = self.strides, self.kernel_size
         taps = [-(-k // s) for k, s in zip(size, strides, strict=True)]
         positions = inputs.shape[1:4]
