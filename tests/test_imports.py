@@ -22,7 +22,7 @@ ALLOWED = {
     "runs": {"files"},
     "weights": {"files"},
     "models": {"files", "layers", "weights", "runs", "video_config"},
-    "data": {"files", "video_config"},
+    "data": {"deprecated", "files", "video_config"},
     "convert": {"models", "weights"},
     "export": set(),
     "bench": {"models", "data"},
@@ -32,7 +32,7 @@ ALLOWED = {
     "distribute": set(),
     "training": {"files", "runs", "models", "data", "distribute"},
     "publish": {"_version", "deprecated", "files", "runs", "weights", "models", "video_config"},
-    "transfer": {"models", "data", "distribute", "training", "video_config"},
+    "transfer": {"deprecated", "models", "data", "distribute", "training", "video_config"},
     "demo": {"models", "data", "distribute", "training", "predict", "evaluation", "report"},
     "ablation": {
         *("files", "runs", "models", "data", "distribute", "training", "transfer", "evaluation"),

@@ -7,14 +7,16 @@ import numpy as np
 from keras_stc.data import Quarantine, VideoError, open_video
 from keras_stc.data.clips import sampling
 from keras_stc.data.clips.crops import changed_pixels, chosen_crops
-from keras_stc.data.clips.plan import check_share, renamed_share
+from keras_stc.data.clips.plan import check_share
 from keras_stc.data.clips.stream import Array, Stream, dataset
 from keras_stc.data.geometry import generator
 from keras_stc.data.sets.video import checked_videos
 from keras_stc.data.video.isolated import open_isolated
+from keras_stc.deprecated import renamed
 from keras_stc.video_config import VideoConfig
 
 
+@renamed(shard="share")
 def pair_dataset(
     videos,
     frames=16,
@@ -39,7 +41,6 @@ def pair_dataset(
     isolate=True,
     crops=None,
     backend=None,
-    shard=None,
 ):
     """Frames for a teacher and a clip for its student, for `CorrespondenceTransfer.fit`.
 
@@ -92,7 +93,6 @@ def pair_dataset(
             `keras_stc.data.clip_dataset`.
         crops: A `keras_stc.data.Crops`, in the place of `flip` and `multiscale`.
         backend: What the pairs come as; see `keras_stc.data.clip_dataset`.
-        shard: The old name of `share`.
 
     Returns:
         A `tf.data.Dataset`, or a `keras_stc.data.ClipSequence`, of dictionaries: `"frames"`, uint8
@@ -105,7 +105,6 @@ def pair_dataset(
         ValueError: If an argument is out of range.
         VideoError: If there are fewer than two videos.
     """
-    share = renamed_share(share, shard)
     config = video_config or VideoConfig(frames, stride, size)
     for name, value, least in (
         ("batch_size", batch_size, 2),

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_stc.data.clips import sampling
 from keras_stc.data.clips.crops import Crops, RandomCrops, changed_pixels, chosen_crops
-from keras_stc.data.clips.plan import check_share, renamed_share
+from keras_stc.data.clips.plan import check_share
 from keras_stc.data.clips.quarantine import Quarantine
 from keras_stc.data.clips.stream import Array, InGraph, Stream, dataset
 from keras_stc.data.errors import VideoError
@@ -16,9 +16,11 @@ from keras_stc.data.sets.video import checked_videos
 from keras_stc.data.video.isolated import open_isolated
 from keras_stc.data.video.open import check_decoder, open_video
 from keras_stc.data.video.shard import clip_of_jpegs, is_packed_video, open_shard
+from keras_stc.deprecated import renamed
 from keras_stc.video_config import VideoConfig
 
 
+@renamed(shard="share")
 def clip_dataset(
     videos,
     frames=16,
@@ -48,7 +50,6 @@ def clip_dataset(
     isolate=True,
     crops=None,
     backend=None,
-    shard=None,
 ):
     """Clips of videos, with labels, ready for `model.fit`, `evaluate` and `predict`.
 
@@ -114,7 +115,6 @@ def clip_dataset(
             place of `flip`, `multiscale` and `resize_when_smaller`.
         backend: `"tf.data"`, or `"pydataset"` for a `ClipSequence`, which needs no TensorFlow and
             has the same clips. Defaults to tf.data where TensorFlow is installed.
-        shard: The old name of `share`.
 
     Returns:
         A `tf.data.Dataset`, or a `ClipSequence`, of `(clips, labels)`: uint8 `(B, T, H, W, 3)`,
@@ -125,7 +125,6 @@ def clip_dataset(
         ValueError: If an argument is out of range.
         VideoError: If there are no videos, or no labels to train on.
     """
-    share = renamed_share(share, shard)
     config = video_config or VideoConfig(frames, stride, size, resize, fps=fps)
     for name, value in (("batch_size", batch_size), ("clips_per_video", clips_per_video)):
         if value < 1:

@@ -1,7 +1,6 @@
 """Which samples an epoch has, in which order, and which of them a worker reads."""
 
 import numbers
-import warnings
 
 import numpy as np
 
@@ -58,15 +57,3 @@ def check_share(share, batch_size):
             "`share` must be (index, count) with index below count, and count must divide "
             f"`batch_size`. Received: share={share!r}, batch_size={batch_size!r}"
         )
-
-
-def renamed_share(share, shard):
-    """`share`, or what came under its old name, with a warning."""
-    if shard is None:
-        return share
-    warnings.warn(
-        "`shard` is called `share` now; the old name goes with the next version.",
-        DeprecationWarning,
-        stacklevel=3,
-    )
-    return shard
