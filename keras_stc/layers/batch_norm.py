@@ -44,15 +44,13 @@ class BatchNormalization(keras.layers.BatchNormalization):
         from keras_stc.layers.tensorflow_kernels import batch_norm
 
         learns = bool(training and self.trainable)
-        ones, zeros = keras.ops.ones_like(self.moving_mean), keras.ops.zeros_like(self.moving_mean)
+        tensor, shape = keras.ops.convert_to_tensor, self.moving_mean.shape
         outputs, mean, variance = batch_norm(
             inputs,
-            keras.ops.convert_to_tensor(self.gamma) if self.scale else ones,
-            keras.ops.convert_to_tensor(self.beta) if self.center else zeros,
-            keras.ops.convert_to_tensor(self.moving_mean),
-            keras.ops.convert_to_tensor(self.moving_variance),
+            tensor(self.gamma) if self.scale else keras.ops.ones(shape),
+            tensor(self.beta) if self.center else keras.ops.zeros(shape),
+            None if learns else (tensor(self.moving_mean), tensor(self.moving_variance)),
             self.epsilon,
-            learns,
         )
         if learns:
             for kept, now in ((self.moving_mean, mean), (self.moving_variance, variance)):

@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 
-def batch_norm(x, scale, offset, mean, variance, epsilon, training):
+def batch_norm(x, scale, offset, statistics, epsilon):
     """Batch normalisation of `(B, T, H, W, C)` in one pass.
 
     The kernel is that of pictures: time goes into the batch, which is no change to means over all
@@ -13,10 +13,9 @@ def batch_norm(x, scale, offset, mean, variance, epsilon, training):
         x: float32, bfloat16 or float16 `(B, T, H, W, C)`.
         scale: float32 `(C,)`.
         offset: float32 `(C,)`.
-        mean: float32 `(C,)`, used where it is not training.
-        variance: float32 `(C,)`, likewise.
+        statistics: Mean and variance to normalise by, float32 `(C,)` each, or `None` for those of
+            `x`.
         epsilon: Added to the variance.
-        training: Whether to normalise by the statistics of `x`.
 
     Returns:
         The map in the dtype of `x`; the mean and the variance it was normalised by.
@@ -28,14 +27,14 @@ def batch_norm(x, scale, offset, mean, variance, epsilon, training):
         x=pictures,
         scale=scale,
         offset=offset,
-        mean=tf.zeros([0]) if training else mean,
-        variance=tf.zeros([0]) if training else variance,
+        mean=[] if statistics is None else statistics[0],
+        variance=[] if statistics is None else statistics[1],
         epsilon=epsilon,
-        is_training=training,
+        is_training=statistics is None,
     )
     y = tf.ensure_shape(tf.reshape(made.y, shape), x.shape)
-    if not training:
-        return y, mean, variance
+    if statistics is not None:
+        return y, *statistics
     # The kernel gives the variance of a population of which `x` is a sample.
     count = tf.cast(tf.size(pictures) // shape[-1], tf.float32)
     return y, made.batch_mean, made.batch_variance * ((count - 1) / count)
