@@ -201,15 +201,6 @@ def unit(x):
     return x * jax.lax.rsqrt((x * x).sum(-1, keepdims=True) + 1e-6)
 
 
-def test_clips(clips, counts, stride=None, step=None):
-    """`(video, start)` of all clips that do not overlap, one at least (paper)."""
-    stride = stride or clips.stride
-    span = clips.frames * stride
-    step = step or span
-    rows = [(v, s) for v, n in enumerate(counts) for s in range(0, max(1, n - span + step), step)]
-    return np.array(rows, np.int32)
-
-
 def predict_function(model, clips, output=None):
     """`(state, pixels, first, counts, starts, stride, order, single)` -> what the model says of centre crops."""
     height, width, _ = SIZES[clips.source]

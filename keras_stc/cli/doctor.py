@@ -2,13 +2,13 @@
 
 import importlib
 import importlib.metadata
-import os
 import platform
 import shutil
 import sys
 
 from keras_stc._version import __version__
 from keras_stc.cli.console import print_json
+from keras_stc.data.cores import available_cores
 
 #: Codecs of the data sets and of what cameras and browsers write.
 CODECS = ("mpeg4", "h264", "hevc", "vp8", "vp9", "av1")
@@ -79,9 +79,7 @@ def examine():
         "machine": {
             "python": sys.version.split()[0],
             "system": f"{platform.system()} {platform.machine()}",
-            "cores": len(os.sched_getaffinity(0))
-            if hasattr(os, "sched_getaffinity")
-            else os.cpu_count(),
+            "cores": available_cores(),
             "free disk": f"{shutil.disk_usage('.').free / 1e9:.0f} GB here",
         },
         "packages": {"keras-stc": __version__, **backend, **optional},

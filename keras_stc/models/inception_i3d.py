@@ -155,7 +155,7 @@ def _build(
     clip = clip_input(
         input_tensor, input_shape, config.clip_shape, MIN_SIZE, False, min_frames=MIN_FRAMES
     )
-    config = fit_video_config(config, clip, config)
+    config = fit_video_config(config, clip)
     x = normalize(clip, config)
     for end_point, (kind, *arguments) in END_POINTS.items():
         x = _BUILDERS[kind](x, *arguments, name=end_point)

@@ -103,9 +103,9 @@ def asked_config(given, own):
     return config
 
 
-def fit_video_config(config, x, default):
-    """The `VideoConfig` of a model that starts from the clips `x`; `default` fills unknown axes."""
-    return _sized(for_channels(config or default, x.shape[-1]), x)
+def fit_video_config(config, x):
+    """The `VideoConfig` of a model that starts from clips `x`; unknown axes stay as they are."""
+    return _sized(for_channels(config, x.shape[-1]), x)
 
 
 def finish(clip, outputs, input_tensor, config, name, architecture):

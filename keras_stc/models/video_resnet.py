@@ -101,7 +101,7 @@ def VideoResNet(
     # === Functional model ===
     config = asked_config(video_config, VideoConfig())
     clip = clip_input(input_tensor, input_shape, config.clip_shape, MIN_SIZE, fixed_frames)
-    config = fit_video_config(config, clip, config)
+    config = fit_video_config(config, clip)
     x = normalize(clip, config)
     x = _stem(x, stem, spec.stem)
     for stage, units in enumerate(spec.units, start=1):
