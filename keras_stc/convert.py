@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 
 from keras_stc.models import create_model
-from keras_stc.models.configs import VARIANTS
+from keras_stc.models.configs import VARIANTS, takes_weights_of
 from keras_stc.weights.cache import WeightsError
 from keras_stc.weights.foreign import NORMALIZATIONS, read_foreign
 
@@ -70,7 +70,7 @@ def convert_checkpoint(source, arch=None, input_shape=None, class_names=None, no
             f"`class_names` must name the {classes} outputs of {source}. "
             f"Received: {len(class_names)} names"
         )
-    if arch.removeprefix("stc_") != found.replace("3d", "") and arch != found:
+    if not takes_weights_of(arch, found):
         raise WeightsError(f"{source} holds a {found}, which cannot become a {arch}.")
     foreign = dataclasses.replace(foreign, normalization=normalization or foreign.normalization)
     model = create_model(

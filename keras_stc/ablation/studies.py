@@ -3,6 +3,7 @@
 import dataclasses
 
 from keras_stc.demo.recipe import DEMO
+from keras_stc.models.configs import VARIANTS
 from keras_stc.training import RECIPES, Recipe
 from keras_stc.transfer.recipe import RECIPES as TRANSFER_RECIPES, TransferRecipe
 
@@ -39,7 +40,7 @@ class Setting:
 
     @property
     def has_stc(self):
-        return self.model.startswith("stc_")
+        return self.model in VARIANTS and VARIANTS[self.model].stc
 
     @property
     def arguments(self):
@@ -57,9 +58,7 @@ class Setting:
 
     def without_stc(self):
         """The same network without STC blocks: 3D-ResNet for STC-ResNet."""
-        family, depth = self.model.removeprefix("stc_").rstrip("0123456789"), self.model
-        depth = depth[len(depth.rstrip("0123456789")) :]
-        return self.replace(model=f"{family}3d{depth}")
+        return self.replace(model=VARIANTS[self.model].base) if self.has_stc else self
 
 
 @dataclasses.dataclass(frozen=True)

@@ -118,7 +118,11 @@ def placement(model, place):
     """What `--placement` adds to the arguments of `create_model`."""
     if not place:
         return {}
-    if not model.lower().startswith("stc"):
+    from keras_stc.models.configs import VARIANTS
+    from keras_stc.models.zoo import model_name
+
+    variant = VARIANTS.get(model_name(model))
+    if variant is None or not variant.stc:
         raise ValueError(
             "--placement says where STC blocks go, and this network has none: choose one such as "
             f"stc_resnet18. Received: {model}"

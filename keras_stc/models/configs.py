@@ -29,6 +29,8 @@ class Variant:
         groups: Groups of the bottleneck's 3³ convolution.
         stc: Whether STC blocks are put in.
         stem: Channels of the first convolution.
+        base: Name of the network without STC blocks, whose weights it can start from; `None` of
+            such a network itself.
     """
 
     constructor: str
@@ -39,6 +41,7 @@ class Variant:
     groups: int = 1
     stc: bool = False
     stem: int = 64
+    base: str | None = None
 
     def scaled(self, alpha):
         """The variant with every width times `alpha`.
@@ -85,6 +88,7 @@ def _resnet(depth, stc):
         widths=(64, 128, 256, 512),
         filters=(64, 128, 256, 512) if basic else (256, 512, 1024, 2048),
         stc=stc,
+        base=f"resnet3d{depth}" if stc else None,
     )
 
 
@@ -98,7 +102,13 @@ def _resnext(depth, stc):
         filters=(256, 512, 1024, 2048),
         groups=32,
         stc=stc,
+        base=f"resnext3d{depth}" if stc else None,
     )
+
+
+def takes_weights_of(name, other):
+    """Whether weights of the network `other` go into the network `name`: its own, or its base's."""
+    return other == name or (name in VARIANTS and VARIANTS[name].base == other)
 
 
 #: Name of a model, as `keras_stc.create_model` and the command line take it -> its variant.

@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_stc.layers.stc import STCBlock
+from keras_stc.models.configs import takes_weights_of
 from keras_stc.models.inputs import asked_config
 from keras_stc.video_config import VideoConfig
 from keras_stc.weights.find import find_weights
@@ -85,7 +86,7 @@ def make_neutral(block, model):
 def _completed(pretrained, arch, arguments, defaults):
     theirs = pretrained.architecture
     name = theirs.get("name", arch)
-    if name != arch and not _is_base(name, arch):
+    if not takes_weights_of(arch, name):
         raise ValueError(
             f"{pretrained.source} holds a {name}, and this is {arch}: build that with "
             f"keras_stc.create_model({name!r}, weights=...)."
@@ -120,11 +121,6 @@ def _video_config(pretrained, arguments):
             f"{theirs.mean} and {theirs.std}. Received: mean={config.mean}, std={config.std}"
         )
     return config
-
-
-def _is_base(name, arch):
-    """Whether `arch` is the network `name` with STC blocks put in: "resnet3d50", "stc_resnet50"."""
-    return arch.startswith("stc_") and name.replace("3d", "") == arch.removeprefix("stc_")
 
 
 def _same(value, default):

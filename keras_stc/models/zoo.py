@@ -102,6 +102,21 @@ def create_model(name, **kwargs):
     Raises:
         ValueError: If there is no such model.
     """
+    return CONSTRUCTORS[model_name(name)](**kwargs)
+
+
+def model_name(name):
+    """The name in `list_models()` of a model that is given by it, or by its constructor's.
+
+    Example:
+
+    ```python
+    model_name("STCResNet18")  # "stc_resnet18"
+    ```
+
+    Raises:
+        ValueError: If there is no such model.
+    """
     by_constructor = {function.__name__.lower(): key for key, function in CONSTRUCTORS.items()}
     key = str(name).lower()
     key = by_constructor.get(key, key)
@@ -111,7 +126,7 @@ def create_model(name, **kwargs):
         raise ValueError(
             f"`name` must be one of {', '.join(CONSTRUCTORS)}.{hint} Received: name={name!r}"
         )
-    return CONSTRUCTORS[key](**kwargs)
+    return key
 
 
 def _constructor(variant):

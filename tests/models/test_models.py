@@ -1,5 +1,6 @@
 """One table of models: names, shapes, round trips, and what bad arguments get."""
 
+import dataclasses
 import inspect
 
 import keras
@@ -8,7 +9,7 @@ import pytest
 
 import keras_stc
 from keras_stc.models.complexity import count_macs, count_parameters, zoo_complexity
-from keras_stc.models.configs import VARIANTS
+from keras_stc.models.configs import VARIANTS, takes_weights_of
 
 CLIP = (4, 32, 32, 3)
 
@@ -303,3 +304,16 @@ def test_alpha_rounds_to_what_convolutions_and_groups_need():
     assert grouped.widths == (32, 64, 160, 320) and grouped.filters == (64, 128, 320, 640)
     assert VARIANTS["resnet3d50"].scaled(0.01).filters == (32, 32, 32, 32)
     assert VARIANTS["resnet3d50"].scaled(1) is VARIANTS["resnet3d50"]
+
+
+def test_the_base_of_a_network_with_stc_blocks_is_the_same_without():
+    """In the table every row with STC blocks names the row that differs in them alone."""
+    for name, spec in VARIANTS.items():
+        assert spec.stc == (spec.base is not None), name
+        if spec.base:
+            base = VARIANTS[spec.base]
+            same = dataclasses.replace(base, constructor=spec.constructor, stc=True, base=spec.base)
+            assert same == spec, name
+            assert takes_weights_of(name, spec.base) and not takes_weights_of(spec.base, name)
+    assert takes_weights_of("inception_i3d", "inception_i3d")
+    assert not takes_weights_of("stc_resnet18", "resnet3d34")
