@@ -271,7 +271,16 @@ def test_train_again_goes_on(capsys, small_run, tmp_path):
         ([*TRAIN, "--cache-features"], "`feature_passes` needs a network"),
         (["train", "{videos}", "--out", "{tmp}/run", "--weights", "w.keras"], "w.keras does not"),
         (
-            ["train", "{videos}", "--out", "{tmp}/run", "--model", "i3d", "--placement", "block"],
+            [
+                "train",
+                "{videos}",
+                "--out",
+                "{tmp}/run",
+                "--model",
+                "inception_i3d",
+                "--placement",
+                "block",
+            ],
             "this network has none",
         ),
         (["train", "{tmp}/empty", "--out", "{tmp}/run"], "empty"),
