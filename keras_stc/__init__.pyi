@@ -15,7 +15,11 @@ from .convert import convert_checkpoint as convert_checkpoint
 from .evaluation import Evaluation as Evaluation, evaluate_videos as evaluate_videos
 from .export import export_model as export_model
 from .models import (
+    MC318 as MC318,
+    STCMC318 as STCMC318,
     InceptionI3D as InceptionI3D,
+    PreResNet3D200 as PreResNet3D200,
+    R2Plus1D18 as R2Plus1D18,
     ResNet3D18 as ResNet3D18,
     ResNet3D34 as ResNet3D34,
     ResNet3D50 as ResNet3D50,
@@ -23,6 +27,8 @@ from .models import (
     ResNet3D152 as ResNet3D152,
     ResNeXt3D50 as ResNeXt3D50,
     ResNeXt3D101 as ResNeXt3D101,
+    STCPreResNet200 as STCPreResNet200,
+    STCR2Plus1D18 as STCR2Plus1D18,
     STCResNet18 as STCResNet18,
     STCResNet34 as STCResNet34,
     STCResNet50 as STCResNet50,
@@ -30,7 +36,9 @@ from .models import (
     STCResNet152 as STCResNet152,
     STCResNeXt50 as STCResNeXt50,
     STCResNeXt101 as STCResNeXt101,
+    STCWideResNet50 as STCWideResNet50,
     VideoModel as VideoModel,
+    WideResNet3D50 as WideResNet3D50,
     create_model as create_model,
     list_models as list_models,
 )
@@ -44,6 +52,14 @@ from .video_config import VideoConfig as VideoConfig
 from .weights import list_weights as list_weights
 
 __all__ = [
+    "WideResNet3D50",
+    "PreResNet3D200",
+    "R2Plus1D18",
+    "MC318",
+    "STCWideResNet50",
+    "STCPreResNet200",
+    "STCR2Plus1D18",
+    "STCMC318",
     "Evaluation",
     "InceptionI3D",
     "ResNeXt3D101",

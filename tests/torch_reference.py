@@ -6,6 +6,9 @@ backbones Hara et al. (CVPR 2018), and modules carry the names of Hara et al.'s 
 `(B, C, T, H, W)` and already normalised.
 """
 
+import functools
+import re
+
 import torch
 import torch.nn.functional as F
 from torch import nn
@@ -19,6 +22,8 @@ NETWORKS = {
     "ResNet3D152": ("bottleneck", (3, 8, 36, 3)),
     "ResNeXt3D50": ("grouped", (3, 4, 6, 3)),
     "ResNeXt3D101": ("grouped", (3, 4, 23, 3)),
+    "WideResNet3D50": ("wide", (3, 4, 6, 3)),
+    "PreResNet3D200": ("bottleneck", (3, 24, 36, 3)),
 }
 
 BRANCHES = ("temporal", "spatial")
@@ -122,16 +127,21 @@ def bottleneck_convs(in_channels, stage, stride, alpha):
     ]
 
 
-def grouped_convs(in_channels, stage, stride, alpha):
+def grouped_convs(in_channels, stage, stride, alpha, groups=32):
     middle, out = (int(n * alpha) * 2**stage for n in (128, 256))
     return [
         nn.Conv3d(in_channels, middle, 1, bias=False),
-        nn.Conv3d(middle, middle, 3, stride=stride, padding=1, groups=32, bias=False),
+        nn.Conv3d(middle, middle, 3, stride=stride, padding=1, groups=groups, bias=False),
         nn.Conv3d(middle, out, 1, bias=False),
     ]
 
 
-UNITS = {"basic": basic_convs, "bottleneck": bottleneck_convs, "grouped": grouped_convs}
+UNITS = {
+    "basic": basic_convs,
+    "bottleneck": bottleneck_convs,
+    "grouped": grouped_convs,
+    "wide": functools.partial(grouped_convs, groups=1),
+}
 
 
 class VideoResNet(nn.Module):
@@ -200,8 +210,10 @@ def create(name, units=None, **kwargs):
     `units` replaces the network's number of units in each stage.
     """
     stc = name.startswith("STC")
-    base = name.replace("STCResNet", "ResNet3D").replace("STCResNeXt", "ResNeXt3D")
+    base = re.sub(r"STC(\D*Res\D+)", r"\g<1>3D", name)
     unit, default = NETWORKS[base]
+    if base.startswith("Pre"):
+        kwargs = {"preactivation": True, **kwargs}
     return VideoResNet(unit, units or default, stc=stc, **kwargs)
 
 

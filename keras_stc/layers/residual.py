@@ -16,6 +16,9 @@ from keras_stc.layers.strided_conv import StridedConv3D
 UNITS = ("basic", "bottleneck")
 SHORTCUTS = ("projection", "padding")
 
+#: What stands in the place of a 3³ convolution.
+CONVOLUTIONS = ("3d", "2plus1d", "2d")
+
 #: PyTorch's defaults, which Hara et al. trained with: epsilon, and 1 - its momentum of 0.1.
 BN_EPSILON = 1e-5
 BN_MOMENTUM = 0.9
@@ -34,6 +37,7 @@ def residual_unit(
     shortcut="projection",
     preactivation=False,
     stc=None,
+    convolution="3d",
     name=None,
 ):
     """One residual unit, built from named layers.
@@ -54,18 +58,29 @@ def residual_unit(
         unit: `"basic"` (3³, 3³; stride on the first) or `"bottleneck"` (1³, 3³, 1³; stride on 3³).
         width: Channels of the inner convolutions.
         filters: Channels of the unit's output.
-        strides: Stride in time, height and width.
+        strides: Stride in time, height and width; a `"2d"` unit leaves time alone.
         groups: Groups of the bottleneck's 3³ convolution (ResNeXt: 32).
         shortcut: `"projection"` (strided 1³ convolution and BN) or `"padding"` (subsample, append
             zero channels), where the shapes differ; the identity elsewhere.
         preactivation: Whether BN and ReLU stand before the convolutions.
         stc: `None`, or the arguments of an `STCBlock` put on the residual branch.
+        convolution: `"3d"`; `"2plus1d"`, 1x3x3 and then 3x1x1 with BN and ReLU between them and as
+            many channels there as give both the weights of the 3³ one; or `"2d"`, 1x3x3 (Tran et
+            al., A Closer Look at Spatiotemporal Convolutions, CVPR 2018, section 3).
         name: Prefix of the layers' names.
 
     Returns:
         Tensor of shape `(B, T', H', W', filters)`.
     """
+    if convolution not in CONVOLUTIONS:
+        raise ValueError(
+            f"`convolution` must be one of {CONVOLUTIONS}. Received: convolution={convolution!r}"
+        )
     # (kernel, channels, strides, groups) of each convolution.
+    if convolution == "2d":
+        strides = (1, strides, strides)
+    # As torchvision has it: of a unit's input and width, for both convolutions of a basic unit.
+    middle = 27 * x.shape[-1] * width // (9 * x.shape[-1] + 3 * width)
     if unit == "basic":
         plan = [(3, width, strides, 1), (3, filters, 1, 1)]
     elif unit == "bottleneck":
@@ -78,7 +93,11 @@ def residual_unit(
         if preactivation:
             x = batch_norm(x, f"{name}_bn{i}")
             x = keras.layers.ReLU(name=f"{name}_relu{i}")(x)
-        x = conv3d(x, channels, kernel, stride, conv_groups, name=f"{name}_conv{i}")
+        if kernel == 3 and convolution == "2plus1d":
+            x = conv2plus1d(x, channels, middle, kernel, stride, name=f"{name}_conv{i}")
+        else:
+            kernel = (1, 3, 3) if kernel == 3 and convolution == "2d" else kernel
+            x = conv3d(x, channels, kernel, stride, conv_groups, name=f"{name}_conv{i}")
         if not preactivation:
             x = batch_norm(x, f"{name}_bn{i}")
             if i < len(plan):
@@ -95,8 +114,7 @@ def conv3d(x, filters, kernel, strides=1, groups=1, *, name):
     Under strides Keras' "same" pads even sizes on one side only, which shifts every feature map
     against the PyTorch networks whose weights these must fit; there the padding is explicit.
     """
-    strides = (strides,) * 3 if isinstance(strides, int) else tuple(strides)
-    kernel = (kernel,) * 3 if isinstance(kernel, int) else tuple(kernel)
+    strides, kernel = _three(strides), _three(kernel)
     padding = "same"
     if max(strides) > 1:
         padding = "valid"
@@ -120,6 +138,27 @@ def conv3d(x, filters, kernel, strides=1, groups=1, *, name):
     )(x)
 
 
+def conv2plus1d(x, filters, middle, kernel, strides=1, *, name):
+    """A convolution over space, BN, ReLU, and one over time; strides are divided between them.
+
+    Its layers are `{name}_spatial`, `{name}_spatial_bn` and `{name}_temporal`.
+
+    Args:
+        x: Tensor of shape `(B, T, H, W, C)`.
+        filters: Channels of the output.
+        middle: Channels between the two.
+        kernel: Side of the kernel, or `(time, side)`.
+        strides: Stride of all axes, or `(time, side)`.
+        name: Prefix of the layers' names.
+    """
+    length, side = (kernel,) * 2 if isinstance(kernel, int) else kernel
+    time, space = (strides,) * 2 if isinstance(strides, int) else strides
+    x = conv3d(x, middle, (1, side, side), (1, space, space), name=f"{name}_spatial")
+    x = batch_norm(x, f"{name}_spatial_bn")
+    x = keras.layers.ReLU(name=f"{name}_spatial_relu")(x)
+    return conv3d(x, filters, (length, 1, 1), (time, 1, 1), name=f"{name}_temporal")
+
+
 def batch_norm(x, name):
     return BatchNormalization(momentum=BN_MOMENTUM, epsilon=BN_EPSILON, name=name)(x)
 
@@ -132,13 +171,13 @@ class PaddingShortcut(keras.layers.Layer):
 
     Args:
         filters: Channels of the output; not fewer than the input's.
-        strides: Keeps every `strides`-th position in time, height and width.
+        strides: Keeps every `strides`-th position in time, height and width, or one number each.
 
     Call arguments:
         inputs: Tensor of shape `(B, T, H, W, C)`.
 
     Returns:
-        Tensor of shape `(B, ceil(T/s), ceil(H/s), ceil(W/s), filters)`.
+        Tensor of shape `(B, ceil(T/s), ceil(H/s), ceil(W/s), filters)`, `s` being each axis' own.
     """
 
     def __init__(self, filters, strides=1, **kwargs):
@@ -154,23 +193,29 @@ class PaddingShortcut(keras.layers.Layer):
             )
 
     def call(self, inputs):
-        s = self.strides
+        t, h, w = _three(self.strides)
         missing = self.filters - inputs.shape[-1]
-        return ops.pad(inputs[:, ::s, ::s, ::s], [(0, 0)] * 4 + [(0, missing)])
+        return ops.pad(inputs[:, ::t, ::h, ::w], [(0, 0)] * 4 + [(0, missing)])
 
     def compute_output_shape(self, input_shape):
         batch, *positions, _ = input_shape
-        positions = (n if n is None else -(-n // self.strides) for n in positions)
+        strides = _three(self.strides)
+        positions = (n and -(-n // s) for n, s in zip(positions, strides, strict=True))
         return (batch, *positions, self.filters)
 
     def get_config(self):
         return {**super().get_config(), "filters": self.filters, "strides": self.strides}
 
 
+def _three(number):
+    """One number for each of time, height and width."""
+    return (number,) * 3 if isinstance(number, int) else tuple(number)
+
+
 def _shortcut(x, filters, strides, kind, name):
     if kind not in SHORTCUTS:
         raise ValueError(f"`shortcut` must be one of {SHORTCUTS}. Received: shortcut={kind!r}")
-    if strides == 1 and x.shape[-1] == filters:
+    if max(_three(strides)) == 1 and x.shape[-1] == filters:
         return x
     if kind == "padding":
         return PaddingShortcut(filters, strides, name=f"{name}_shortcut")(x)

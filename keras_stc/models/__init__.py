@@ -3,7 +3,11 @@
 from keras_stc.models.video_model import VideoModel
 from keras_stc.models.video_resnet import VideoResNet
 from keras_stc.models.zoo import (
+    MC318,
+    STCMC318,
     InceptionI3D,
+    PreResNet3D200,
+    R2Plus1D18,
     ResNet3D18,
     ResNet3D34,
     ResNet3D50,
@@ -11,6 +15,8 @@ from keras_stc.models.zoo import (
     ResNet3D152,
     ResNeXt3D50,
     ResNeXt3D101,
+    STCPreResNet200,
+    STCR2Plus1D18,
     STCResNet18,
     STCResNet34,
     STCResNet50,
@@ -18,11 +24,21 @@ from keras_stc.models.zoo import (
     STCResNet152,
     STCResNeXt50,
     STCResNeXt101,
+    STCWideResNet50,
+    WideResNet3D50,
     create_model,
     list_models,
 )
 
 __all__ = [
+    "WideResNet3D50",
+    "PreResNet3D200",
+    "R2Plus1D18",
+    "MC318",
+    "STCWideResNet50",
+    "STCPreResNet200",
+    "STCR2Plus1D18",
+    "STCMC318",
     "InceptionI3D",
     "ResNeXt3D101",
     "ResNeXt3D50",

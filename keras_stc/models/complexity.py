@@ -98,5 +98,5 @@ if __name__ == "__main__":
     for model_name in sys.argv[1:] or list_models():
         table[model_name] = measure(model_name)
         print(model_name, table[model_name], flush=True)
-    table = {model_name: table[model_name] for model_name in list_models()}
+    table = {name: table[name] for name in list_models() if name in table}
     CACHE.write_text(json.dumps(table, indent=1) + "\n")

@@ -5,7 +5,13 @@ import math
 import keras
 
 from keras_stc.layers.conv import max_pool3d
-from keras_stc.layers.residual import SHORTCUTS, batch_norm, conv3d, residual_unit
+from keras_stc.layers.residual import (
+    SHORTCUTS,
+    batch_norm,
+    conv2plus1d,
+    conv3d,
+    residual_unit,
+)
 from keras_stc.layers.stc import BRANCHES, STCBlock, check_branches, check_ratio
 from keras_stc.models.classifier import activation_name
 from keras_stc.models.configs import VARIANTS
@@ -19,7 +25,7 @@ from keras_stc.models.inputs import (
 )
 from keras_stc.video_config import VideoConfig
 
-STEMS = ("resnet3d", "table1", "r3d")
+STEMS = ("resnet3d", "table1", "r3d", "r2plus1d")
 PLACEMENTS = ("block", "stage")
 
 #: The network strides 32 times in height and width.
@@ -40,8 +46,8 @@ def VideoResNet(
     stc_placement="block",
     stc_branches=BRANCHES,
     shortcut="projection",
-    stem="resnet3d",
-    preactivation=False,
+    stem=None,
+    preactivation=None,
     alpha=1.0,
     video_config=None,
 ):
@@ -49,6 +55,23 @@ def VideoResNet(
 
     Layers are named after their place, `layer3_block12_conv2`, with stages and units counted
     from 1. The model takes RGB clips, 0-255, and normalises them itself.
+
+    torchvision's `r3d_18` is `"resnet3d18"` with `stem="r3d"`, `mc3_18` is `"mc318"` and
+    `r2plus1d_18` is `"r2plus1d18"`, each with projections. Their modules are these layers, `S`
+    being a stage, `U` a unit counted from 0 (and `V` the same from 1), `N` a convolution:
+
+    | module | layer |
+    |---|---|
+    | `stem.0`, `stem.1` | `conv1`, `conv1_bn` |
+    | the same of `r2plus1d_18` | `conv1_spatial`, `conv1_spatial_bn` |
+    | `stem.3`, `stem.4` of `r2plus1d_18` | `conv1_temporal`, `conv1_bn` |
+    | `layerS.U.convN.0` | `layerS_blockV_convN` |
+    | `layerS.U.convN.0.0` of `r2plus1d_18` | `layerS_blockV_convN_spatial` |
+    | `layerS.U.convN.0.1` | `layerS_blockV_convN_spatial_bn` |
+    | `layerS.U.convN.0.3` | `layerS_blockV_convN_temporal` |
+    | `layerS.U.convN.1` | `layerS_blockV_bnN` |
+    | `layerS.U.downsample.0`, `.1` | `layerS_blockV_shortcut_conv`, `..._shortcut_bn` |
+    | `fc` | `predictions` |
 
     Args:
         variant: Name of the variant, such as `"stc_resnet18"`.
@@ -66,8 +89,10 @@ def VideoResNet(
         shortcut: `"projection"` or `"padding"` where the shapes of a unit's ends differ.
         stem: `"resnet3d"` (Hara et al.: conv1 keeps time, the pooling halves it) or `"table1"`
             (paper, table 1: conv1 strides all three axes, the pooling none) or `"r3d"`
-            (torchvision's `r3d_18`: conv1 is 3x7x7, and there is no pooling).
-        preactivation: Whether BN and ReLU stand before the convolutions. Hara et al.'s
+            (torchvision's `r3d_18`: conv1 is 3x7x7, and there is no pooling) or `"r2plus1d"`
+            (torchvision's `r2plus1d_18`: 1x7x7 and 3x1x1, no pooling). `None` for the variant's.
+        preactivation: Whether BN and ReLU stand before the convolutions; `None` for the variant's.
+            Hara et al.'s
             arrangement, and one BN and ReLU after the last stage (He et al. 2016b; our choice).
         alpha: Width of the network: all its channels, those of the STC blocks too, are multiplied
             by it and rounded to a multiple of 8 and of the number of groups.
@@ -81,6 +106,8 @@ def VideoResNet(
         ValueError: If an argument is outside its range, or the clip too small for the network.
     """
     spec = VARIANTS[variant].scaled(alpha)
+    stem = spec.stem_kind if stem is None else stem
+    preactivation = spec.preactivation if preactivation is None else preactivation
     _check_choice("stc_placement", stc_placement, PLACEMENTS)
     _check_choice("shortcut", shortcut, SHORTCUTS)
     _check_choice("stem", stem, STEMS)
@@ -116,6 +143,7 @@ def VideoResNet(
                 shortcut=shortcut,
                 preactivation=preactivation,
                 stc=stc if spec.stc and stc_placement == "block" else None,
+                convolution=spec.convolutions[stage - 1],
                 name=f"layer{stage}_block{unit}",
             )
         if spec.stc and stc_placement == "stage":
@@ -149,8 +177,13 @@ def _stem(x, stem, filters):
         "resnet3d": (7, (1, 2, 2), 2),
         "table1": (7, (2, 2, 2), 1),
         "r3d": ((3, 7, 7), (1, 2, 2), None),
+        "r2plus1d": ((3, 7), (1, 2), None),
     }[stem]
-    x = conv3d(x, filters, kernel, strides, name="conv1")
+    if stem == "r2plus1d":
+        # torchvision has 45 channels between the two for 64.
+        x = conv2plus1d(x, filters, 45 * filters // 64, kernel, strides, name="conv1")
+    else:
+        x = conv3d(x, filters, kernel, strides, name="conv1")
     x = batch_norm(x, "conv1_bn")
     x = keras.layers.ReLU(name="conv1_relu")(x)
     if pool_strides is None:

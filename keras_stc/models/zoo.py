@@ -39,7 +39,7 @@ Args:
         of the four stages.
     stc_branches: `("temporal", "spatial")` or one of them.
     shortcut: `"projection"` or `"padding"`.
-    stem: `"resnet3d"`, `"table1"` or `"r3d"`.
+    stem: `"resnet3d"`, `"table1"`, `"r3d"` or `"r2plus1d"`; see `keras_stc.models.VideoResNet`.
     preactivation: Whether BN and ReLU stand before the convolutions.
     alpha: Width of the network, as of keras.applications' MobileNets: all channels are multiplied
         by it and rounded to a multiple of 8 and of the number of groups. `alpha=0.5` has a quarter
@@ -54,15 +54,6 @@ Returns:
 Raises:
     ValueError: If an argument is outside its range, or the weights do not fit.
 """
-
-_STC_SOURCE = (
-    "Diba et al., Spatio-Temporal Channel Correlation Networks for Action Classification, "
-    "ECCV 2018."
-)
-_BASE_SOURCE = (
-    "Hara, Kataoka, Satoh, Can Spatiotemporal 3D CNNs Retrace the History of 2D CNNs and "
-    "ImageNet?, CVPR 2018."
-)
 
 
 def list_models(pattern=None):
@@ -146,8 +137,8 @@ def _constructor(variant):
         stc_placement="block",
         stc_branches=BRANCHES,
         shortcut="projection",
-        stem="resnet3d",
-        preactivation=False,
+        stem=spec.stem_kind,
+        preactivation=spec.preactivation,
         alpha=1.0,
         video_config=None,
     ):
@@ -176,12 +167,12 @@ def _constructor(variant):
         for key, parameter in inspect.signature(constructor).parameters.items()
         if key != "weights"
     }
-    family = "3D-ResNeXt" if spec.groups > 1 else "3D-ResNet"
-    title = f"{family} with {sum(spec.units) * (2 if spec.unit == 'basic' else 3) + 2} layers"
+    layers = sum(spec.units) * (2 if spec.unit == "basic" else 3) + 2
+    blocks = " and STC blocks" if spec.stc else ""
     constructor.__name__ = constructor.__qualname__ = spec.constructor
     constructor.__doc__ = inspect.cleandoc(_DOC).format(
-        title=title + (" and STC blocks." if spec.stc else "."),
-        source=_STC_SOURCE if spec.stc else _BASE_SOURCE,
+        title=f"{spec.family} with {layers} layers{blocks}.",
+        source=spec.source,
         constructor=spec.constructor,
         variant=variant,
     )
@@ -195,6 +186,10 @@ ResNet3D101 = _constructor("resnet3d101")
 ResNet3D152 = _constructor("resnet3d152")
 ResNeXt3D50 = _constructor("resnext3d50")
 ResNeXt3D101 = _constructor("resnext3d101")
+WideResNet3D50 = _constructor("wideresnet3d50")
+PreResNet3D200 = _constructor("preresnet3d200")
+R2Plus1D18 = _constructor("r2plus1d18")
+MC318 = _constructor("mc318")
 STCResNet18 = _constructor("stc_resnet18")
 STCResNet34 = _constructor("stc_resnet34")
 STCResNet50 = _constructor("stc_resnet50")
@@ -202,6 +197,10 @@ STCResNet101 = _constructor("stc_resnet101")
 STCResNet152 = _constructor("stc_resnet152")
 STCResNeXt50 = _constructor("stc_resnext50")
 STCResNeXt101 = _constructor("stc_resnext101")
+STCWideResNet50 = _constructor("stc_wideresnet50")
+STCPreResNet200 = _constructor("stc_preresnet200")
+STCR2Plus1D18 = _constructor("stc_r2plus1d18")
+STCMC318 = _constructor("stc_mc318")
 
 #: Name of a model -> its constructor.
 CONSTRUCTORS = {
@@ -212,6 +211,10 @@ CONSTRUCTORS = {
     "resnet3d152": ResNet3D152,
     "resnext3d50": ResNeXt3D50,
     "resnext3d101": ResNeXt3D101,
+    "wideresnet3d50": WideResNet3D50,
+    "preresnet3d200": PreResNet3D200,
+    "r2plus1d18": R2Plus1D18,
+    "mc318": MC318,
     "stc_resnet18": STCResNet18,
     "stc_resnet34": STCResNet34,
     "stc_resnet50": STCResNet50,
@@ -219,5 +222,9 @@ CONSTRUCTORS = {
     "stc_resnet152": STCResNet152,
     "stc_resnext50": STCResNeXt50,
     "stc_resnext101": STCResNeXt101,
+    "stc_wideresnet50": STCWideResNet50,
+    "stc_preresnet200": STCPreResNet200,
+    "stc_r2plus1d18": STCR2Plus1D18,
+    "stc_mc318": STCMC318,
     "inception_i3d": InceptionI3D,
 }

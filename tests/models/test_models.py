@@ -28,6 +28,8 @@ def test_every_constructor_of_the_contract_is_public():
         *(f"ResNeXt3D{depth}" for depth in (50, 101)),
         *(f"STCResNet{depth}" for depth in (18, 34, 50, 101, 152)),
         *(f"STCResNeXt{depth}" for depth in (50, 101)),
+        *("WideResNet3D50", "PreResNet3D200", "R2Plus1D18", "MC318"),
+        *("STCWideResNet50", "STCPreResNet200", "STCR2Plus1D18", "STCMC318"),
     }
     assert contract == {spec.constructor for spec in VARIANTS.values()}
     for name in contract:
@@ -312,7 +314,8 @@ def test_the_base_of_a_network_with_stc_blocks_is_the_same_without():
         assert spec.stc == (spec.base is not None), name
         if spec.base:
             base = VARIANTS[spec.base]
-            same = dataclasses.replace(base, constructor=spec.constructor, stc=True, base=spec.base)
+            changes = {key: getattr(spec, key) for key in ("constructor", "stc", "base", "source")}
+            same = dataclasses.replace(base, **changes)
             assert same == spec, name
             assert takes_weights_of(name, spec.base) and not takes_weights_of(spec.base, name)
     assert takes_weights_of("inception_i3d", "inception_i3d")

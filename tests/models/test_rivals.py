@@ -1,0 +1,135 @@
+"""The networks that STC is compared with: against PyTorch, with neutral blocks, on other clips."""
+
+import keras
+import numpy as np
+import parity
+import pytest
+import resnet2d
+from safetensors.numpy import save_file
+
+import keras_stc
+from keras_stc import VideoConfig
+
+torch = pytest.importorskip("torch")
+
+import torch_rivals  # noqa: E402
+
+pytestmark = pytest.mark.torch
+
+#: Whole pixels, and of order 1 behind the first layer.
+CONFIG = {"mean": (128.0,) * 3, "std": (64.0,) * 3}
+
+STAGE = {"stc_placement": "stage"}
+
+#: Ours, theirs, the clip, arguments of our constructor, and of both.
+CASES = [
+    ("ResNet3D18", "R3D18", (7, 45, 37), {"stem": "r3d"}, {}),
+    ("MC318", "MC318", (8, 48, 48), {}, {}),
+    ("R2Plus1D18", "R2Plus1D18", (7, 45, 37), {}, {}),
+    ("STCMC318", "STCMC318", (5, 32, 32), {}, STAGE),
+    ("STCR2Plus1D18", "STCR2Plus1D18", (9, 32, 32), {}, {}),
+]
+
+
+def variables_of(model, network):
+    """`{name in the state_dict: variable}`; every variable exactly once."""
+    variables = {}
+    for layer in model.layers:
+        if not layer.weights:
+            continue
+        module = torch_rivals.module_of(layer.name, network.removeprefix("STC"))
+        parts = {module: layer}
+        if isinstance(layer, keras_stc.layers.STCBlock):
+            parts = {
+                f"{module}.{parity.STC_PARTS[part]}": getattr(layer, part)
+                for part in parity.STC_PARTS
+                if getattr(layer, part, None) is not None
+            }
+        for prefix, part in parts.items():
+            for ours, theirs in parity.LEAVES.items():
+                if getattr(part, ours, None) is not None:
+                    assert f"{prefix}.{theirs}" not in variables
+                    variables[f"{prefix}.{theirs}"] = getattr(part, ours)
+    assert len(variables) == len(model.weights)
+    return variables
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "clip", "own", "options"), CASES, ids=[case[1] for case in CASES]
+)
+def test_outputs(ours, theirs, clip, own, options):
+    model = getattr(keras_stc, ours)(
+        input_shape=(*clip, 3),
+        classes=11,
+        classifier_activation=None,
+        video_config=CONFIG,
+        **own,
+        **options,
+    )
+    sizes = {"frames": clip[0], "classes": 11}
+    reference = torch_rivals.create(theirs, **sizes, **options).eval()
+    variables = variables_of(model, theirs)
+    state = {k: v for k, v in reference.state_dict().items() if not k.endswith("_tracked")}
+    shapes = {name: tuple(value.shape) for name, value in state.items()}
+    assert shapes == {
+        name: parity.to_torch_layout(np.empty(variable.shape, bool)).shape
+        for name, variable in variables.items()
+    }
+    weights = parity.seeded_weights(shapes)
+    for name, value in weights.items():
+        variables[name].assign(parity.to_keras_layout(value))
+    reference.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()}, strict=False)
+
+    clips = np.random.default_rng(0).integers(0, 256, (2, *clip, 3)).astype("float32")
+    clips = (clips + clips[:, :1, :1, :1]) / 2
+    with torch.no_grad():
+        config = VideoConfig(**CONFIG)
+        expected = reference(torch.from_numpy(parity.to_torch_clips(clips, config))).numpy()
+    assert np.ptp(expected, axis=0).max() > 1e-2 * np.abs(expected).max()  # clips are told apart
+    assert parity.relative_error(parity.logits(model, clips), expected) < parity.OUTPUT_TOLERANCE
+
+
+@pytest.mark.parametrize(
+    ("base", "name"), [("mc318", "stc_mc318"), ("r2plus1d18", "stc_r2plus1d18")]
+)
+def test_neutral_stc_blocks_answer_as_without(base, name, tmp_path):
+    arguments = {"input_shape": (4, 32, 32, 3), "classes": 5}
+    model = keras_stc.create_model(base, **arguments, classifier_activation=None)
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):  # as a trained network's
+            layer.moving_mean.assign(rng.uniform(-0.2, 0.2, layer.moving_mean.shape))
+            layer.beta.assign(rng.uniform(-0.2, 0.2, layer.beta.shape))
+    model.save(tmp_path / "m.keras")
+    other = keras_stc.create_model(
+        name, weights=str(tmp_path / "m.keras"), classifier_activation=None
+    )
+    assert any(isinstance(layer, keras_stc.layers.STCBlock) for layer in other.layers)
+    clips = rng.integers(0, 256, (2, 4, 32, 32, 3)).astype("float32")
+    want = parity.logits(model, clips)
+    assert np.ptp(want, axis=0).max() > 1e-2 * np.abs(want).max()
+    np.testing.assert_allclose(parity.logits(other, clips), want, atol=1e-4 * np.abs(want).max())
+
+
+def test_mc3_starts_from_a_2d_network(tmp_path):
+    """Its 2D stages take the kernels as they are; one frame is answered as the image."""
+    state = resnet2d.random_state("resnet18")
+    save_file(state, tmp_path / "resnet18.safetensors")
+    image = np.random.default_rng(3).uniform(0, 255, (1, 40, 40, 3))
+    model = keras_stc.STCMC318(
+        weights=tmp_path / "resnet18.safetensors",
+        input_shape=(1, 40, 40, 3),
+        classes=1000,
+        classifier_activation=None,
+    )
+    assert model.architecture["stem"] == "resnet3d"  # the 2D network's stem, with its pooling
+    *_, want = resnet2d.run("resnet18", state, image)
+    got = model.predict(image[:, None].astype("float32"), verbose=0)
+    np.testing.assert_allclose(got, want, atol=1e-4 * np.abs(want).max())
+
+
+def test_unknown_convolutions_are_refused():
+    with pytest.raises(ValueError, match="`convolution` must be one of"):
+        keras_stc.layers.residual_unit(
+            keras.Input((4, 8, 8, 8)), "basic", 8, 8, convolution="1d", name="unit"
+        )
