@@ -7,9 +7,14 @@ import sys
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import keras_stc
 from keras_stc.cli import main
+from keras_stc.data import open_video
+from keras_stc.demo.motion import write_motion_videos
+from keras_stc.export import with_preprocessing
+from keras_stc.models.zoo import CONSTRUCTORS
 
 #: Reads a SavedModel in a process that knows nothing of this package.
 READER = """
@@ -63,6 +68,92 @@ def test_onnx(model, clips, tmp_path, capsys):
     np.testing.assert_allclose(made, model.predict(clips, verbose=0), atol=1e-5)
     config = json.loads(session.get_modelmeta().custom_metadata_map["video_config"])
     assert keras_stc.VideoConfig.from_dict(config) == model.video_config
+
+
+@pytest.mark.parametrize("ending", ["", ".onnx"])
+def test_preprocessing_inside(model, tmp_path, capsys, ending):
+    """Whole frames of a video, three sizes and batches, answered as predict_video answers."""
+    if ending:
+        onnxruntime = pytest.importorskip("onnxruntime")
+        pytest.importorskip("tf2onnx")
+    logits = keras_stc.VideoModel(  # probabilities come out whatever the model ends in
+        model.inputs,
+        keras.layers.Dense(3, name="logits")(model.layers[-2].output),
+        video_config=model.video_config,
+    )
+    logits.save(tmp_path / "model.keras")
+    path = tmp_path / f"model{ending}"
+    line = ["export", str(tmp_path / "model.keras"), str(path), "--preprocessing", "--json"]
+    assert main(line) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert made["largest_difference"] < 1e-5
+    assert made["input"] == {
+        "name": "frames",
+        "dtype": "uint8",
+        "shape": ["batch", 4, "height", "width", 3],
+    }
+    if ending:
+        session = onnxruntime.InferenceSession(path)
+        serve = lambda frames: session.run(None, {"frames": frames})[0]  # noqa: E731
+    else:
+        saved = tf.saved_model.load(str(path))  # it holds the variables that are served
+        serve = lambda frames: saved.serve(frames).numpy()  # noqa: E731
+    for size in (40, 96):
+        folder = tmp_path / str(size)
+        write_motion_videos(folder, 1, frames=12, size=size, classes=("move_left",))
+        (video,) = folder.rglob("*.mp4")
+        with open_video(video) as reader:
+            (clip,) = reader.clips([np.arange(0, 12, 3)])
+        expected = keras_stc.predict_video(logits, video, max_clips=1).clip_probabilities
+        batch = np.stack([clip] * (size // 40))
+        found = serve(batch)
+        np.testing.assert_allclose(found, np.repeat(expected, len(batch), 0), atol=0.06)
+        np.testing.assert_allclose(found, with_preprocessing(logits)(batch), atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", CONSTRUCTORS)
+def test_every_network(name, tmp_path):
+    """Logits within 1e-4 of the largest, by a signature call and by ONNX Runtime."""
+    width = {} if name == "inception_i3d" else {"alpha": 0.125}
+    frames = 16 if name == "inception_i3d" else 4
+    network = keras_stc.create_model(
+        name, classes=5, input_shape=(frames, 32, 32, 3), classifier_activation=None, **width
+    )
+    clips = np.random.default_rng(2).integers(0, 256, (3, frames, 32, 32, 3)).astype("float32")
+    expected = network.predict(clips, verbose=0)
+    tolerance = 1e-4 * np.abs(expected).max()
+    keras_stc.export_model(network, tmp_path / "saved")
+    signature = tf.saved_model.load(str(tmp_path / "saved")).signatures["serving_default"]
+    (found,) = signature(clip=clips).values()
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("tf2onnx")
+    keras_stc.export_model(network, tmp_path / "made.onnx")
+    (found,) = onnxruntime.InferenceSession(tmp_path / "made.onnx").run(None, {"clip": clips})
+    np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance)
+
+
+def test_what_cannot_go_says_so(model, tmp_path):
+    with pytest.raises(ValueError, match="TensorFlow Lite has no 3D pooling.*ends in .onnx, or a"):
+        keras_stc.export_model(model, tmp_path / "model.tflite")
+    features = keras_stc.STCResNet18(include_top=False, input_shape=(4, 32, 32, 3))
+    with pytest.raises(
+        ValueError, match=r"`preprocessing` makes probabilities.*\(None, 1, 1, 1, 512"
+    ):
+        keras_stc.export_model(features, tmp_path / "out", preprocessing=True)
+    grey = keras_stc.STCResNet18(classes=3, input_shape=(4, 32, 32, 1))
+    with pytest.raises(ValueError, match="must describe RGB clips"):
+        keras_stc.export_model(grey, tmp_path / "out", preprocessing=True)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_tensorflow_lite_cannot_hold_these_networks(model):
+    """The reason that is given: were it to go away, the sentence should."""
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    with pytest.raises(Exception, match="MaxPool3D"):
+        converter.convert()
 
 
 def test_what_is_in_the_way_stays(model, tmp_path, capsys):

@@ -24,7 +24,7 @@ ALLOWED = {
     "models": {"files", "layers", "weights", "runs", "video_config"},
     "data": {"deprecated", "files", "video_config"},
     "convert": {"models", "weights"},
-    "export": set(),
+    "export": {"layers", "models"},
     "bench": {"models", "data"},
     "predict": {"models", "data", "video_config"},
     "evaluation": {"predict", "data"},

@@ -10,8 +10,8 @@ def register(commands, common):
         parents=[common],
         help="a SavedModel or an ONNX file",
         description="Writes a model for programs without Keras and compares what it puts out. The "
-        "input is float32 clips (batch, frames, height, width, 3), RGB 0-255; how frames are "
-        "chosen and what the classes are called is written with it.",
+        "input is float32 clips (batch, frames, height, width, 3), RGB 0-255, of the network's "
+        "size; how frames are chosen and what the classes are called is written with it.",
     )
     command.add_argument(
         "model",
@@ -19,6 +19,12 @@ def register(commands, common):
         help="a run folder, a .keras file, hf://owner/repo, or a network with weights",
     )
     command.add_argument("out", metavar="OUT", help="a folder, or a file that ends in .onnx")
+    command.add_argument(
+        "--preprocessing",
+        action="store_true",
+        help="with the resize and the centre crop inside: uint8 frames of any size in, "
+        "probabilities out",
+    )
     command.add_argument("--checkpoint", choices=("last", "best"), default="last")
     command.set_defaults(run=run)
 
@@ -27,18 +33,28 @@ def run(arguments):
     from keras_stc.export import export_model
 
     model = named_model(arguments.model, arguments.checkpoint)
-    difference = export_model(model, arguments.out)
+    difference = export_model(model, arguments.out, arguments.preprocessing)
     config = model.video_config
+    shape = ["batch", config.frames, "height", "width", 3]
+    if not arguments.preprocessing:
+        shape = ["batch", *config.clip_shape]
+    given = {
+        "name": "frames" if arguments.preprocessing else "clip",
+        "dtype": "uint8" if arguments.preprocessing else "float32",
+        "shape": shape,
+    }
     if arguments.json:
         return print_json(
             {
                 "model": arguments.model,
                 "out": arguments.out,
+                "input": given,
                 "largest_difference": difference,
                 "video_config": config.to_dict(),
             }
         )
-    print(f"{arguments.out}: clips {config.clip_shape} in, {model.output_shape[-1]} numbers out")
+    inside = "{dtype} ({0}) in".format(", ".join(map(str, shape)), **given)
+    print(f"{arguments.out}: {inside}, {model.output_shape[-1]} numbers out")
     if difference is None:
         print("  not compared with the model: pip install onnxruntime")
     else:

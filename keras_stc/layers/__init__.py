@@ -4,6 +4,7 @@ from keras_stc.layers.batch_norm import BatchNormalization
 from keras_stc.layers.conv import Conv3D
 from keras_stc.layers.grouped_conv import GroupedConv3D
 from keras_stc.layers.residual import PaddingShortcut, residual_unit
+from keras_stc.layers.resized_crop import ResizedCrop
 from keras_stc.layers.stc import STCBlock
 from keras_stc.layers.strided_conv import StridedConv3D
 
@@ -12,6 +13,7 @@ __all__ = [
     "Conv3D",
     "GroupedConv3D",
     "PaddingShortcut",
+    "ResizedCrop",
     "STCBlock",
     "StridedConv3D",
     "residual_unit",

@@ -1,0 +1,87 @@
+"""Frames of any size to the crop that a network takes, within the network."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("keras_stc")
+class ResizedCrop(keras.layers.Layer):
+    """Resizes frames by their shorter side and cuts the centre out, as videos are read here.
+
+    What `keras_stc.data` does to the frames of a video before a network sees them, as a layer of
+    `keras.ops`: sizes are not known before the frames are. The filter is swscale's bilinear one, a
+    triangle that widens when it shrinks a picture, so that nothing aliases; values are rounded to
+    whole levels. Videos are resized in the colours of their file, before they become RGB, so that
+    pixels differ a little: see docs/weights.md.
+
+    Example:
+
+    ```python
+    frames = keras.Input((16, None, None, 3), dtype="uint8")
+    clip = keras_stc.layers.ResizedCrop((112, 112), short_side=122)(frames)
+    ```
+
+    Args:
+        crop: `(height, width)` of the crop in pixels.
+        short_side: Pixels on the frame's shorter side before the crop. Frames never become smaller
+            than the crop.
+        **kwargs: As `keras.layers.Layer`.
+
+    Call arguments:
+        inputs: `(B, T, H, W, C)`, 0-255, of any dtype and size.
+
+    Returns:
+        float32 `(B, T, crop height, crop width, C)`, whole numbers of 0-255.
+
+    Raises:
+        ValueError: If `crop` or `short_side` is not positive.
+    """
+
+    def __init__(self, crop, short_side, **kwargs):
+        kwargs.setdefault("dtype", "float32")
+        super().__init__(**kwargs)
+        self.crop, self.short_side = tuple(map(int, crop)), int(short_side)
+        if len(self.crop) != 2 or min(*self.crop, self.short_side) < 1:
+            raise ValueError(
+                "`crop` must be (height, width) and `short_side` a number, in pixels. "
+                f"Received: crop={crop!r}, short_side={short_side!r}"
+            )
+        # Bytes stay bytes: a cast to the layer's dtype before the call would be one of all frames.
+        self.autocast = False
+
+    def call(self, inputs):
+        shape = ops.shape(inputs)
+        length, channels = shape[1], shape[-1]
+        height, width = (ops.cast(side, "float32") for side in shape[2:4])
+        scale = ops.maximum(
+            self.short_side / ops.minimum(height, width),
+            ops.maximum(self.crop[0] / height, self.crop[1] / width),
+        )
+        rows = _filter(height, scale, self.crop[0])
+        columns = _filter(width, scale, self.crop[1])
+        # Frames of all clips, their rows, then their columns: two products of matrices.
+        x = ops.reshape(ops.cast(inputs, "float32"), (-1, shape[2], shape[3] * channels))
+        x = ops.reshape(ops.matmul(rows, x), (-1, shape[3], channels))
+        x = ops.round(ops.matmul(columns, x))
+        return ops.reshape(x, (-1, length, *self.crop, channels))
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:2], *self.crop, input_shape[-1])
+
+    def compute_output_spec(self, inputs):
+        return keras.KerasTensor(self.compute_output_shape(inputs.shape), "float32")
+
+    def get_config(self):
+        return {**super().get_config(), "crop": self.crop, "short_side": self.short_side}
+
+
+def _filter(side, scale, crop):
+    """What each pixel of the crop takes of each along one side: `(crop, side)`, rows sum to 1."""
+    resized = ops.maximum(ops.round(side * scale), crop)
+    first = ops.floor((resized - crop) / 2)
+    ratio = side / resized
+    centres = (ops.arange(crop, dtype="float32") + first + 0.5) * ratio - 0.5
+    places = ops.arange(ops.cast(side, "int32"), dtype="int32")
+    distances = ops.abs(centres[:, None] - ops.cast(places, "float32")[None, :])
+    weights = ops.relu(1 - distances / ops.maximum(ratio, 1.0))
+    return weights / ops.sum(weights, axis=1, keepdims=True)
