@@ -126,7 +126,7 @@ def with_preprocessing(model):
 
 
 def _random_clips(model, preprocessing):
-    """Two clips, for the model or, of frames larger than its crop and wider than high, before it."""
+    """Two clips for the model; with preprocessing, of frames larger than its crop, and wide."""
     config = model.video_config
     frames, height, width, channels = config.clip_shape
     if preprocessing:
