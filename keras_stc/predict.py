@@ -35,12 +35,14 @@ class VideoPrediction:
         class_names: Names of the classes.
         clip_probabilities: Array `(N, classes)`, a row for each clip.
         clip_times: Array `(N, 2)`: start and end of each clip in seconds.
+        video: The `keras_stc.data.Video` it is of, where one was given.
     """
 
     path: str
     class_names: tuple
     clip_probabilities: np.ndarray
     clip_times: np.ndarray
+    video: object = None
 
     @property
     def probabilities(self):
@@ -70,6 +72,13 @@ class VideoPrediction:
                 self.clip_times, best, self.clip_probabilities, strict=True
             )
         ]
+
+    def _repr_html_(self):
+        """What a notebook shows: the best classes, and each of them over time."""
+        from keras_stc.report.prediction import prediction_view
+        from keras_stc.report.render import render
+
+        return render("prediction_fragment.html", view=prediction_view(self, frames=False))
 
 
 def predict_video(model, video, batch_size=None, max_clips=None):
@@ -131,7 +140,7 @@ def predict_videos(model, videos, batch_size=None, max_clips=None):
         ValueError: If the model carries no `video_config` or has no classifier, or `videos` is a
             single one.
     """
-    from keras_stc.data import VideoError
+    from keras_stc.data import Video, VideoError
     from keras_stc.data.clips.whole_video import shared_batches
 
     if isinstance(videos, (str, bytes, os.PathLike)):
@@ -163,6 +172,7 @@ def predict_videos(model, videos, batch_size=None, max_clips=None):
                     class_names=names,
                     clip_probabilities=np.stack(probabilities),
                     clip_times=np.stack([starts, stops], axis=1),
+                    video=video if isinstance(video, Video) else None,
                 )
             following += 1
             yield end

@@ -12,6 +12,8 @@
     runs/a/quarantine.csv            videos that could not be used, and why
     runs/a/command.txt               the command line, where there was one
     runs/a/evaluation.json           accuracy of the last epoch on the validation videos, likewise
+    runs/a/report.html               a page of all this, likewise; evaluation.html is that of
+                                     keras-stc evaluate
 
 Files are written beside their place and moved there, so that none is ever half there.
 """
@@ -59,6 +61,7 @@ class Run:
         self.quarantine_path = self.folder / "quarantine.csv"
         self.command_path = self.folder / "command.txt"
         self.evaluation_path = self.folder / "evaluation.json"
+        self.report_path = self.folder / "report.html"
 
     def open(self, config, anew=False, known=lambda config: config):
         """Begins a run in the folder, or checks that it was begun with the same configuration.

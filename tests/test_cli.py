@@ -241,6 +241,8 @@ def test_train_again_goes_on(capsys, small_run, tmp_path):
     where = {"data": "videos", "subset": "test", "checkpoint": "last"}
     assert {name: saved[name] for name in where} == where
     typed = (tmp_path / "run" / "command.txt").read_text()
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "<title>videos: 2 classes</title>" in page and "Confusion matrix" in page
     assert typed == shlex.join(["keras-stc", *map(str, line), "--json"]) + "\n"
     stamp = (tmp_path / "run" / "model.keras").stat().st_mtime_ns
     again = run_json(capsys, *line)

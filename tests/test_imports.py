@@ -26,9 +26,10 @@ ALLOWED = {
     "convert": {"models", "weights"},
     "export": {"layers", "models"},
     "bench": {"models", "data"},
-    "predict": {"models", "data", "video_config"},
-    "evaluation": {"predict", "data"},
-    "report": {"evaluation", "predict"},
+    # Evaluations and predictions show themselves in a notebook; the page takes them as they are.
+    "report": {"_version", "data", "files"},
+    "predict": {"models", "data", "report", "video_config"},
+    "evaluation": {"predict", "data", "report"},
     "distribute": set(),
     "training": {"files", "runs", "models", "data", "distribute"},
     "publish": {"_version", "deprecated", "files", "runs", "weights", "models", "video_config"},

@@ -54,6 +54,26 @@ def quarantined(run):
     return {"quarantine": reasons}
 
 
+def written_report(path, *arguments, **options):
+    """Writes a page as `write_report` does; what has been measured does not depend on it.
+
+    Returns:
+        The path as text, or `None` where it cannot be written, which is said.
+    """
+    from keras_stc.report import write_report
+
+    try:
+        return str(write_report(path, *arguments, **options))
+    except OSError as error:
+        print(f"keras-stc: no report: {path}: {error.strerror}", file=sys.stderr)
+
+
+def show_report(path):
+    """Says where the page is that `written_report` wrote."""
+    if path:
+        print(f"\nReport: {path}")
+
+
 def print_json(value):
     print(json.dumps(value, indent=1))
 

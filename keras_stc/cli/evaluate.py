@@ -3,12 +3,23 @@
 import json
 import pathlib
 import sys
+import time
 
 from keras_stc.cli import options
-from keras_stc.cli.console import print_json, print_table, progress_bar, say
+from keras_stc.cli.console import (
+    print_json,
+    print_table,
+    progress_bar,
+    say,
+    show_report,
+    written_report,
+)
 
 #: What is kept of an evaluation that is not done yet, in the run folder.
 PARTIAL_NAME = "evaluation.partial.jsonl"
+
+#: The page of an evaluation, in the run folder.
+REPORT_NAME = "evaluation.html"
 
 
 def register(commands, common):
@@ -36,6 +47,11 @@ def register(commands, common):
     )
     command.add_argument("--max-clips", type=int, help="most clips of a video (all)")
     command.add_argument("--out", metavar="FILE", help="write the result there too, as JSON")
+    command.add_argument(
+        "--report",
+        metavar="FILE",
+        help="an HTML page of the result (evaluation.html in the run folder)",
+    )
     command.set_defaults(run=run_evaluate)
 
 
@@ -43,11 +59,11 @@ def run_evaluate(arguments):
     from keras_stc.evaluation import mean_over_splits
     from keras_stc.files import sha256, write_atomically
     from keras_stc.models.load import load_model, weights_file
+    from keras_stc.report.facts import facts
 
-    if arguments.out and pathlib.Path(arguments.out).is_dir():
-        raise ValueError(f"--out {arguments.out} is a folder: give the name of a file.")
-    if arguments.out and not pathlib.Path(arguments.out).absolute().parent.is_dir():
-        raise ValueError(f"The folder of --out {arguments.out} does not exist: make it first.")
+    options.check_written_file("--out", arguments.out)
+    options.check_written_file("--report", arguments.report)
+    started = time.monotonic()
     splits = options.source(arguments).splits
     if len(splits) != len(arguments.models):
         raise ValueError(
@@ -88,10 +104,42 @@ def run_evaluate(arguments):
     if len(splits) > 1:
         result = {**mean_over_splits(evaluations), "splits": results}
         _print_splits(arguments, result)
+    if report := _report_path(arguments):
+        result["report"] = written_report(
+            report,
+            f"Evaluation on {options.data_name(arguments.data)}",
+            ", ".join(arguments.models),
+            evaluation=evaluations[0]
+            if len(splits) == 1
+            else {row["data"]: each for row, each in zip(results, evaluations, strict=True)},
+            figures=None
+            if len(splits) == 1
+            else {
+                f"{name}, mean of {len(splits)} splits": f"{value:.1%}"
+                for name, value in result["mean"].items()
+            },
+            facts=facts(
+                arguments.line,
+                time.monotonic() - started,
+                network=f"{model.name}, {model.count_params():,} parameters",
+                checkpoint=arguments.checkpoint,
+                subset=results[0]["subset"],
+            ),
+        )
+        if not arguments.json:
+            show_report(result["report"])
     if arguments.json:
         print_json(result)
     if arguments.out:
         write_atomically(pathlib.Path(arguments.out), json.dumps(result, indent=1) + "\n")
+
+
+def _report_path(arguments):
+    """Where the page goes; `None` of a model that has no folder of its own."""
+    if arguments.report:
+        return arguments.report
+    folder = pathlib.Path(arguments.models[0])
+    return folder / REPORT_NAME if folder.is_dir() else None
 
 
 def _held_out(path, data, class_names):

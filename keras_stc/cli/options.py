@@ -133,3 +133,11 @@ def placement(model, place):
 def data_name(spec):
     """What data is called where its accuracy is shown: `DATA` without the folders above it."""
     return ":".join(pathlib.PurePath(part).name or part for part in str(spec).split(":"))
+
+
+def check_written_file(option, path):
+    """Raises the `ValueError` for a file that cannot be written, before the work is done."""
+    if path and pathlib.Path(path).is_dir():
+        raise ValueError(f"{option} {path} is a folder: give the name of a file.")
+    if path and not pathlib.Path(path).absolute().parent.is_dir():
+        raise ValueError(f"The folder of {option} {path} does not exist: make it first.")

@@ -2,9 +2,10 @@
 
 import dataclasses
 import json
+import time
 
 from keras_stc.cli import options
-from keras_stc.cli.console import print_json, quarantined, say
+from keras_stc.cli.console import print_json, quarantined, say, show_report, written_report
 from keras_stc.cli.evaluate import evaluate
 
 #: Fields of the recipe that can be set one by one: name, type, what it does.
@@ -79,6 +80,7 @@ def run_train(arguments):
     from keras_stc import distribute
     from keras_stc.files import write_atomically
     from keras_stc.models.load import load_model
+    from keras_stc.report.facts import facts
     from keras_stc.runs import Run
     from keras_stc.training import train
     from keras_stc.training.start import STARTS
@@ -114,6 +116,7 @@ def run_train(arguments):
     devices = distribute.devices(model)
     if devices > 1:
         say(arguments, f"{devices} devices, {recipe.batch_size // devices} clips a step on each")
+    started = time.monotonic()
     history = train(
         model,
         videos,
@@ -145,8 +148,28 @@ def run_train(arguments):
         }
         text = json.dumps(result["evaluation"], indent=1) + "\n"
         write_atomically(run.evaluation_path, text)
+    result["report"] = written_report(
+        run.report_path,
+        f"{options.data_name(arguments.data)}: {len(videos.class_names)} classes",
+        f"{model.name}, recipe {recipe.name}: trained on {len(videos)} videos, measured on "
+        f"{len(validation or ())} others ({data.name})"
+        if validation
+        else f"{model.name}, recipe {recipe.name}: trained on {len(videos)} videos",
+        evaluation=evaluation if validation else None,
+        history=history,
+        quarantine=result.get("quarantine"),
+        facts=facts(
+            arguments.line,
+            time.monotonic() - started,
+            network=f"{model.name}, {model.count_params():,} parameters",
+            weights=start.weights or "random at the start",
+            clips=f"{config.frames} frames, {config.crop[0]}x{config.crop[1]}",
+            epochs=len(history),
+        ),
+    )
     if arguments.json:
         return print_json(result)
+    show_report(result["report"])
     print(f"\nThe model is in {arguments.out}. What a video shows:")
     print(f"  keras-stc predict x.mp4 --model {arguments.out}")
 

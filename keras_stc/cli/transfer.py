@@ -1,9 +1,10 @@
 """`keras-stc transfer`."""
 
 import functools
+import time
 
 from keras_stc.cli import options
-from keras_stc.cli.console import print_json, quarantined, say
+from keras_stc.cli.console import print_json, quarantined, say, show_report, written_report
 
 
 def register(commands, common):
@@ -41,6 +42,7 @@ def run_transfer(arguments):
     from keras_stc import distribute
     from keras_stc.data import divide_unlabelled
     from keras_stc.files import write_atomically
+    from keras_stc.report.facts import facts
     from keras_stc.runs import Run
     from keras_stc.transfer.build import create_transfer
     from keras_stc.transfer.loop import train_transfer
@@ -74,6 +76,7 @@ def run_transfer(arguments):
         video_config={name: getattr(arguments, name) for name in ("frames", "stride", "size")},
         **options.placement(arguments.student, arguments.placement),
     )
+    started = time.monotonic()
     history = train_transfer(
         transfer,
         videos,
@@ -91,8 +94,26 @@ def run_transfer(arguments):
     write_atomically(run.command_path, arguments.line + "\n")
     result = {"run": arguments.out, "epochs": len(history), "last": history[-1]}
     result.update(quarantined(run))
+    result["report"] = written_report(
+        run.report_path,
+        f"Transfer: {arguments.teacher} teaches {arguments.student}",
+        f"{len(videos)} videos without labels to learn from, {len(held_out or ())} to measure on",
+        figures={"of held-out pairs are told apart": f"{history[-1]['val_pair_accuracy']:.1%}"}
+        if held_out
+        else None,
+        history=history,
+        quarantine=result.get("quarantine"),
+        facts=facts(
+            arguments.line,
+            time.monotonic() - started,
+            teacher=f"{arguments.teacher}, {arguments.teacher_weights}",
+            recipe=recipe.name,
+            epochs=len(history),
+        ),
+    )
     if arguments.json:
         return print_json(result)
+    show_report(result["report"])
     if held_out:
         print(f"\nPairs of held-out videos told apart: {history[-1]['val_pair_accuracy']:.1%}")
     print(f"\nThe student is in {arguments.out}. With labels it becomes a classifier:")

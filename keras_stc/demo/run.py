@@ -13,6 +13,7 @@ from keras_stc.evaluation import evaluate_videos
 from keras_stc.models.load import load_model
 from keras_stc.predict import predict_video
 from keras_stc.report import write_report
+from keras_stc.report.facts import facts
 from keras_stc.training import train
 from keras_stc.training.build import build_for
 
@@ -107,6 +108,7 @@ def run_demo(out, demo=DEMO, seed=0, say=print, verbose="auto"):
         history=history,
         evaluation=evaluation,
         samples=samples,
+        facts=facts(seconds=seconds, network=demo.model, recipe=demo.recipe.name),
     )
     prediction, label, _ = samples[0]
     return DemoResult(evaluation, control, prediction, label, report, seconds)

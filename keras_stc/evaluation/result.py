@@ -21,6 +21,7 @@ class Evaluation:
         protocol: What was done, as a dictionary: clip length, stride, crop, averaging.
         paths: Path of each video.
         failures: `{path: reason}` of videos that could not be read and do not count.
+        videos: The `keras_stc.data.Video` of each; empty where only paths are known.
     """
 
     class_names: tuple
@@ -31,6 +32,7 @@ class Evaluation:
     protocol: dict
     paths: tuple
     failures: dict
+    videos: tuple = ()
 
     @property
     def video1(self):
@@ -75,6 +77,13 @@ class Evaluation:
             "confusion": self.confusion.tolist(),
             "failures": self.failures,
         }
+
+    def _repr_html_(self):
+        """What a notebook shows: the figures and the confusion matrix, without frames."""
+        from keras_stc.report.evaluation import evaluation_view
+        from keras_stc.report.render import render
+
+        return render("evaluation_fragment.html", view=evaluation_view(self))
 
     def __str__(self):
         return (

@@ -118,6 +118,7 @@ def evaluate_videos(
         protocol=described,
         paths=tuple(videos[i].path for i in good),
         failures=quarantine.reasons,
+        videos=tuple(videos[i] for i in good),
     )
 
 

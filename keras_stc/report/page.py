@@ -1,105 +1,126 @@
-"""Fills the page from what was measured."""
+"""Whole pages: of what was trained or evaluated, and of what videos show."""
 
-import base64
-import fractions
-import html
-import pathlib
-import string
+from keras_stc.report.charts import line_chart
+from keras_stc.report.evaluation import evaluation_view
+from keras_stc.report.prediction import prediction_view
+from keras_stc.report.render import write_page
 
-import numpy as np
+#: Charts of a training: heading, `{column of the history: caption}`, whether it is a share.
+CHARTS = (
+    ("Accuracy", {"accuracy": "training clips", "val_accuracy": "validation clips"}, True),
+    ("Pairs told apart", {"pair_accuracy": "training", "val_pair_accuracy": "held out"}, True),
+    ("Loss", {"loss": "training", "val_loss": "validation"}, False),
+    ("Learning rate", {"learning_rate": "learning rate"}, False),
+)
 
-from keras_stc.report.curves import curves_svg
+#: Mistakes that are shown by frames of their videos.
+WORST = 8
 
-TEMPLATE = pathlib.Path(__file__).with_name("template.html")
 
+def write_report(
+    path,
+    title,
+    subtitle="",
+    *,
+    evaluation=None,
+    history=(),
+    figures=None,
+    samples=(),
+    quarantine=None,
+    facts=None,
+    worst=WORST,
+):
+    """Writes a page of a training or an evaluation; what is left out it does not speak of.
 
-def write_report(path, title, subtitle, figures, history, evaluation, samples=()):
-    """Writes a self-contained HTML page: no script, no file beside it, nothing from the network.
+    It is one file: no script, no file beside it, nothing from the network.
+
+    Example:
+
+    ```python
+    evaluation = keras_stc.evaluate_videos(model, videos)
+    keras_stc.report.write_report("report.html", "Waving or not", evaluation=evaluation)
+    ```
 
     Args:
         path: Of the file to write.
         title: Heading.
         subtitle: A line below it.
-        figures: `{caption: text}` for the large numbers at the top.
-        history: The history of a run, a dictionary for each epoch.
-        evaluation: A `keras_stc.Evaluation`.
+        evaluation: A `keras_stc.Evaluation`; or `{name: Evaluation}` of several, such as splits.
+        history: The history of a training, a dictionary for each epoch.
+        figures: `{caption: text}` for the large numbers at the top; by default those of the
+            evaluation.
         samples: `[(prediction, label, frames)]`: a `VideoPrediction`, the name of the right class
             and uint8 frames `(T, H, W, 3)` to show.
+        quarantine: `{video: reason}` of those that could not be used in training.
+        facts: `{name: text}`: what else is to be known, such as `keras_stc.report.facts.facts`.
+        worst: So many of the worst mistakes are shown by frames of their videos.
 
     Returns:
-        `path`.
+        `path` as a `pathlib.Path`.
     """
-    page = string.Template(TEMPLATE.read_text(encoding="utf-8")).substitute(
-        title=html.escape(title),
-        subtitle=html.escape(subtitle),
-        figures="".join(
-            f"<div><b>{html.escape(text)}</b>{html.escape(caption)}</div>"
-            for caption, text in figures.items()
-        ),
-        curves=curves_svg(history),
-        matrix=_matrix(evaluation),
-        samples="".join(_sample(*sample) for sample in samples),
-        protocol=_protocol(evaluation),
-    )
-    pathlib.Path(path).write_text(page, encoding="utf-8")
-    return path
-
-
-def png(frame):
-    """PNG bytes of a uint8 frame `(H, W, 3)`, through FFmpeg."""
-    import av
-
-    encoder = av.CodecContext.create("png", "w")
-    encoder.height, encoder.width = frame.shape[:2]
-    encoder.pix_fmt = "rgb24"
-    encoder.time_base = fractions.Fraction(1, 25)
-    picture = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
-    return b"".join(bytes(packet) for packet in [*encoder.encode(picture), *encoder.encode(None)])
-
-
-def _matrix(evaluation):
-    names, matrix = evaluation.class_names, evaluation.confusion
-    head = "".join(f"<th><span>{html.escape(name)}</span></th>" for name in names)
-    rows = []
-    for name, row in zip(names, matrix, strict=True):
-        shares = row / max(1, row.sum())
-        cells = "".join(
-            f'<td style="background: rgba(var(--good), {share:.2f});'
-            f'{" color: #fff" if share > 0.6 else ""}">{count or ""}</td>'
-            for count, share in zip(row, shares, strict=True)
-        )
-        rows.append(f"<tr><th>{html.escape(name)}</th>{cells}</tr>")
-    return (
-        f'<table class="matrix"><thead><tr><th></th>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table>"
+    if evaluation is None:
+        evaluations = {}
+    elif isinstance(evaluation, dict):
+        evaluations = evaluation
+    else:
+        evaluations = {"": evaluation}
+    views = {name: evaluation_view(each, worst) for name, each in evaluations.items()}
+    if figures is not None:
+        figures = {caption: (text, "") for caption, text in figures.items()}
+    elif len(views) == 1:
+        figures = next(iter(views.values()))["figures"]
+    return write_page(
+        path,
+        "report.html",
+        title=title,
+        subtitle=subtitle,
+        figures=figures or {},
+        charts=training_charts(history),
+        evaluations=views,
+        samples=[
+            prediction_view(prediction, frames, label) for prediction, label, frames in samples
+        ],
+        quarantine=quarantine or {},
+        facts=facts or {},
     )
 
 
-def _sample(prediction, label, frames):
-    images = "".join(
-        f'<img alt="" src="data:image/png;base64,{base64.b64encode(png(frame)).decode()}">'
-        for frame in frames
-    )
-    top = prediction.top(3)
-    kind = "" if top[0][0] == label else ' class="wrong"'
-    said = ", ".join(f"{html.escape(name)} {probability:.0%}" for name, probability in top)
-    return (
-        f'<figure><div class="strip">{images}</div><figcaption{kind}>'
-        f"{html.escape(label)}: {said}</figcaption></figure>"
+def prediction_report(path, predictions, *, failures=None, facts=None):
+    """Writes a page of what videos show: the best classes of each, and how they change over time.
+
+    Example:
+
+    ```python
+    prediction = keras_stc.predict_video(model, "x.mp4")
+    keras_stc.report.prediction_report("x.html", [prediction])
+    ```
+
+    Args:
+        path: Of the file to write.
+        predictions: `VideoPrediction`s.
+        failures: `{path: reason}` of videos that could not be read.
+        facts: As in `write_report`.
+
+    Returns:
+        `path` as a `pathlib.Path`.
+    """
+    return write_page(
+        path,
+        "predictions.html",
+        predictions=[prediction_view(prediction) for prediction in predictions],
+        failures=failures or {},
+        facts=facts or {},
     )
 
 
-def _protocol(evaluation):
-    rows = {
-        **evaluation.protocol,
-        "videos": len(evaluation.labels),
-        "clips": evaluation.clips,
-        "clip@1": f"{evaluation.clip1:.1%}",
-        "video@1": f"{evaluation.video1:.1%}",
-    }
-    cells = "".join(
-        f'<tr><td class="note">{html.escape(str(key).replace("_", " "))}</td>'
-        f"<td>{html.escape(str(value))}</td></tr>"
-        for key, value in rows.items()
-    )
-    return f"<table>{cells}</table>"
+def training_charts(history):
+    """`[(heading, markup)]` of the figures that a history holds."""
+    charts = []
+    for heading, columns, shares in CHARTS:
+        lines = {
+            caption: [(row["epoch"], row[column]) for row in history if column in row]
+            for column, caption in columns.items()
+        }
+        if chart := line_chart(lines, f"{heading} by epoch", "epoch", shares):
+            charts.append((heading, chart))
+    return charts
