@@ -3,6 +3,7 @@ from . import (
     data as data,
     distribute as distribute,
     evaluation as evaluation,
+    explain as explain,
     layers as layers,
     models as models,
     publish as publish,
@@ -14,6 +15,7 @@ from . import (
 from ._version import __version__ as __version__
 from .convert import convert_checkpoint as convert_checkpoint
 from .evaluation import Evaluation as Evaluation, evaluate_videos as evaluate_videos
+from .explain import explain_video as explain_video
 from .export import export_model as export_model
 from .models import (
     MC318 as MC318,
@@ -88,6 +90,8 @@ __all__ = [
     "distribute",
     "evaluate_videos",
     "evaluation",
+    "explain",
+    "explain_video",
     "export_model",
     "layers",
     "list_models",

@@ -13,6 +13,7 @@ from keras_stc.cli import (
     demo,
     doctor,
     evaluate,
+    explain,
     export,
     models,
     pack,
@@ -24,7 +25,7 @@ from keras_stc.cli import (
 from keras_stc.cli.console import quiet_start
 
 COMMANDS = (
-    *(models, predict, train, evaluate, transfer, ablate),
+    *(models, predict, explain, train, evaluate, transfer, ablate),
     *(pack, convert, publish, export, doctor, bench, demo),
 )
 

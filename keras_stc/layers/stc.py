@@ -74,20 +74,31 @@ class STCBlock(keras.layers.Layer):
             )
 
     def call(self, inputs):
-        _, frames, _, _, channels = inputs.shape
         # (B, T, C); the mean over T, H and W is this one's mean over T.
-        descriptor = ops.mean(inputs, axis=(2, 3))
-        gates = []
+        gates = list(self.gates(ops.mean(inputs, axis=(2, 3))).values())
+        # (x_tcb + x_scb) / 2 with the large map touched once.
+        gate = gates[0] if len(gates) == 1 else (gates[0] + gates[1]) / 2
+        return inputs * ops.reshape(gate, (-1, 1, 1, 1, inputs.shape[-1]))
+
+    def gates(self, descriptor):
+        """By how much each branch scales the channels.
+
+        Args:
+            descriptor: Tensor of shape `(B, T, C)`: the mean of the block's input over space.
+
+        Returns:
+            `{branch: tensor of shape (B, C)}`, values from 0 to 1.
+        """
+        _, frames, channels = descriptor.shape
+        found = {}
         if "temporal" in self.branches:
             squeezed = ops.mean(descriptor, axis=1)
-            gates.append(self.temporal_excite(self.temporal_squeeze(squeezed)))
+            found["temporal"] = self.temporal_excite(self.temporal_squeeze(squeezed))
         if "spatial" in self.branches:
             # T-major: all channels of the first time step, then of the second, ...
             squeezed = ops.reshape(descriptor, (-1, frames * channels))
-            gates.append(self.spatial_excite(self.spatial_squeeze(squeezed)))
-        # (x_tcb + x_scb) / 2 with the large map touched once.
-        gate = gates[0] if len(gates) == 1 else (gates[0] + gates[1]) / 2
-        return inputs * ops.reshape(gate, (-1, 1, 1, 1, channels))
+            found["spatial"] = self.spatial_excite(self.spatial_squeeze(squeezed))
+        return found
 
     def compute_output_shape(self, input_shape):
         return input_shape

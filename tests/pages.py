@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 
-VOID = {"meta", "img"}
+VOID = {"meta", "img", "br"}
 
 #: Widths of a phone and of a desk, in pixels.
 WIDTHS = (360, 1200)

@@ -1,0 +1,82 @@
+"""A video explained: the page, the command, and that the map depends on what was learned."""
+
+import json
+
+import numpy as np
+import pages
+import pytest
+
+import keras_stc
+from keras_stc.cli import main
+from keras_stc.explain.view import explanation_report, heated
+
+
+@pytest.fixture(scope="module")
+def explained(small_run):
+    model = keras_stc.load_model(small_run.folder)
+    video = next((small_run.videos / "test").rglob("*.mp4"))
+    videos = keras_stc.data.VideoFolder(small_run.videos / "test")
+    compared = keras_stc.explain.class_gates(model, videos)
+    return keras_stc.explain_video(model, video, max_clips=2, compare_with=compared)
+
+
+def test_explanation(explained):
+    assert explained.maps.shape == explained.clips.shape[:4] == (2, 4, 32, 32)
+    assert explained.maps.max() == pytest.approx(1) and explained.maps.min() >= 0
+    assert explained.label == next(iter(explained.probabilities))
+    assert len(explained.gates) == 8 and len(explained.gate_times) == 16
+    assert (np.diff(explained.gate_times) >= 0).all()
+    # Adebayo et al.: a shuffled network's map is another one.
+    assert set(explained.checks) == {"classifier", "whole network"}
+    assert abs(explained.checks["whole network"]) < 0.8
+
+
+def test_explanation_page(explained, tmp_path):
+    path = explanation_report(tmp_path / "e.html", [explained], {"network": "<b>x</b>"})
+    text, tags = pages.read_page(path.read_text())
+    assert f"Why {explained.label}?" in text and "shuffled: whole network" in text
+    assert "layer4_block2_stc" in text and "By class" in text and "this video" in text
+    assert len(tags.pictures) > 2 * 8 and "<b>x</b>" in text
+    assert pages.read_page(explained._repr_html_())[0].count("Where it looks") == 1
+
+
+@pytest.mark.browser
+def test_explanation_fits_a_phone(explained, tmp_path):
+    page = explanation_report(tmp_path / "e.html", [explained]).read_text()
+    assert pages.overflow(page, tmp_path) == [0, 0]
+
+
+def test_heat_is_red_where_the_map_is_one():
+    frame = np.full((1, 2, 3), 100, "uint8")
+    cold, hot = heated(frame, np.array([[0.0, 1.0]]))[0]
+    assert cold.tolist() == [100, 100, 100] and hot[0] > 180 and hot[1:].max() < 60
+
+
+def test_explain_command(small_run, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    video = next((small_run.videos / "test").rglob("*.mp4"))
+    line = ["explain", str(video), "--model", str(small_run.folder), "--clips", "1"]
+    assert main([*line, "--json", "--frames", "frames", "--no-check", "--label", "move_left"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["label"] == "move_left" and result["page"] == f"{video.stem}-explained.html"
+    assert (tmp_path / result["page"]).exists() and len(list((tmp_path / "frames").iterdir())) == 4
+    for more, words in (
+        (["--label", "move_lef"], "there are move_left"),
+        (["--layer", "x"], "`layer` must be a layer with a feature map"),
+        (["--clips", "0"], "--clips must be at least 1"),
+        (["--out", "none/x.html"], "make it first"),
+        (["--against", "nowhere"], "nowhere"),
+    ):
+        assert main([*line, *more]) == 1
+        error = capsys.readouterr().err
+        assert words in error and "Traceback" not in error, error
+
+
+@pytest.mark.slow
+@pytest.mark.shared
+def test_i3d_looks_at_who_climbs(shared):
+    """On a real clip the map lies on the climber, and depends on what was learned."""
+    model = keras_stc.InceptionI3D(weights="kinetics400")
+    found = keras_stc.explain_video(model, shared / "clips" / "abseiling_k400.mp4", max_clips=1)
+    assert found.label == "abseiling" and found.layer == "Mixed_5c"
+    assert max(abs(value) for value in found.checks.values()) < 0.5
