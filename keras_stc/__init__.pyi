@@ -51,6 +51,11 @@ from .predict import (
     predict_video as predict_video,
     predict_videos as predict_videos,
 )
+from .predict_annotate import annotate_video as annotate_video
+from .predict_live import (
+    StreamPrediction as StreamPrediction,
+    predict_stream as predict_stream,
+)
 from .video_config import VideoConfig as VideoConfig
 from .weights import list_weights as list_weights
 
@@ -79,11 +84,13 @@ __all__ = [
     "STCResNet18",
     "STCResNet34",
     "STCResNet50",
+    "StreamPrediction",
     "VideoConfig",
     "VideoModel",
     "VideoPrediction",
     "__version__",
     "ablation",
+    "annotate_video",
     "convert_checkpoint",
     "create_model",
     "data",
@@ -98,6 +105,7 @@ __all__ = [
     "list_weights",
     "load_model",
     "models",
+    "predict_stream",
     "predict_video",
     "predict_videos",
     "publish",

@@ -29,6 +29,8 @@ ALLOWED = {
     # Evaluations and predictions show themselves in a notebook; the page takes them as they are.
     "report": {"_version", "data", "files"},
     "predict": {"models", "data", "report", "video_config"},
+    "predict_annotate": {"data", "files"},
+    "predict_live": {"data", "predict"},
     "evaluation": {"predict", "data", "report"},
     "explain": {"data", "layers", "models", "predict", "report"},
     "distribute": set(),
@@ -43,7 +45,7 @@ ALLOWED = {
     "cli": {
         *("_version", "ablation", "models", "weights", "convert", "publish", "data", "training"),
         *("distribute", "transfer", "predict", "evaluation", "report", "demo", "export"),
-        *("bench", "explain", "files", "runs"),
+        *("bench", "explain", "files", "predict_annotate", "predict_live", "runs"),
     },
     "__init__": {"_version", "video_config"},
     "__main__": {"cli"},

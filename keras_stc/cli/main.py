@@ -21,11 +21,12 @@ from keras_stc.cli import (
     publish,
     train,
     transfer,
+    watch,
 )
 from keras_stc.cli.console import quiet_start
 
 COMMANDS = (
-    *(models, predict, explain, train, evaluate, transfer, ablate),
+    *(models, predict, watch, explain, train, evaluate, transfer, ablate),
     *(pack, convert, publish, export, doctor, bench, demo),
 )
 

@@ -7,8 +7,10 @@ import glob
 import os
 import pathlib
 import sys
+import time
 
-from keras_stc.cli.console import print_json, progress_bar
+from keras_stc.cli import options
+from keras_stc.cli.console import print_json, progress_bar, show_report
 
 #: The one Kinetics model whose weights exist.
 DEFAULT = "inception_i3d"
@@ -45,6 +47,15 @@ def register(commands, common):
         help=f"write {', '.join(COLUMNS)} there, a row for each of the top classes of a video, or "
         "one with the reason where it cannot be used",
     )
+    command.add_argument(
+        "--video",
+        metavar="OUT",
+        help="write the video with label, probability and a bar over time there; of several "
+        "videos, into that folder",
+    )
+    command.add_argument(
+        "--report", metavar="OUT", help="an HTML page: the best classes of each video over time"
+    )
     command.add_argument("--timeline", action="store_true", help="also what each clip shows")
     command.add_argument("--batch-size", type=int, help="clips at a time (8, or fewer large ones)")
     command.add_argument("--max-clips", type=int, help="most clips of a video, spread evenly (all)")
@@ -54,15 +65,20 @@ def register(commands, common):
 def run(arguments):
     from keras_stc.data import VideoError
     from keras_stc.predict import model_config, predict_videos
+    from keras_stc.predict_annotate import annotate_video
+    from keras_stc.report import prediction_report
+    from keras_stc.report.facts import facts
 
+    started = time.monotonic()
     if arguments.top is not None and arguments.top < 1:
         raise ValueError(f"--top must be at least 1. Received: {arguments.top}")
-    if arguments.csv and not pathlib.Path(arguments.csv).absolute().parent.is_dir():
-        raise ValueError(f"The folder of --csv {arguments.csv} does not exist: make it first.")
+    options.check_written_file("--csv", arguments.csv)
+    options.check_written_file("--report", arguments.report)
     files = find_files(arguments.files)
+    annotated = _annotated_paths(arguments.video, files)
     model = named_model(arguments.model, arguments.checkpoint)
     model_config(model)  # Said once, and not of every video.
-    results, failures = [], {}
+    results, failures, shown = [], {}, []
     with contextlib.ExitStack() as stack:
         rows = stack.enter_context(_csv_rows(arguments.csv)) if arguments.csv else None
         bar = stack.enter_context(progress_bar(len(files), "video", arguments))
@@ -74,12 +90,22 @@ def run(arguments):
                     rows([[path, "", "", "", "", failures[path]]])
             else:
                 results.append(_result(prediction, arguments))
+                shown.append(prediction)
+                if path in annotated:
+                    annotate_video(prediction, annotated[path])
                 if rows:
                     rows(_of_prediction(prediction, arguments.top or IN_CSV))
                 elif not arguments.json:
                     bar.clear()
                     _show(results[-1])
             bar.update()
+    if arguments.report:
+        about = facts(arguments.line, time.monotonic() - started, model=arguments.model)
+        prediction_report(arguments.report, shown, failures=failures, facts=about)
+    if not arguments.json:
+        show_report(arguments.report)
+        written = [annotated[row["path"]] for row in results if row["path"] in annotated]
+        print(*(f"Video: {path}" for path in written), sep="\n", end="\n" if written else "")
     if arguments.json:
         print_json({"model": arguments.model, "videos": results, "failures": failures})
     elif arguments.csv:
@@ -124,6 +150,33 @@ def find_files(arguments):
             found = [argument]
         files += found
     return list(dict.fromkeys(files))
+
+
+def _annotated_paths(out, files):
+    """`{file: where its annotated video goes}`; a file for one video, a folder for several."""
+    if not out:
+        return {}
+    out = pathlib.Path(out)
+    if len(files) == 1 and not out.is_dir():
+        options.check_written_file("--video", out)
+        if not out.suffix:
+            raise ValueError(f"--video {out} must end in .mp4 or .mkv, or be a folder.")
+        paths = [out]
+    elif out.suffix and not out.is_dir():
+        raise ValueError(f"--video {out} must be a folder, since there are {len(files)} videos.")
+    else:
+        out.mkdir(parents=True, exist_ok=True)
+        paths = []
+        for file in files:
+            stem = pathlib.PurePath(file).stem
+            name, number = f"{stem}.mp4", 2
+            while out / name in paths:
+                name, number = f"{stem}-{number}.mp4", number + 1
+            paths.append(out / name)
+    for file, path in zip(files, paths, strict=True):
+        if path.exists() and os.path.exists(file) and path.samefile(file):
+            raise ValueError(f"--video {path} would replace the video itself: choose another name.")
+    return dict(zip(files, paths, strict=True))
 
 
 @contextlib.contextmanager

@@ -6,6 +6,9 @@ from keras_stc.report.pictures import read_strip, strip
 #: Classes that are listed, and those that are drawn over time.
 LISTED, DRAWN = 5, 4
 
+#: Probability that a class reaches somewhere, to be drawn.
+SEEN = 0.02
+
 
 def prediction_view(prediction, frames=True, label=None):
     """What the template of a prediction shows.
@@ -49,6 +52,7 @@ def timeline_chart(prediction, drawn=DRAWN):
     lines = {
         name: list(zip(middles.tolist(), column.tolist(), strict=True))
         for name, column in list(columns.items())[:drawn]
+        if column.max() >= SEEN
     }
     return line_chart(lines, "Probabilities over time", "second", shares=True)
 

@@ -1,0 +1,316 @@
+"""Cameras and streams to labels: a sliding window, answered as fast as the machine can."""
+
+import collections
+import contextlib
+import dataclasses
+import math
+import os
+import sys
+import threading
+import time
+
+import numpy as np
+
+from keras_stc.predict import class_names, classify, model_config
+
+#: Frames a second of a source that does not say.
+UNKNOWN_RATE = 25.0
+
+#: Seconds without a picture after which a source counts as gone.
+TIMEOUT = 15.0
+
+
+@dataclasses.dataclass(frozen=True)
+class StreamPrediction:
+    """What a stream shows at a moment.
+
+    Attributes:
+        time: Of the newest frame, in seconds since the first one.
+        class_names: Names of the classes.
+        probabilities: Array `(classes,)`, smoothed over time.
+        window_probabilities: Array `(classes,)` of the newest window alone.
+        window: Seconds that a window spans.
+        rate: Answers a second, lately; 0 for the first one.
+        delay: Seconds from the arrival of the newest frame to the answer.
+    """
+
+    time: float
+    class_names: tuple
+    probabilities: np.ndarray
+    window_probabilities: np.ndarray
+    window: float
+    rate: float
+    delay: float
+
+    def top(self, k=5):
+        """`[(name, probability), ...]` of the most probable classes, best first."""
+        best = np.argsort(-self.probabilities, kind="stable")[:k]
+        return [(self.class_names[i], float(self.probabilities[i])) for i in best]
+
+
+def predict_stream(model, source, smoothing=1.0, every=None, live=True):
+    """Says what a camera or a stream shows, again and again.
+
+    A window of the model's clip length slides over the newest frames. Live, frames that come while
+    the model works are not queued: the next answer is of the newest window there is.
+
+    Example:
+
+    ```python
+    for answer in keras_stc.predict_stream(model, 0):  # the first camera
+        print(f"{answer.time:.1f} s", answer.top(1), f"{answer.rate:.1f} answers/s")
+    ```
+
+    Args:
+        model: A `keras_stc.VideoModel` with a classifier.
+        source: The number of a camera, a video file, or an address such as `rtsp://…`.
+        smoothing: Seconds over which answers are averaged, older ones ever less (an exponential
+            mean); 0 for each window alone.
+        every: Seconds of the stream between two answers, at least; `None` for as many as the
+            machine can give, or, not live, for half a window.
+        live: Whether time passes as it does for people: a file is played at its own speed then.
+            Otherwise every frame of a file is waited for, and the answers are the same each time.
+
+    Yields:
+        `StreamPrediction`s, until the source ends. A source shorter than a window gives one answer,
+        of its frames looped.
+
+    Raises:
+        ValueError: If the model has no classifier, or a number is out of range.
+        VideoError: If the source cannot be opened, has no pictures, or breaks off before the first.
+    """
+    config, names = model_config(model), class_names(model)
+    config.check_rgb()
+    if not smoothing >= 0:
+        raise ValueError(f"`smoothing` must be at least 0. Received: smoothing={smoothing!r}")
+    if every is not None and not every > 0:
+        raise ValueError(f"`every` must be positive, or None. Received: every={every!r}")
+    # What is compiled at the first call is compiled before anybody waits for an answer.
+    classify(model, np.zeros((1, *config.clip_shape), "uint8"))
+    feed = _Feed(source, config, live)
+    windows = feed.newest(every) if live else feed.each(every)
+    smoothed, last, answered = None, None, collections.deque(maxlen=10)
+    with contextlib.closing(feed):
+        for clip, at, arrived in windows:
+            probabilities = classify(model, clip[None])[0]
+            if smoothed is None or not smoothing:
+                smoothed = probabilities
+            else:
+                old = math.exp(-max(0.0, at - last) / smoothing)
+                smoothed = old * smoothed + (1 - old) * probabilities
+            last = at
+            now = time.monotonic()
+            answered.append(now)
+            span = now - answered[0]
+            yield StreamPrediction(
+                time=at,
+                class_names=names,
+                probabilities=smoothed,
+                window_probabilities=probabilities,
+                window=feed.window,
+                rate=(len(answered) - 1) / span if span else 0.0,
+                delay=now - arrived,
+            )
+
+
+class _Feed:
+    """Frames of a source, cropped as the model wants them, the newest ones kept."""
+
+    def __init__(self, source, config, live):
+        from keras_stc.data import Geometry
+
+        self._container, self._name = open_source(source)
+        self._stream = self._container.streams.video[0]
+        self._stream.thread_type = "AUTO"
+        rate = self._stream.average_rate or self._stream.guessed_rate
+        self.rate = float(rate or UNKNOWN_RATE)
+        self.config, self._live = config, live
+        self._geometry = Geometry(crop=config.crop, short_side=config.resize)
+        self._step = config.step(self.rate) / self.rate
+        self.window = config.frames * self._step
+        self._is_file = os.path.exists(str(source)) and not str(source).startswith("/dev/")
+        self._frames = collections.deque()  # (time, arrival, pixels)
+        self._news, self._over, self._error, self._total = threading.Condition(), False, None, 0
+
+    def close(self):
+        """Ends the reading; its thread closes the source."""
+        self._over = True
+
+    def each(self, every):
+        """Windows of every frame of a source, `every` seconds apart."""
+        every, following = every or self.window / 2, 0.0
+        with self._container:
+            for frame in self._decoded():
+                self._keep(frame)
+                at = frame[0]
+                if self._is_full() and at + 1e-6 >= following:
+                    following = at + every
+                    yield self._clip()
+            if not following:
+                yield self._looped()
+
+    def newest(self, every):
+        """The newest window, and when that is worked on, the newest by then."""
+        thread = threading.Thread(target=self._read, daemon=True)
+        thread.start()
+        seen, following, full = 0, 0.0, False
+        while True:
+            with self._news:
+                came = self._wait(seen, following)
+                if self._error is not None and not full:
+                    raise self._error
+                if self._over and not self._has_window(seen, following):
+                    break
+                if not came:
+                    raise self._broken("sends no pictures")
+                seen, full, found = self._total, True, self._clip()
+            following = found[1] + (every or 0)
+            yield found
+        if not full:
+            yield self._looped()
+
+    def _wait(self, seen, following):
+        """Until there is a window with a frame beyond `seen`, or the end; whether there is."""
+        return self._news.wait_for(
+            lambda: self._over or self._has_window(seen, following), TIMEOUT + self.window
+        )
+
+    def _has_window(self, seen, following):
+        new = self._total > seen and self._is_full()
+        return new and self._frames[-1][0] + 1e-6 >= following
+
+    def _read(self):
+        begun = time.monotonic()
+        try:
+            with self._container:
+                for frame in self._decoded():
+                    if self._is_file:
+                        time.sleep(max(0.0, begun + frame[0] - time.monotonic()))
+                        frame = (frame[0], time.monotonic(), frame[2])
+                    with self._news:
+                        self._keep(frame)
+                        self._total += 1
+                        self._news.notify_all()
+                    if self._over:
+                        return
+        except Exception as error:
+            self._error = error
+        finally:
+            with self._news:
+                self._over = True
+                self._news.notify_all()
+
+    def _decoded(self):
+        """`(seconds since the first frame, arrival, pixels)` of every frame."""
+        import av
+
+        from keras_stc.data.video.orientation import Orientation
+
+        first, orientation = None, None
+        try:
+            for k, frame in enumerate(self._container.decode(self._stream)):
+                at = k / self.rate if frame.time is None else frame.time
+                first = at if first is None else first
+                orientation = orientation or Orientation.of(frame)
+                upright = orientation.upright_size(frame.height, frame.width)
+                size = orientation.upright_size(*self._geometry.frame_size(*upright))
+                pixels = frame.reformat(
+                    height=size[0], width=size[1], format="rgb24", interpolation="BILINEAR"
+                ).to_ndarray()
+                pixels = np.ascontiguousarray(self._geometry.cut(orientation.turn(pixels)))
+                yield at - first, time.monotonic(), pixels
+        except av.FFmpegError as error:
+            if first is None:
+                raise self._broken(f"gives no pictures ({_reason(error)})") from error
+        if first is None:
+            raise self._broken("gives no pictures")
+
+    def _keep(self, frame):
+        self._frames.append(frame)
+        # One frame before the window stays: it is what is seen at its beginning.
+        begin = frame[0] - (self.config.frames - 1) * self._step - 1e-6
+        while len(self._frames) > 1 and self._frames[1][0] <= begin:
+            self._frames.popleft()
+
+    def _is_full(self):
+        if not self._frames:
+            return False
+        span = self._frames[-1][0] - self._frames[0][0]
+        return span + 1e-6 >= (self.config.frames - 1) * self._step
+
+    def _clip(self):
+        """`(clip, time of its newest frame, when that arrived)`."""
+        at, arrived, _ = self._frames[-1]
+        times = np.array([each for each, *_ in self._frames])
+        wanted = at - self._step * np.arange(self.config.frames)[::-1] + 1e-6
+        places = np.maximum(0, np.searchsorted(times, wanted, side="right") - 1)
+        return np.stack([self._frames[i][2] for i in places]), at, arrived
+
+    def _looped(self):
+        if not self._frames:
+            raise self._error or self._broken("gives no pictures")
+        at, arrived, _ = self._frames[-1]
+        every = max(1, round(self._step * self.rate))
+        places = (every * np.arange(self.config.frames)) % len(self._frames)
+        return np.stack([self._frames[i][2] for i in places]), at, arrived
+
+    def _broken(self, what):
+        from keras_stc.data import VideoError
+
+        return VideoError(f"{self._name} {what}; check the source, or wait until it sends.")
+
+
+def open_source(source):
+    """Opens a camera, a file or an address by PyAV.
+
+    Returns:
+        A pair, PyAV's container and what to call the source.
+
+    Raises:
+        VideoError: If it cannot be opened or has no pictures.
+    """
+    import av
+
+    from keras_stc.data import VideoError
+
+    text = os.fspath(source) if not isinstance(source, int) else str(source)
+    options, form, name = {}, None, text
+    if os.path.exists(text) and not text.startswith("/dev/"):
+        # A playlist in disguise cannot make FFmpeg open an address.
+        text, options = f"file:{text}", {"protocol_whitelist": "file"}
+    elif text.isdigit():
+        name, (text, form, options) = f"Camera {text}", _camera(int(text))
+    elif text.startswith("rtsp"):
+        options = {"rtsp_transport": "tcp"}  # packets of UDP get lost on the way
+    elif "://" not in text and not os.path.exists(text):
+        raise VideoError(
+            f"{text} does not exist: give the number of a camera, a file, or an address such as "
+            "rtsp://host/path."
+        )
+    try:
+        container = av.open(text, format=form, options=options, timeout=TIMEOUT)
+    except (av.FFmpegError, ValueError, OSError) as error:
+        raise VideoError(
+            f"{name} cannot be opened ({_reason(error)}); check that it is there and not in use."
+        ) from error
+    if not container.streams.video:
+        container.close()
+        raise VideoError(f"{name} has no video stream.")
+    return container, name
+
+
+def _camera(number):
+    """`(address, format, options)` of a camera on this system."""
+    if sys.platform.startswith("linux"):
+        return f"/dev/video{number}", "v4l2", {}
+    if sys.platform == "darwin":
+        return str(number), "avfoundation", {"framerate": "30", "pixel_format": "nv12"}
+    from keras_stc.data import VideoError
+
+    raise VideoError(
+        f"Cameras have no numbers on {sys.platform}: give an address such as rtsp://host/path."
+    )
+
+
+def _reason(error):
+    return getattr(error, "strerror", None) or str(error).splitlines()[0]

@@ -1,0 +1,132 @@
+"""Streams to labels, against the same windows read by frame number; and a real stream."""
+
+import json
+import socket
+import subprocess
+import time
+
+import imageio_ffmpeg
+import numpy as np
+import pytest
+
+import keras_stc
+from keras_stc.cli import main
+from keras_stc.data import Geometry, VideoError, VideoReader
+from keras_stc.predict import classify
+from keras_stc.predict_live import predict_stream
+
+
+@pytest.fixture(scope="module")
+def model(small_run):
+    return keras_stc.load_model(small_run.folder)
+
+
+@pytest.fixture(scope="module")
+def video(small_run):
+    return str(next((small_run.videos / "test").rglob("*.mp4")))
+
+
+def test_windows_are_the_newest_frames(model, video):
+    """Each answer is the network's on the clip that ends at its time; then the smoothing."""
+    config = model.video_config
+    answers = list(predict_stream(model, video, smoothing=0.5, every=1e-3, live=False))
+    with VideoReader(video) as reader:
+        fps, count = reader.info.fps, reader.info.num_frames
+        geometry = Geometry(crop=config.crop, short_side=config.resize)
+        frames = reader.read(range(count), geometry)
+    touched = (config.frames - 1) * config.stride
+    assert len(answers) == count - touched
+    smoothed = None
+    for k, answer in enumerate(answers):
+        clip = frames[k : k + touched + 1 : config.stride]
+        wanted = classify(model, clip[None])[0]
+        np.testing.assert_allclose(answer.window_probabilities, wanted, atol=0.02)
+        assert answer.time == pytest.approx((k + touched) / fps, abs=1e-3)
+        own = answer.window_probabilities
+        kept = np.exp(-1 / fps / 0.5)
+        smoothed = own if smoothed is None else kept * smoothed + (1 - kept) * own
+        np.testing.assert_allclose(answer.probabilities, smoothed, atol=1e-4)
+    assert answers[-1].window == pytest.approx(config.frames * config.stride / fps)
+
+
+def test_without_smoothing_each_window_speaks_for_itself(model, video):
+    answers = list(predict_stream(model, video, smoothing=0, live=False))
+    for answer in answers:
+        np.testing.assert_array_equal(answer.probabilities, answer.window_probabilities)
+    times = [answer.time for answer in answers]
+    assert min(np.diff(times)) >= answers[0].window / 2 - 1e-3  # half a window apart
+
+
+def test_live_a_file_takes_its_time(model, video):
+    begun = time.monotonic()
+    answers = list(predict_stream(model, video))
+    took = time.monotonic() - begun
+    times = [answer.time for answer in answers]
+    assert times == sorted(times) and took > times[-1]
+    assert answers[-1].rate > 0 and all(0 <= answer.delay < took for answer in answers)
+    assert answers[-1].top(1)[0][0] in model.video_config.class_names
+
+
+def test_every_is_kept_live(model, video):
+    times = [answer.time for answer in predict_stream(model, video, every=0.3)]
+    assert len(times) > 1 and min(np.diff(times)) >= 0.3 - 1e-3
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_short_sources_loop(model, video, tmp_path, live):
+    short = tmp_path / "short.mp4"
+    cut = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-i", video, "-frames:v", "3", short]
+    subprocess.run(cut, check=True)
+    (answer,) = predict_stream(model, short, live=live)
+    assert answer.probabilities.sum() == pytest.approx(1, abs=1e-4)
+
+
+def test_a_stream_from_the_network(model, video):
+    """FFmpeg serves the video at its own speed, over and over, and whoever looks stops first."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"tcp://127.0.0.1:{port}"
+    serve = [imageio_ffmpeg.get_ffmpeg_exe(), "-v", "error", "-re", "-stream_loop", "-1"]
+    serve += ["-i", video, "-c:v", "libx264", "-g", "8", "-tune", "zerolatency"]
+    with subprocess.Popen([*serve, "-f", "mpegts", f"{address}?listen=1"]) as server:
+        try:
+            for _ in range(100):  # until the server listens
+                try:
+                    answers = predict_stream(model, address)
+                    found = [next(answers) for _ in range(6)]
+                    break
+                except VideoError:
+                    time.sleep(0.1)
+            answers.close()
+        finally:
+            server.kill()
+    times = [answer.time for answer in found]
+    assert times == sorted(set(times)) and found[-1].rate > 0
+
+
+def test_what_is_wrong_is_said(model, video, tmp_path, capsys, small_run):
+    with pytest.raises(ValueError, match="`smoothing`"):
+        next(predict_stream(model, video, smoothing=-1))
+    with pytest.raises(ValueError, match="`every`"):
+        next(predict_stream(model, video, every=0))
+    (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/x.ts\n")
+    for source, words in (
+        (str(tmp_path / "none.mp4"), "does not exist"),
+        (str(tmp_path / "list.m3u8"), "list.m3u8"),
+        ("97", "Camera 97 cannot be opened"),
+        ("rtsp://127.0.0.1:9/x", "cannot be opened"),
+    ):
+        assert main(["watch", source, "--model", str(small_run.folder)]) == 1
+        error = capsys.readouterr().err
+        assert words in error and error.count("\n") == 1, error
+
+
+def test_watch(small_run, video, capsys):
+    line = ["watch", video, "--model", str(small_run.folder), "--all-frames", "--every", "0.1"]
+    assert main([*line, "--json", "--top", "1"]) == 0
+    rows = [json.loads(row) for row in capsys.readouterr().out.splitlines()]
+    assert len(rows) > 2 and all(len(row["top"]) == 1 for row in rows)
+    assert main([*line, "--seconds", "0.5"]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert 0 < len(shown) < len(rows) and "answers/s" in shown[-1]
