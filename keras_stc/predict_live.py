@@ -274,21 +274,27 @@ def open_source(source):
     from keras_stc.data import VideoError
 
     text = os.fspath(source) if not isinstance(source, int) else str(source)
-    options, form, name = {}, None, text
+    options, others, form, name = {}, None, None, text
     if os.path.exists(text) and not text.startswith("/dev/"):
         # A playlist in disguise cannot make FFmpeg open an address.
         text, options = f"file:{text}", {"protocol_whitelist": "file"}
     elif text.isdigit():
         name, (text, form, options) = f"Camera {text}", _camera(int(text))
     elif text.startswith("rtsp"):
-        options = {"rtsp_transport": "tcp"}  # packets of UDP get lost on the way
+        # Packets of UDP get lost on the way; some servers know nothing else.
+        options, others = {"rtsp_transport": "tcp"}, {"rtsp_transport": "udp"}
     elif "://" not in text and not os.path.exists(text):
         raise VideoError(
             f"{text} does not exist: give the number of a camera, a file, or an address such as "
             "rtsp://host/path."
         )
     try:
-        container = av.open(text, format=form, options=options, timeout=TIMEOUT)
+        try:
+            container = av.open(text, format=form, options=options, timeout=TIMEOUT)
+        except av.FFmpegError:
+            if others is None:
+                raise
+            container = av.open(text, format=form, options=others, timeout=TIMEOUT)
     except (av.FFmpegError, ValueError, OSError) as error:
         raise VideoError(
             f"{name} cannot be opened ({_reason(error)}); check that it is there and not in use."

@@ -64,6 +64,8 @@ def written_report(path, *arguments, **options):
 
     try:
         return str(write_report(path, *arguments, **options))
+    except ImportError as error:  # installed without its dependencies
+        print(f"keras-stc: no report: {error}", file=sys.stderr)
     except OSError as error:
         print(f"keras-stc: no report: {path}: {error.strerror}", file=sys.stderr)
 

@@ -78,7 +78,7 @@ def line_chart(lines, name, x_name, shares=False, marks=40, markers=()):
         top=TOP,
         bottom=HEIGHT - BOTTOM,
         y_ticks=[(y_place(y), y_text(y)) for y in y_ticks],
-        x_ticks=[(x_place(x), f"{x:.4g}") for x in sorted({x_low, middle, x_high})],
+        x_ticks=[(x_place(x), _tick(x)) for x in sorted({x_low, middle, x_high})],
         markers=[(x_place(x), caption) for x, caption in markers if x_low <= x <= x_high],
         lines=drawn,
     )
@@ -99,3 +99,7 @@ def nice_ticks(low, high, count=TICKS):
 
 def _exact(y, shares):
     return percent(y) if shares else f"{y:.4g}"
+
+
+def _tick(x):
+    return f"{x:.0f}" if float(x).is_integer() or abs(x) >= 100 else f"{x:.1f}"

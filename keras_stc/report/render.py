@@ -11,7 +11,10 @@ TEMPLATES = pathlib.Path(__file__).with_name("templates")
 @functools.cache
 def environment():
     """Jinja's environment of the pages."""
-    import jinja2
+    try:
+        import jinja2
+    except ImportError as error:
+        raise ImportError("Pages need Jinja2: pip install jinja2") from error
 
     made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),

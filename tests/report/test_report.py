@@ -1,6 +1,7 @@
 """The HTML report: one file, well-formed, escaped, with the figures it was given."""
 
 import io
+import sys
 
 import av
 import numpy as np
@@ -251,3 +252,17 @@ def test_pages_fit_a_phone_and_a_desk(tmp_path, evaluation):
 def test_a_wide_page_is_seen(tmp_path):
     page = "<body style='margin: 0'><div style='width: 500px; height: 5px'></div>"
     assert pages.overflow(page, tmp_path) == [140, 0]
+
+
+def test_what_was_measured_does_not_depend_on_the_page(tmp_path, monkeypatch, capsys):
+    """Where a page cannot be written, or nothing can write it, that is said and no more."""
+    from keras_stc.cli.console import written_report
+    from keras_stc.report import render
+
+    assert written_report(tmp_path / "none" / "r.html", "T") is None
+    assert "No such file or directory" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "jinja2", None)
+    render.environment.cache_clear()
+    assert written_report(tmp_path / "r.html", "T") is None
+    assert "pip install jinja2" in capsys.readouterr().err
+    render.environment.cache_clear()
