@@ -5,7 +5,7 @@ import math
 from keras_stc.report.render import percent, render
 
 WIDTH, HEIGHT = 420, 220
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 12, 34
+LEFT, RIGHT, TOP, BOTTOM = 58, 12, 12, 34
 
 #: Lines on the y axis, at most, and what they are apart.
 TICKS = 5

@@ -180,7 +180,7 @@ def test_worst_mistakes_show_their_piece_of_a_video(small_run):
 
 def test_line_chart_places_points():
     chart = line_chart({"a": [(1, 0.0), (2, 1.0), (3, float("nan"))]}, "n", "x", shares=True)
-    assert 'points="46.0,186.0 408.0,12.0"' in chart and "a, x 2: 100.0%" in chart
+    assert 'points="58.0,186.0 408.0,12.0"' in chart and "a, x 2: 100.0%" in chart
     assert line_chart({"a": [(1, float("nan"))]}, "n", "x") == ""
     pages.read_page(line_chart({HOSTILE: [(1, 5)]}, HOSTILE, HOSTILE, markers=[(1, HOSTILE)]))
 
