@@ -44,6 +44,7 @@ from .models import (
     WideResNet3D50 as WideResNet3D50,
     create_model as create_model,
     list_models as list_models,
+    list_weights as list_weights,
 )
 from .models.load import load_model as load_model
 from .predict import (
@@ -57,7 +58,6 @@ from .predict_live import (
     predict_stream as predict_stream,
 )
 from .video_config import VideoConfig as VideoConfig
-from .weights import list_weights as list_weights
 
 __all__ = [
     "WideResNet3D50",

@@ -20,7 +20,7 @@ ALLOWED = {
     "video_config": set(),
     "layers": set(),
     "runs": {"files"},
-    "weights": {"files"},
+    "weights": {"files", "runs"},
     "models": {"files", "layers", "weights", "runs", "video_config"},
     "data": {"deprecated", "files", "video_config"},
     "convert": {"models", "weights"},

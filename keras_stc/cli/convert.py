@@ -80,7 +80,7 @@ def _class_names(source):
     if source is None:
         return None
     if source == "kinetics400":
-        from keras_stc.weights.i3d_kinetics import class_names
+        from keras_stc.weights.registry import class_names
 
         return class_names()
     try:

@@ -54,11 +54,11 @@ def run(arguments):
 
 
 def _show_weights(names, arguments):
-    from keras_stc.weights.registry import records
+    from keras_stc.weights.registry import records_of
 
-    rows = [record for record in records() if record.arch in names]
+    rows = [record for name in names for record in records_of(name)]
     if arguments.json:
-        return print_json([dataclasses.asdict(record) for record in rows])
+        return print_json([{**dataclasses.asdict(row), "status": row.status} for row in rows])
     print_table(
         ["model", "weights", "status", "from", "file", "license", "top-1"],
         [
@@ -84,8 +84,7 @@ def _entry(name, complexity):
     from keras_stc.models.configs import VARIANTS
     from keras_stc.models.inception_i3d import DEFAULT_INPUT_SHAPE as I3D_CLIP
     from keras_stc.models.inputs import DEFAULT_INPUT_SHAPE
-    from keras_stc.models.zoo import CONSTRUCTORS
-    from keras_stc.weights import list_weights
+    from keras_stc.models.zoo import CONSTRUCTORS, list_weights
 
     parameters, macs = complexity["parameters"], complexity["macs"]
     clip = (DEFAULT_INPUT_SHAPE if name in VARIANTS else I3D_CLIP)[:3]

@@ -204,13 +204,13 @@ def named_model(name, checkpoint):
     from keras_stc.models import create_model
     from keras_stc.models.load import load_model
     from keras_stc.models.zoo import CONSTRUCTORS
-    from keras_stc.weights.registry import records
+    from keras_stc.weights.registry import records_of
 
     if name not in CONSTRUCTORS or os.path.exists(name):
         return load_model(name, checkpoint)
     # Weights without names of classes, such as ImageNet's, cannot say what a video shows.
-    tags = [row.tag for row in records() if row.arch == name and row.classes]
-    return create_model(name, weights=tags[0])
+    tag = next(record.tag for record in records_of(name) if record.classes)
+    return create_model(name, weights=tag)
 
 
 def _result(prediction, arguments):

@@ -28,6 +28,7 @@ from keras_stc.models.zoo import (
     WideResNet3D50,
     create_model,
     list_models,
+    list_weights,
 )
 
 __all__ = [
@@ -58,4 +59,5 @@ __all__ = [
     "VideoResNet",
     "create_model",
     "list_models",
+    "list_weights",
 ]

@@ -20,7 +20,6 @@ from keras_stc.models.inputs import (
 )
 from keras_stc.models.pretrained import DEFAULT_CLASSES, build_pretrained
 from keras_stc.video_config import VideoConfig
-from keras_stc.weights.i3d_kinetics import class_names, kinetics400_file
 
 NAME = "inception_i3d"
 
@@ -119,11 +118,6 @@ def InceptionI3D(
         raise ValueError(
             f"`dropout_rate` must be at least 0 and below 1. Received: dropout_rate={dropout_rate}"
         )
-    published = isinstance(weights, str) and weights == "kinetics400"
-    if published:
-        named = include_top and classes == 400
-        video_config = _published_config(video_config, named)
-        weights = kinetics400_file(_full_precision)
     arguments = {
         "include_top": include_top,
         "input_tensor": input_tensor,
@@ -202,29 +196,6 @@ class PositionPooling(keras.layers.Layer):
         batch, positions, _, _, channels = input_shape
         positions = None if positions is None else max(positions - 1, 1)
         return (batch, positions, 1, 1, channels)
-
-
-def _published_config(given, named):
-    """The `VideoConfig` of the published weights: the caller's, or the weights' own."""
-    config = asked_config(given, CONFIG)
-    if (config.mean, config.std) != (CONFIG.mean, CONFIG.std):
-        raise ValueError(
-            "`video_config` must have the mean and std that the weights were trained with, "
-            f"{CONFIG.mean} and {CONFIG.std}. Received: mean={config.mean}, std={config.std}"
-        )
-    if named and config.class_names is None:
-        config = config.replace(class_names=class_names())
-    return config
-
-
-def _full_precision():
-    """The network the Kinetics-400 weights were trained in, in float32 whatever the policy."""
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
-        return InceptionI3D(input_shape=(None, None, None, 3))
-    finally:
-        keras.config.set_dtype_policy(policy)
 
 
 def _unit(x, filters, kernel, strides=1, *, name):

@@ -120,6 +120,8 @@ def _video_config(pretrained, arguments):
             "`video_config` must have the mean and std that the weights were trained with, "
             f"{theirs.mean} and {theirs.std}. Received: mean={config.mean}, std={config.std}"
         )
+    if config.class_names is None and theirs.class_names is not None:
+        config = config.replace(class_names=theirs.class_names)
     return config
 
 

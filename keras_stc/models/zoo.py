@@ -9,6 +9,7 @@ from keras_stc.models.configs import VARIANTS
 from keras_stc.models.inception_i3d import InceptionI3D
 from keras_stc.models.pretrained import DEFAULT_CLASSES, build_pretrained
 from keras_stc.models.video_resnet import VideoResNet
+from keras_stc.weights import registry
 
 _DOC = """{title}
 
@@ -72,6 +73,34 @@ def list_models(pattern=None):
         List of names for `create_model`.
     """
     return [name for name in CONSTRUCTORS if pattern is None or pattern.lower() in name]
+
+
+def list_weights(model=None):
+    """Weights that can be had today.
+
+    Example:
+
+    ```python
+    keras_stc.list_weights("stc_resnext101")  # ["imagenet"]
+    keras_stc.list_weights()  # ["resnet3d18.imagenet", ...]
+    ```
+
+    Args:
+        model: Name of a network; with it, the tags its `weights=` takes.
+
+    Returns:
+        List of tags, or without `model` of names `"arch.tag"`.
+
+    Raises:
+        ValueError: If no network has that name.
+    """
+    if model is None:
+        return [record.name for record in registry.records()]
+    if model not in CONSTRUCTORS:
+        raise ValueError(
+            f"`model` must be one of {', '.join(CONSTRUCTORS)}. Received: model={model!r}"
+        )
+    return registry.tags(model)
 
 
 def create_model(name, **kwargs):

@@ -2,6 +2,5 @@
 
 from keras_stc.weights.cache import WeightsError
 from keras_stc.weights.find import find_weights, load_weights
-from keras_stc.weights.registry import list_weights
 
-__all__ = ["WeightsError", "find_weights", "list_weights", "load_weights"]
+__all__ = ["WeightsError", "find_weights", "load_weights"]

