@@ -33,6 +33,7 @@ ALLOWED = {
     "predict_live": {"data", "predict"},
     "evaluation": {"predict", "data", "report"},
     "explain": {"data", "layers", "models", "predict", "report"},
+    "app": {"explain", "files", "models", "predict"},
     "distribute": set(),
     "training": {"files", "runs", "models", "data", "distribute"},
     "publish": {"_version", "deprecated", "files", "runs", "weights", "models", "video_config"},
@@ -45,7 +46,7 @@ ALLOWED = {
     "cli": {
         *("_version", "ablation", "models", "weights", "convert", "publish", "data", "training"),
         *("distribute", "transfer", "predict", "evaluation", "report", "demo", "export"),
-        *("bench", "explain", "files", "predict_annotate", "predict_live", "runs"),
+        *("app", "bench", "explain", "files", "predict_annotate", "predict_live", "runs"),
     },
     "__init__": {"_version", "video_config"},
     "__main__": {"cli"},

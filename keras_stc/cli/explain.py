@@ -5,7 +5,7 @@ import time
 
 from keras_stc.cli import options
 from keras_stc.cli.console import print_json, say, show_report
-from keras_stc.cli.predict import DEFAULT, named_model
+from keras_stc.cli.predict import DEFAULT
 
 
 def register(commands, common):
@@ -46,6 +46,7 @@ def register(commands, common):
 def run(arguments):
     from keras_stc.explain import class_gates, explain_video
     from keras_stc.explain.view import explanation_report
+    from keras_stc.models.load import named_model
     from keras_stc.predict import model_config
     from keras_stc.report.facts import facts
 

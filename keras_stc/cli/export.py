@@ -1,7 +1,6 @@
 """`keras-stc export`: a model for programs without Keras."""
 
 from keras_stc.cli.console import print_json
-from keras_stc.cli.predict import named_model
 
 
 def register(commands, common):
@@ -31,6 +30,7 @@ def register(commands, common):
 
 def run(arguments):
     from keras_stc.export import export_model
+    from keras_stc.models.load import named_model
 
     model = named_model(arguments.model, arguments.checkpoint)
     difference = export_model(model, arguments.out, arguments.preprocessing)

@@ -8,6 +8,7 @@ import warnings
 from keras_stc._version import __version__
 from keras_stc.cli import (
     ablate,
+    app,
     bench,
     convert,
     demo,
@@ -27,7 +28,7 @@ from keras_stc.cli.console import quiet_start
 
 COMMANDS = (
     *(models, predict, watch, explain, train, evaluate, transfer, ablate),
-    *(pack, convert, publish, export, doctor, bench, demo),
+    *(pack, convert, publish, export, app, doctor, bench, demo),
 )
 
 

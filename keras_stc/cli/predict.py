@@ -64,6 +64,7 @@ def register(commands, common):
 
 def run(arguments):
     from keras_stc.data import VideoError
+    from keras_stc.models.load import named_model
     from keras_stc.predict import model_config, predict_videos
     from keras_stc.predict_annotate import annotate_video
     from keras_stc.report import prediction_report
@@ -197,20 +198,6 @@ def _of_prediction(prediction, top):
     clips, seconds = len(prediction.clip_probabilities), prediction.clip_times.max()
     for label, probability in prediction.top(top):
         yield [prediction.path, label, f"{probability:.6f}", clips, f"{seconds:.2f}", ""]
-
-
-def named_model(name, checkpoint):
-    """What a user means: a network with its weights, by name, or what `load_model` takes."""
-    from keras_stc.models import create_model
-    from keras_stc.models.load import load_model
-    from keras_stc.models.zoo import CONSTRUCTORS
-    from keras_stc.weights.registry import records_of
-
-    if name not in CONSTRUCTORS or os.path.exists(name):
-        return load_model(name, checkpoint)
-    # Weights without names of classes, such as ImageNet's, cannot say what a video shows.
-    tag = next(record.tag for record in records_of(name) if record.classes)
-    return create_model(name, weights=tag)
 
 
 def _result(prediction, arguments):

@@ -4,7 +4,7 @@ import contextlib
 import json
 import sys
 
-from keras_stc.cli.predict import DEFAULT, named_model
+from keras_stc.cli.predict import DEFAULT
 
 #: Characters of a bar of 100%.
 BAR = 30
@@ -42,6 +42,7 @@ def register(commands, common):
 
 
 def run(arguments):
+    from keras_stc.models.load import named_model
     from keras_stc.predict_live import predict_stream
 
     if arguments.top < 1:

@@ -6,10 +6,11 @@ import keras
 
 from keras_stc.files import first_line
 from keras_stc.models.video_model import VideoModel
-from keras_stc.models.zoo import create_model
+from keras_stc.models.zoo import CONSTRUCTORS, create_model
 from keras_stc.runs import Run, RunError
 from keras_stc.video_config import VideoConfig
 from keras_stc.weights.hub import fetch_published, parse_address
+from keras_stc.weights.registry import records_of
 
 _NO_CHECKPOINT = "The run in {} has no checkpoint yet: repeat its command line to go on."
 
@@ -75,6 +76,28 @@ def load_model(source, checkpoint="last"):
             "keras_stc built."
         )
     return model
+
+
+def named_model(name, checkpoint="last"):
+    """What a user means: a network with its weights, by name, or what `load_model` takes.
+
+    Args:
+        name: As `load_model`'s source, or the name of a network of the zoo, such as
+            `"inception_i3d"`, of which there are weights with names of classes.
+        checkpoint: As of `load_model`.
+
+    Returns:
+        A `keras_stc.VideoModel`.
+
+    Raises:
+        RunError: If there is no such model.
+        WeightsError: If nobody has published such weights of the network.
+    """
+    if name not in CONSTRUCTORS or pathlib.Path(name).exists():
+        return load_model(name, checkpoint)
+    # Weights without names of classes, such as ImageNet's, cannot say what a video shows.
+    tag = next(record.tag for record in records_of(name) if record.classes)
+    return create_model(name, weights=tag)
 
 
 def weights_file(source, checkpoint="last"):
