@@ -18,8 +18,14 @@ from .evaluation import Evaluation as Evaluation, evaluate_videos as evaluate_vi
 from .explain import explain_video as explain_video
 from .export import export_model as export_model
 from .models import (
+    C3D as C3D,
+    C3DBN as C3DBN,
     MC318 as MC318,
+    P3D199 as P3D199,
+    S3D as S3D,
     STCMC318 as STCMC318,
+    DenseNet3D121 as DenseNet3D121,
+    DenseNet3D169 as DenseNet3D169,
     InceptionI3D as InceptionI3D,
     PreResNet3D200 as PreResNet3D200,
     R2Plus1D18 as R2Plus1D18,
@@ -60,6 +66,12 @@ from .predict_live import (
 from .video_config import VideoConfig as VideoConfig
 
 __all__ = [
+    "S3D",
+    "C3D",
+    "C3DBN",
+    "DenseNet3D121",
+    "DenseNet3D169",
+    "P3D199",
     "WideResNet3D50",
     "PreResNet3D200",
     "R2Plus1D18",

@@ -36,13 +36,14 @@ def run(arguments):
     if arguments.json:
         return print_json(entries)
     print_table(
-        ["model", "constructor", "M parameters", 'M, "stage"', "GMAC", "clip", "weights"],
+        ["model", "constructor", "M parameters", 'M, "stage"', "M, stc", "GMAC", "clip", "weights"],
         [
             [
                 entry["name"],
                 entry["constructor"],
                 f"{entry['parameters'] / 1e6:.2f}",
                 f"{entry['stage_parameters'] / 1e6:.2f}" if entry["stage_parameters"] else "",
+                f"{entry['stc_parameters'] / 1e6:.2f}" if entry["stc_parameters"] else "",
                 f"{entry['macs'] / 1e9:.2f}",
                 "x".join(map(str, entry["clip"])),
                 ", ".join(entry["weights"]),
@@ -50,7 +51,10 @@ def run(arguments):
             for entry in entries
         ],
     )
-    print('\n"stage": with stc_placement="stage", one STC block a stage instead of one a unit.')
+    print(
+        '\n"stage": with stc_placement="stage", one STC block a stage instead of one a unit;\n'
+        '"stc": with stc=True, one behind each module.'
+    )
 
 
 def _show_weights(names, arguments):
@@ -81,19 +85,17 @@ def _show_weights(names, arguments):
 
 
 def _entry(name, complexity):
-    from keras_stc.models.configs import VARIANTS
-    from keras_stc.models.inception_i3d import DEFAULT_INPUT_SHAPE as I3D_CLIP
-    from keras_stc.models.inputs import DEFAULT_INPUT_SHAPE
-    from keras_stc.models.zoo import CONSTRUCTORS, list_weights
+    from keras_stc.models.zoo import CONSTRUCTORS, list_weights, usual_config
 
     parameters, macs = complexity["parameters"], complexity["macs"]
-    clip = (DEFAULT_INPUT_SHAPE if name in VARIANTS else I3D_CLIP)[:3]
+    clip = usual_config(name).clip_shape[:3]
     key = f"block-{clip[0]}" if f"block-{clip[0]}" in parameters else f"{clip[0]}"
     return {
         "name": name,
         "constructor": CONSTRUCTORS[name].__name__,
         "parameters": parameters[key],
         "stage_parameters": parameters.get("stage-16"),
+        "stc_parameters": parameters.get(f"stc-{clip[0]}"),
         "macs": macs[key],
         "clip": list(clip),
         "weights": list_weights(name),

@@ -33,6 +33,9 @@ class STCBlock(keras.layers.Layer):
             (paper: 4). It must divide the number of channels.
         branches: `("temporal", "spatial")` or one of them alone (paper, table 5).
         inner_activation: Activation between the two dense layers of a branch.
+        gain: What the gates are multiplied by (paper: 1). With 2, gates of one half leave the map
+            as it is: for networks whose modules end in no sum, into which a block is put after they
+            have learnt (our choice).
 
     Call arguments:
         inputs: Tensor of shape `(B, T, H, W, C)`; `T` and `C` are fixed, `H` and `W` may vary.
@@ -44,11 +47,14 @@ class STCBlock(keras.layers.Layer):
         ValueError: If `T` is unknown, if the ratio does not divide `C`, or if a branch is unknown.
     """
 
-    def __init__(self, reduction_ratio=4, branches=BRANCHES, inner_activation="relu", **kwargs):
+    def __init__(
+        self, reduction_ratio=4, branches=BRANCHES, inner_activation="relu", gain=1.0, **kwargs
+    ):
         super().__init__(**kwargs)
         self.reduction_ratio = check_ratio(reduction_ratio)
         self.branches = check_branches(branches)
         self.inner_activation = keras.activations.get(inner_activation)
+        self.gain = gain
         self.input_spec = keras.layers.InputSpec(ndim=5)
 
     def build(self, input_shape):
@@ -78,6 +84,8 @@ class STCBlock(keras.layers.Layer):
         gates = list(self.gates(ops.mean(inputs, axis=(2, 3))).values())
         # (x_tcb + x_scb) / 2 with the large map touched once.
         gate = gates[0] if len(gates) == 1 else (gates[0] + gates[1]) / 2
+        if self.gain != 1:
+            gate = self.gain * gate
         return inputs * ops.reshape(gate, (-1, 1, 1, 1, inputs.shape[-1]))
 
     def gates(self, descriptor):
@@ -109,6 +117,7 @@ class STCBlock(keras.layers.Layer):
             "reduction_ratio": self.reduction_ratio,
             "branches": self.branches,
             "inner_activation": keras.activations.serialize(self.inner_activation),
+            "gain": self.gain,
         }
 
     def _bottleneck(self, branch, width, channels):

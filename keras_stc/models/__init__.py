@@ -3,8 +3,14 @@
 from keras_stc.models.video_model import VideoModel
 from keras_stc.models.video_resnet import VideoResNet
 from keras_stc.models.zoo import (
+    C3D,
+    C3DBN,
     MC318,
+    P3D199,
+    S3D,
     STCMC318,
+    DenseNet3D121,
+    DenseNet3D169,
     InceptionI3D,
     PreResNet3D200,
     R2Plus1D18,
@@ -32,6 +38,12 @@ from keras_stc.models.zoo import (
 )
 
 __all__ = [
+    "S3D",
+    "C3D",
+    "C3DBN",
+    "DenseNet3D121",
+    "DenseNet3D169",
+    "P3D199",
     "WideResNet3D50",
     "PreResNet3D200",
     "R2Plus1D18",

@@ -58,9 +58,9 @@ def count_macs(model):
 def zoo_complexity():
     """`{name: {"parameters": {key: count}, "macs": {key: count}}}`, from `complexity.json`.
 
-    Counted on models with 400 classes and clips of 112x112 pixels, InceptionI3D on its own of
-    224x224. A key is the clip's length in frames, `"16"`; for networks with STC blocks with their
-    placement, `"block-16"`.
+    Counted on models with 400 classes and clips of 112x112 pixels; of networks outside the table
+    of residual ones on their own. A key is the clip's length in frames, `"16"`; of networks with
+    STC blocks with their placement, `"block-16"`, or `"stc-16"` where they have one.
     """
     return json.loads(CACHE.read_text())
 
@@ -71,7 +71,8 @@ def measure(name):
     from keras_stc.models.zoo import create_model
 
     if name not in VARIANTS:
-        cases = {f"{create_model(name).input_shape[1]}": {}}
+        frames = create_model(name).input_shape[1]
+        cases = {f"{frames}": {}, f"stc-{frames}": {"stc": True}}
     else:
         placements = ("block", "stage") if VARIANTS[name].stc else ("block",)
         cases = {

@@ -155,7 +155,7 @@ def _build(
         x = _BUILDERS[kind](x, *arguments, name=end_point)
 
     def classifier(x, classes, activation):
-        return _classifier(x, classes, activation, dropout_rate)
+        return position_classifier(x, classes, activation, dropout_rate)
 
     outputs = head(x, include_top, pooling, classes, classifier_activation, classifier)
 
@@ -226,7 +226,7 @@ def _mixed(x, b0, b1_reduce, b1, b2_reduce, b2, b3, *, name):
     return keras.layers.Concatenate(name=name)(branches)
 
 
-def _classifier(x, classes, activation, dropout_rate):
+def position_classifier(x, classes, activation, dropout_rate):
     """Logits at each position in time, their mean, and only then the activation."""
     x = PositionPooling(name="avg_pool")(x)
     if dropout_rate:

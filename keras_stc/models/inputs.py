@@ -182,7 +182,7 @@ def head(x, include_top, pooling, classes, classifier_activation, classifier=Non
     if include_top:
         if not isinstance(classes, (int, np.integer)) or classes < 1:
             raise ValueError(f"`classes` must be a positive integer. Received: classes={classes!r}")
-        return (classifier or _dense_classifier)(x, int(classes), classifier_activation)
+        return (classifier or dense_classifier)(x, int(classes), classifier_activation)
     if pooling == "avg":
         return keras.layers.GlobalAveragePooling3D(name="avg_pool")(x)
     if pooling == "max":
@@ -190,8 +190,11 @@ def head(x, include_top, pooling, classes, classifier_activation, classifier=Non
     return x
 
 
-def _dense_classifier(x, classes, activation):
+def dense_classifier(x, classes, activation, dropout_rate=0.0):
+    """The mean of all positions and a dense layer."""
     x = keras.layers.GlobalAveragePooling3D(name="avg_pool")(x)
+    if dropout_rate:
+        x = keras.layers.Dropout(dropout_rate, name="dropout")(x)
     # Logits and softmax stay in float32 under mixed precision.
     return keras.layers.Dense(classes, activation=activation, dtype="float32", name="predictions")(
         x

@@ -14,7 +14,7 @@ SHUT = -4.0
 #: Arguments that say how a network is built, apart from its input and its classifier.
 STRUCTURE = (
     *("reduction_ratio", "stc_placement", "stc_branches", "shortcut", "stem", "preactivation"),
-    *("alpha", "dropout_rate"),
+    *("alpha", "dropout_rate", "stc"),
 )
 
 
@@ -66,18 +66,20 @@ def make_neutral(block, model):
 
     In a residual unit the gates start at one half, where a sigmoid learns fastest, whatever the
     clip; the batch normalisation or convolution before the block is doubled to make up for that.
-    After a stage, y = X + STC(X), they start nearly shut (our choice).
+    After a stage, y = X + STC(X), they start nearly shut (our choice). A block whose `gain` is 2
+    needs no more than gates of one half.
 
     Args:
         block: An `STCBlock` of the model.
         model: The model.
     """
-    after_stage = block.name.count("_") == 1  # "layer3_stc", not "layer3_block2_stc"
+    whole = block.gain == 2
+    after_stage = not whole and block.name.count("_") == 1  # "layer3_stc", not "layer3_block2_stc"
     for branch in block.branches:
         excite = getattr(block, f"{branch}_excite")
         excite.kernel.assign(np.zeros(excite.kernel.shape))
         excite.bias.assign(np.full(excite.bias.shape, SHUT if after_stage else 0.0))
-    if not after_stage:
+    if not (after_stage or whole):
         before = next(layer for layer in model.layers if layer.output is block.input)
         for variable in before.trainable_variables:
             variable.assign(2 * variable)

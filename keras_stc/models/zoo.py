@@ -5,10 +5,13 @@ import functools
 import inspect
 
 from keras_stc.layers.stc import BRANCHES
+from keras_stc.models import c3d, densenet3d, p3d, s3d
 from keras_stc.models.configs import VARIANTS
-from keras_stc.models.inception_i3d import InceptionI3D
+from keras_stc.models.inception_i3d import CONFIG as I3D_CONFIG, InceptionI3D
+from keras_stc.models.network import build_network
 from keras_stc.models.pretrained import DEFAULT_CLASSES, build_pretrained
 from keras_stc.models.video_resnet import VideoResNet
+from keras_stc.video_config import VideoConfig
 from keras_stc.weights import registry
 
 _DOC = """{title}
@@ -45,6 +48,45 @@ Args:
     alpha: Width of the network, as of keras.applications' MobileNets: all channels are multiplied
         by it and rounded to a multiple of 8 and of the number of groups. `alpha=0.5` has a quarter
         of the parameters.
+    video_config: A `VideoConfig` the model is to carry, or a dictionary of some of its fields,
+        the others following the weights; the clip's shape where `input_shape` is not given.
+
+Returns:
+    A `keras_stc.models.VideoModel` that maps clips `(B, T, H, W, 3)`, RGB 0-255, to
+    `(B, classes)`.
+
+Raises:
+    ValueError: If an argument is outside its range, or the weights do not fit.
+"""
+
+_NETWORK_DOC = """{title}
+
+Source: {source}
+
+Example:
+
+```python
+model = keras_stc.{constructor}(classes=101, stc=True)
+model.video_config   # how it wants to be fed
+```
+
+Args:
+    include_top: Whether to put the classifier on.
+    weights: `None` for random initialisation; a tag of `keras_stc.list_weights`; the path of a
+        `.keras` or `.weights.h5` file or of a run folder; or `"hf://owner/repo[@revision]"`.
+    input_tensor: Keras tensor of shape `(B, T, H, W, 3)` to start from.
+    input_shape: `(T, H, W, 3)`, by default `{shape}`; at least {least} high and wide.
+    pooling: Without the top: `None` for the feature map `(B, T', H', W', C)`, `"avg"` or `"max"`
+        for `(B, C)`.
+    classes: Number of classes; by default that of the weights. With another number than theirs,
+        the classifier starts at random.
+    classifier_activation: Activation of the classifier; `None` gives logits.
+    name: Name of the model.
+    stc: Whether an STC block stands behind every module. On weights without, it starts as if it
+        were not there.
+    reduction_ratio: Of the STC blocks (paper: 4).
+    stc_branches: `("temporal", "spatial")` or one of them.
+    dropout_rate: Before the classifier.
     video_config: A `VideoConfig` the model is to carry, or a dictionary of some of its fields,
         the others following the weights; the clip's shape where `input_shape` is not given.
 
@@ -149,6 +191,13 @@ def model_name(name):
     return key
 
 
+def usual_config(name):
+    """The `VideoConfig` of the clips that a model of the zoo takes where nobody says otherwise."""
+    if name in VARIANTS:
+        return VideoConfig()
+    return I3D_CONFIG if name == "inception_i3d" else NETWORKS[name].config
+
+
 def _constructor(variant):
     spec = VARIANTS[variant]
 
@@ -208,6 +257,58 @@ def _constructor(variant):
     return constructor
 
 
+def _network_constructor(network):
+    def constructor(
+        include_top=True,
+        weights=None,
+        input_tensor=None,
+        input_shape=None,
+        pooling=None,
+        classes=DEFAULT_CLASSES,
+        classifier_activation="softmax",
+        name=None,
+        *,
+        stc=False,
+        reduction_ratio=4,
+        stc_branches=BRANCHES,
+        dropout_rate=network.dropout_rate,
+        video_config=None,
+    ):
+        arguments = {
+            "include_top": include_top,
+            "input_tensor": input_tensor,
+            "input_shape": input_shape,
+            "pooling": pooling,
+            "classes": classes,
+            "classifier_activation": classifier_activation,
+            "name": name,
+            "stc": stc,
+            "reduction_ratio": reduction_ratio,
+            "stc_branches": stc_branches,
+            "dropout_rate": dropout_rate,
+            "video_config": video_config,
+        }
+        build = functools.partial(build_network, network)
+        return build_pretrained(build, network.name, weights, arguments, defaults)
+
+    defaults = {
+        key: parameter.default
+        for key, parameter in inspect.signature(constructor).parameters.items()
+        if key != "weights"
+    }
+    constructor.__name__ = constructor.__qualname__ = network.constructor
+    constructor.__doc__ = inspect.cleandoc(_NETWORK_DOC).format(
+        title=network.title,
+        source=network.source,
+        constructor=network.constructor,
+        shape=network.config.clip_shape,
+        least=f"{network.min_frames} frames and {network.min_size} pixels"
+        if network.min_frames > 1
+        else f"{network.min_size} pixels",
+    )
+    return constructor
+
+
 ResNet3D18 = _constructor("resnet3d18")
 ResNet3D34 = _constructor("resnet3d34")
 ResNet3D50 = _constructor("resnet3d50")
@@ -230,6 +331,25 @@ STCWideResNet50 = _constructor("stc_wideresnet50")
 STCPreResNet200 = _constructor("stc_preresnet200")
 STCR2Plus1D18 = _constructor("stc_r2plus1d18")
 STCMC318 = _constructor("stc_mc318")
+S3D = _network_constructor(s3d.S3D)
+C3D = _network_constructor(c3d.C3D)
+C3DBN = _network_constructor(c3d.C3D_BN)
+DenseNet3D121 = _network_constructor(densenet3d.DENSENET3D121)
+DenseNet3D169 = _network_constructor(densenet3d.DENSENET3D169)
+P3D199 = _network_constructor(p3d.P3D199)
+
+#: Networks outside the table of residual ones, by name.
+NETWORKS = {
+    network.name: network
+    for network in (
+        s3d.S3D,
+        c3d.C3D,
+        c3d.C3D_BN,
+        densenet3d.DENSENET3D121,
+        densenet3d.DENSENET3D169,
+        p3d.P3D199,
+    )
+}
 
 #: Name of a model -> its constructor.
 CONSTRUCTORS = {
@@ -256,4 +376,10 @@ CONSTRUCTORS = {
     "stc_r2plus1d18": STCR2Plus1D18,
     "stc_mc318": STCMC318,
     "inception_i3d": InceptionI3D,
+    "s3d": S3D,
+    "c3d": C3D,
+    "c3d_bn": C3DBN,
+    "densenet3d121": DenseNet3D121,
+    "densenet3d169": DenseNet3D169,
+    "p3d199": P3D199,
 }

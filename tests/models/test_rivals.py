@@ -9,9 +9,12 @@ from safetensors.numpy import save_file
 
 import keras_stc
 from keras_stc import VideoConfig
+from keras_stc.models.complexity import count_macs, count_parameters, zoo_complexity
+from keras_stc.models.zoo import CONSTRUCTORS
 
 torch = pytest.importorskip("torch")
 
+import torch_reference  # noqa: E402
 import torch_rivals  # noqa: E402
 
 pytestmark = pytest.mark.torch
@@ -28,6 +31,14 @@ CASES = [
     ("R2Plus1D18", "R2Plus1D18", (7, 45, 37), {}, {}),
     ("STCMC318", "STCMC318", (5, 32, 32), {}, STAGE),
     ("STCR2Plus1D18", "STCR2Plus1D18", (9, 32, 32), {}, {}),
+    ("S3D", "S3D", (17, 96, 64), {}, {}),
+    ("S3D", "S3D", (8, 48, 40), {}, {"stc": True}),
+    ("C3D", "C3D", (16, 112, 112), {}, {}),
+    ("C3DBN", "C3DBN", (16, 32, 32), {}, {"stc": True}),
+    ("DenseNet3D121", "DenseNet3D121", (16, 64, 48), {}, {}),
+    ("DenseNet3D169", "DenseNet3D169", (6, 32, 32), {}, {"stc": True}),
+    ("P3D199", "P3D199", (16, 64, 48), {}, {}),
+    ("P3D199", "P3D199", (6, 32, 32), {}, {"stc": True}),
 ]
 
 
@@ -55,7 +66,9 @@ def variables_of(model, network):
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs", "clip", "own", "options"), CASES, ids=[case[1] for case in CASES]
+    ("ours", "theirs", "clip", "own", "options"),
+    CASES,
+    ids=[f"{case[1]}-{case[2][0]}" for case in CASES],
 )
 def test_outputs(ours, theirs, clip, own, options):
     model = getattr(keras_stc, ours)(
@@ -67,6 +80,8 @@ def test_outputs(ours, theirs, clip, own, options):
         **options,
     )
     sizes = {"frames": clip[0], "classes": 11}
+    if theirs.startswith("C3D"):
+        sizes["size"] = clip[1]
     reference = torch_rivals.create(theirs, **sizes, **options).eval()
     variables = variables_of(model, theirs)
     state = {k: v for k, v in reference.state_dict().items() if not k.endswith("_tracked")}
@@ -76,12 +91,17 @@ def test_outputs(ours, theirs, clip, own, options):
         for name, variable in variables.items()
     }
     weights = parity.seeded_weights(shapes)
+    if theirs == "P3D199":  # its shifts would drown the clips
+        weights = {
+            n: v / 8 if n.endswith(".bias") and ".bn" in n else v for n, v in weights.items()
+        }
     for name, value in weights.items():
         variables[name].assign(parity.to_keras_layout(value))
     reference.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()}, strict=False)
 
     clips = np.random.default_rng(0).integers(0, 256, (2, *clip, 3)).astype("float32")
     clips = (clips + clips[:, :1, :1, :1]) / 2
+    clips[1] /= 8  # far from the first, for 199 layers to tell apart
     with torch.no_grad():
         config = VideoConfig(**CONFIG)
         expected = reference(torch.from_numpy(parity.to_torch_clips(clips, config))).numpy()
@@ -90,10 +110,19 @@ def test_outputs(ours, theirs, clip, own, options):
 
 
 @pytest.mark.parametrize(
-    ("base", "name"), [("mc318", "stc_mc318"), ("r2plus1d18", "stc_r2plus1d18")]
+    ("base", "name", "frames"),
+    [
+        ("mc318", "stc_mc318", 4),
+        ("r2plus1d18", "stc_r2plus1d18", 4),
+        ("s3d", "s3d", 8),
+        ("c3d", "c3d", 4),
+        ("c3d_bn", "c3d_bn", 4),
+        ("densenet3d121", "densenet3d121", 4),
+        ("p3d199", "p3d199", 4),
+    ],
 )
-def test_neutral_stc_blocks_answer_as_without(base, name, tmp_path):
-    arguments = {"input_shape": (4, 32, 32, 3), "classes": 5}
+def test_neutral_stc_blocks_answer_as_without(base, name, frames, tmp_path):
+    arguments = {"input_shape": (frames, 32, 32, 3), "classes": 5}
     model = keras_stc.create_model(base, **arguments, classifier_activation=None)
     rng = np.random.default_rng(0)
     for layer in model.layers:
@@ -101,11 +130,14 @@ def test_neutral_stc_blocks_answer_as_without(base, name, tmp_path):
             layer.moving_mean.assign(rng.uniform(-0.2, 0.2, layer.moving_mean.shape))
             layer.beta.assign(rng.uniform(-0.2, 0.2, layer.beta.shape))
     model.save(tmp_path / "m.keras")
+    blocks = {} if base != name else {"stc": True}
     other = keras_stc.create_model(
-        name, weights=str(tmp_path / "m.keras"), classifier_activation=None
+        name, weights=str(tmp_path / "m.keras"), classifier_activation=None, **blocks
     )
+    assert other.architecture.get("stc", True)
     assert any(isinstance(layer, keras_stc.layers.STCBlock) for layer in other.layers)
-    clips = rng.integers(0, 256, (2, 4, 32, 32, 3)).astype("float32")
+    clips = rng.integers(0, 256, (2, frames, 32, 32, 3)).astype("float32")
+    clips[1] /= 8
     want = parity.logits(model, clips)
     assert np.ptp(want, axis=0).max() > 1e-2 * np.abs(want).max()
     np.testing.assert_allclose(parity.logits(other, clips), want, atol=1e-4 * np.abs(want).max())
@@ -133,3 +165,50 @@ def test_unknown_convolutions_are_refused():
         keras_stc.layers.residual_unit(
             keras.Input((4, 8, 8, 8)), "basic", 8, 8, convolution="1d", name="unit"
         )
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "giga"),
+    [
+        # torchvision: "num_params" and "_ops" of S3D_Weights, for 16 frames.
+        ("S3D", 8_320_048, 17.979),
+        # mmaction2's model zoo: 78.4 M for UCF101's classes, 38.5 GMAC.
+        ("C3D", 78_409_573, 38.547),
+    ],
+)
+def test_counts_against_the_sources(name, parameters, giga):
+    arguments = {"S3D": {"input_shape": (16, 224, 224, 3)}, "C3D": {"classes": 101}}[name]
+    model = getattr(keras_stc, name)(**arguments)
+    assert count_parameters(model) == parameters
+    assert round(count_macs(model) / 1e9, 3) == giga
+
+
+@pytest.mark.parametrize("name", ["c3d", "c3d_bn", "densenet3d121", "densenet3d169", "p3d199"])
+def test_our_table_against_the_reference(name):
+    entry = zoo_complexity()[name]
+    constructor = CONSTRUCTORS[name].__name__
+    for key, options in (("16", {}), ("stc-16", {"stc": True})):
+        with torch.device("meta"):
+            reference = torch_rivals.create(constructor, **options)
+        assert entry["parameters"][key] == torch_reference.count_parameters(reference)
+        size = 160 if name == "p3d199" else 112
+        assert entry["macs"][key] == torch_reference.count_macs(reference, 16, size)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "words"),
+    [
+        ("S3D", {"stc": "yes"}, "`stc` must be True or False"),
+        ("S3D", {"input_shape": (7, 224, 224, 3)}, "at least 8 frames"),
+        ("P3D199", {"dropout_rate": 1}, "`dropout_rate` must be at least 0 and below 1"),
+        ("P3D199", {"dropout_rate": "x"}, "`dropout_rate` must be at least 0 and below 1"),
+        ("C3D", {"input_shape": (None, 112, 112, 3)}, "must fix frames, height and width"),
+        ("DenseNet3D121", {"stc": True, "reduction_ratio": 3}, "`reduction_ratio` must divide"),
+        ("DenseNet3D121", {"stc": True, "input_shape": (None, 64, 64, 3)}, "must fix the number"),
+        ("MC318", {"weights": "kinetics"}, "is not known for mc318"),
+    ],
+)
+def test_bad_arguments_get_a_sentence(name, arguments, words):
+    with pytest.raises(ValueError) as caught:
+        getattr(keras_stc, name)(**arguments)
+    assert words in str(caught.value) and "\n" not in str(caught.value)
