@@ -8,6 +8,8 @@ from keras_stc.explain.view import heated
 from keras_stc.files import first_line
 from keras_stc.models.load import named_model
 from keras_stc.predict import model_config, predict_video
+from keras_stc.report.prediction import timeline_chart
+from keras_stc.report.render import render
 
 #: Networks that stay in memory, the last ones used.
 KEPT = 2
@@ -15,8 +17,8 @@ KEPT = 2
 #: Frames of a clip that are shown with where the network looks.
 SHOWN = 8
 
-#: Classes in the list, and lines in the timeline.
-LISTED, DRAWN = 5, 3
+#: Classes in the list.
+LISTED = 5
 
 #: The machine's own letters: a page that runs here asks nobody else for any.
 FONTS = {"font": ["system-ui", "sans-serif"], "font_mono": ["ui-monospace", "monospace"]}
@@ -88,19 +90,10 @@ def build_app(models=("inception_i3d",), any_model=True, max_clips=20):
                 )
                 ask = gradio.Button("What does it show?", variant="primary")
                 why = gradio.Button("Where does the network look?")
-                looks = gradio.Gallery(
-                    label="Grad-CAM of the most probable class, middle clip", columns=4, height=330
-                )
+                looks = gradio.Gallery(label="Where the network looks", columns=4, height=330)
             with gradio.Column():
                 labels = gradio.Label(label="The whole video", num_top_classes=LISTED)
-                timeline = gradio.LinePlot(
-                    x="seconds",
-                    y="probability",
-                    color="class",
-                    y_lim=[0, 1],
-                    label="Over time",
-                    height=340,
-                )
+                timeline = gradio.HTML(label="Over time", container=True)
                 clips = gradio.Dataframe(
                     headers=["from (s)", "to (s)", "shows", "probability"],
                     label="Clip by clip",
@@ -165,33 +158,26 @@ class _Models:
 
 
 def _answer(model, video, max_clips):
-    import pandas
-
     start = time.perf_counter()
     prediction = predict_video(model, video, max_clips=max_clips)
     seconds = time.perf_counter() - start
-    drawn = [prediction.class_names.index(label) for label, _ in prediction.top(DRAWN)]
-    lines = pandas.DataFrame(
-        [
-            {"seconds": round((a + b) / 2, 2), "probability": float(row[i]), "class": names[i]}
-            for names in [prediction.class_names]
-            for (a, b), row in zip(
-                prediction.clip_times, prediction.clip_probabilities, strict=True
-            )
-            for i in drawn
-        ]
-    )
     rows = [
         [f"{clip.start:.2f}", f"{clip.end:.2f}", clip.label, f"{clip.probability:.1%}"]
         for clip in prediction.timeline
     ]
     count = len(rows)
     said = f"{count} clip{'s' * (count > 1)} in {seconds:.1f} s, {count / seconds:.1f} a second."
-    return dict(prediction.top(LISTED)), lines, rows, said
+    return dict(prediction.top(LISTED)), _timeline(prediction), rows, said
+
+
+def _timeline(prediction):
+    chart = timeline_chart(prediction) or "The video is as long as one clip."
+    return render("timeline_fragment.html", timeline=chart)
 
 
 def _looks(model, video):
-    """Frames of one clip under the heat of their Grad-CAM map, with the class it is of."""
+    """Frames of one clip under the heat of their Grad-CAM map, in a gallery."""
+    import gradio
     import numpy as np
 
     explanation = explain_video(model, video, max_clips=1, check=False)
@@ -199,7 +185,5 @@ def _looks(model, video):
     start, end = explanation.clip_times[0]
     chosen = np.linspace(0, len(frames) - 1, min(SHOWN, len(frames))).round().astype(int)
     times = start + (end - start) * chosen / len(frames)
-    return [
-        (np.asarray(frames[i]), f"{explanation.label}, {time:.2f} s")
-        for i, time in zip(chosen, times, strict=True)
-    ]
+    pictures = [(frames[i], f"{time:.1f} s") for i, time in zip(chosen, times, strict=True)]
+    return gradio.Gallery(pictures, label=f"What speaks for {explanation.label} (Grad-CAM)")

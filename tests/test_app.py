@@ -48,8 +48,9 @@ def test_a_video_is_dropped_and_answered(page, small_run):
     page.wait_for_selector("text=3 clips in")
     text = page.inner_text("body")
     assert "move_left" in text and "move_right" in text and "Clip by clip" in text
+    assert page.locator("svg[aria-label='Probabilities over time']").is_visible()
     page.click("button:has-text('Where does the network look?')")
-    page.wait_for_selector("text=/move_(left|right), 0[.]/")
+    page.wait_for_selector("text=/What speaks for move_(left|right)/")
     assert page.locator(".gallery-item img, .thumbnail-item img").count() == 4  # frames of a clip
     box = page.get_by_label("Model")
     box.fill("runs/none")

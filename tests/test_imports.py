@@ -33,7 +33,7 @@ ALLOWED = {
     "predict_live": {"data", "predict"},
     "evaluation": {"predict", "data", "report"},
     "explain": {"data", "layers", "models", "predict", "report"},
-    "app": {"explain", "files", "models", "predict"},
+    "app": {"explain", "files", "models", "predict", "report"},
     "distribute": set(),
     "training": {"files", "runs", "models", "data", "distribute"},
     "publish": {"_version", "deprecated", "files", "runs", "weights", "models", "video_config"},
