@@ -17,6 +17,7 @@ import numpy as np
 from keras_stc.files import first_line
 from keras_stc.weights.cache import WeightsError
 from keras_stc.weights.load import CLASSIFIER, DAMAGE, h5_layers, layer_name, open_h5
+from keras_stc.weights.torch_file import read_state_dict
 
 TORCH_ENDINGS = (".pth", ".pt", ".tar", ".bin")
 ENDINGS = (".safetensors", *TORCH_ENDINGS, ".h5")
@@ -133,7 +134,7 @@ def read_foreign(path):
     if path.endswith(".safetensors"):
         return _from_torch(_read_safetensors(path), path)
     if path.endswith(TORCH_ENDINGS):
-        return _from_torch(_read_torch(path), path)
+        return _from_torch(read_state_dict(path), path)
     raise WeightsError(f"A checkpoint must end in one of {', '.join(ENDINGS)}. Received: {path}")
 
 
@@ -245,37 +246,6 @@ def _read_safetensors(path):
     except (OSError, SafetensorError, TypeError, AttributeError) as error:
         # The latter two of types that NumPy has none for, such as bfloat16.
         raise WeightsError(f"{path} cannot be read as safetensors: {first_line(error)}") from error
-
-
-def _read_torch(path):
-    try:
-        import torch
-    except ImportError as error:
-        raise WeightsError(
-            f"{path} is a PyTorch checkpoint, and reading it takes PyTorch: pip install torch"
-        ) from error
-    import pickle
-
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise WeightsError(
-            f"{path} asks for more than tensors, and only tensors may be in it: it is refused "
-            f"({first_line(error)})."
-        ) from error
-    except Exception as error:  # A malformed file raises nearly any type.
-        raise WeightsError(
-            f"{path} cannot be read as a PyTorch checkpoint: {first_line(error)}"
-        ) from error
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
-    if not isinstance(content, dict) or not content:
-        raise WeightsError(f"{path} holds no dictionary of tensors.")
-    return {
-        str(key): value.float().numpy() if value.is_floating_point() else value.numpy()
-        for key, value in content.items()
-        if isinstance(value, torch.Tensor)
-    }
 
 
 def _read_keras(path):
