@@ -107,14 +107,13 @@ class _Machine:
     def run(self, file):
         try:
             for opcode, argument, _ in pickletools.genops(file):
-                if opcode.name == "STOP":
-                    return self.stack.pop()
-                self._step(opcode.name, argument)
+                if opcode.name != "STOP":  # behind which there is nothing
+                    self._step(opcode.name, argument)
+            return self.stack.pop()
         except TorchFileError:
             raise
         except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
             raise TorchFileError(f"its pickle is damaged ({type(error).__name__})") from error
-        raise TorchFileError("its pickle has no end")
 
     def _step(self, name, argument):
         stack = self.stack

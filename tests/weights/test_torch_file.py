@@ -147,8 +147,8 @@ def test_anything_else_is_refused(tmp_path):
         (b"U\x01xQ.", "damaged"),
         (b"(U\x06moduleNNNNtQ.", "a persistent 'module'"),
         (b"cos\nsys\rtem\n.", "asks for more"),
-        (b"", "no end"),
-        (b"}", "no end"),
+        (b"", "damaged"),
+        (b"}", "damaged"),
         (b"\x8e\xff\xff\xff\xff\xff\xff\xff\x7f.", "damaged"),
     ):
         torch_writer.zip_file(path, {}, **{"data.pkl": pickled})
