@@ -9,22 +9,8 @@ from keras import ops
 
 from keras_stc.layers.batch_norm import BatchNormalization
 from keras_stc.layers.conv import Conv3D, max_pool3d
-from keras_stc.models.classifier import activation_name
-from keras_stc.models.inputs import (
-    asked_config,
-    clip_input,
-    finish,
-    fit_video_config,
-    head,
-    normalize,
-)
-from keras_stc.models.pretrained import DEFAULT_CLASSES, build_pretrained
+from keras_stc.models.network import Network
 from keras_stc.video_config import VideoConfig
-
-NAME = "inception_i3d"
-
-#: Frames, height, width, channels of the clips it was trained on.
-DEFAULT_INPUT_SHAPE = (64, 224, 224, 3)
 
 #: The network strides 8 times in time and 32 times in height and width.
 MIN_FRAMES = 8
@@ -59,116 +45,13 @@ END_POINTS = {
 CONFIG = VideoConfig(frames=64, stride=1, size=224, resize=256, mean=(127.5,) * 3, std=(127.5,) * 3)
 
 
-def InceptionI3D(
-    include_top=True,
-    weights=None,
-    input_tensor=None,
-    input_shape=None,
-    pooling=None,
-    classes=DEFAULT_CLASSES,
-    classifier_activation="softmax",
-    name=NAME,
-    *,
-    dropout_rate=0.0,
-    video_config=None,
-):
-    """RGB-I3D, Inception-v1 inflated to three dimensions.
-
-    Source: Carreira & Zisserman, Quo Vadis, Action Recognition? A New Model and the Kinetics
-    Dataset, CVPR 2017.
-
-    Any number of frames fits any weights. Features are had by the original's names of the end
-    points, `"Conv3d_1a_7x7"` to `"Mixed_5c"`.
-
-    Example:
-
-    ```python
-    model = keras_stc.InceptionI3D(weights="kinetics400")
-    keras_stc.predict_video(model, "x.mp4").top(5)
-    features = keras.Model(model.input, model.get_layer("Mixed_4f").output)
-    ```
-
-    Args:
-        include_top: Whether to put the classifier on.
-        weights: `None` for random initialisation; `"kinetics400"`, fetched and kept the first
-            time; the path of a `.keras` or `.weights.h5` file or of a run folder; or
-            `"hf://owner/repo[@revision]"`.
-        input_tensor: Keras tensor of shape `(B, T, H, W, 3)` to start from.
-        input_shape: `(T, H, W, C)`, by default `(64, 224, 224, 3)`; at least 8 frames and 32
-            pixels high and wide. `T`, `H` and `W` may be `None`.
-        pooling: Without the top: `None` for the feature map `(B, T', H', W', 1024)`, `"avg"` or
-            `"max"` for `(B, 1024)`.
-        classes: Number of classes. With another number than the weights', the classifier starts
-            at random.
-        classifier_activation: Activation of the classifier; `None` gives logits.
-        name: Name of the model.
-        dropout_rate: Of the features before the classifier (the original trains with 0.5).
-        video_config: A `VideoConfig` the model is to carry, or a dictionary of some of its fields;
-            the clip's shape where `input_shape` is not given.
-
-    Returns:
-        A `keras_stc.models.VideoModel` that maps clips `(B, T, H, W, 3)`, RGB 0-255, to
-        `(B, classes)`.
-
-    Raises:
-        ValueError: If an argument is outside its range, or the weights do not fit or cannot be
-            had.
-    """
-    if not 0 <= dropout_rate < 1:
-        raise ValueError(
-            f"`dropout_rate` must be at least 0 and below 1. Received: dropout_rate={dropout_rate}"
-        )
-    arguments = {
-        "include_top": include_top,
-        "input_tensor": input_tensor,
-        "input_shape": input_shape,
-        "pooling": pooling,
-        "classes": classes,
-        "classifier_activation": classifier_activation,
-        "name": name,
-        "dropout_rate": dropout_rate,
-        "video_config": video_config,
-    }
-    return build_pretrained(_build, NAME, weights, arguments, {"dropout_rate": 0.0})
-
-
-def _build(
-    include_top,
-    input_tensor,
-    input_shape,
-    pooling,
-    classes,
-    classifier_activation,
-    name,
-    dropout_rate,
-    video_config,
-):
-    config = asked_config(video_config, CONFIG)
-
-    # === Functional model ===
-    clip = clip_input(
-        input_tensor, input_shape, config.clip_shape, MIN_SIZE, False, min_frames=MIN_FRAMES
-    )
-    config = fit_video_config(config, clip)
-    x = normalize(clip, config)
+def features(x, correlate):
+    """Every end point, under the original's name; an STC block follows each Inception module."""
     for end_point, (kind, *arguments) in END_POINTS.items():
         x = _BUILDERS[kind](x, *arguments, name=end_point)
-
-    def classifier(x, classes, activation):
-        return position_classifier(x, classes, activation, dropout_rate)
-
-    outputs = head(x, include_top, pooling, classes, classifier_activation, classifier)
-
-    architecture = {
-        "name": NAME,
-        "include_top": include_top,
-        "input_shape": list(clip.shape[1:]),
-        "pooling": pooling,
-        "classes": int(classes),
-        "classifier_activation": activation_name(classifier_activation),
-        "dropout_rate": dropout_rate,
-    }
-    return finish(clip, outputs, input_tensor, config, name or NAME, architecture)
+        if kind == "mixed":
+            x = correlate(x, end_point)
+    return x
 
 
 @keras.saving.register_keras_serializable("keras_stc")
@@ -238,3 +121,18 @@ def position_classifier(x, classes, activation, dropout_rate):
 
 
 _BUILDERS = {"conv": _unit, "pool": _max_pool, "mixed": _mixed}
+
+INCEPTION_I3D = Network(
+    name="inception_i3d",
+    constructor="InceptionI3D",
+    title="RGB-I3D, Inception-v1 inflated to three dimensions.",
+    source="Carreira & Zisserman, Quo Vadis, Action Recognition? A New Model and the Kinetics "
+    "Dataset, CVPR 2017. DeepMind's weights are fetched and kept the first time, and fit any number "
+    "of frames; they were trained with `dropout_rate=0.5`. Features are had by the original's names "
+    'of the end points, `model.get_layer("Mixed_4f").output`.',
+    features=features,
+    config=CONFIG,
+    min_frames=MIN_FRAMES,
+    min_size=MIN_SIZE,
+    classifier=position_classifier,
+)

@@ -5,9 +5,8 @@ import functools
 import inspect
 
 from keras_stc.layers.stc import BRANCHES
-from keras_stc.models import c3d, densenet3d, p3d, s3d
+from keras_stc.models import c3d, densenet3d, inception_i3d, p3d, s3d
 from keras_stc.models.configs import VARIANTS
-from keras_stc.models.inception_i3d import CONFIG as I3D_CONFIG, InceptionI3D
 from keras_stc.models.network import build_network
 from keras_stc.models.pretrained import DEFAULT_CLASSES, build_pretrained
 from keras_stc.models.video_resnet import VideoResNet
@@ -193,9 +192,7 @@ def model_name(name):
 
 def usual_config(name):
     """The `VideoConfig` of the clips that a model of the zoo takes where nobody says otherwise."""
-    if name in VARIANTS:
-        return VideoConfig()
-    return I3D_CONFIG if name == "inception_i3d" else NETWORKS[name].config
+    return VideoConfig() if name in VARIANTS else NETWORKS[name].config
 
 
 def _constructor(variant):
@@ -331,6 +328,7 @@ STCWideResNet50 = _constructor("stc_wideresnet50")
 STCPreResNet200 = _constructor("stc_preresnet200")
 STCR2Plus1D18 = _constructor("stc_r2plus1d18")
 STCMC318 = _constructor("stc_mc318")
+InceptionI3D = _network_constructor(inception_i3d.INCEPTION_I3D)
 S3D = _network_constructor(s3d.S3D)
 C3D = _network_constructor(c3d.C3D)
 C3DBN = _network_constructor(c3d.C3D_BN)
@@ -342,6 +340,7 @@ P3D199 = _network_constructor(p3d.P3D199)
 NETWORKS = {
     network.name: network
     for network in (
+        inception_i3d.INCEPTION_I3D,
         s3d.S3D,
         c3d.C3D,
         c3d.C3D_BN,

@@ -114,6 +114,7 @@ def test_outputs(ours, theirs, clip, own, options):
     [
         ("mc318", "stc_mc318", 4),
         ("r2plus1d18", "stc_r2plus1d18", 4),
+        ("inception_i3d", "inception_i3d", 8),
         ("s3d", "s3d", 8),
         ("c3d", "c3d", 4),
         ("c3d_bn", "c3d_bn", 4),
