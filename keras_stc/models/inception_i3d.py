@@ -127,9 +127,9 @@ INCEPTION_I3D = Network(
     constructor="InceptionI3D",
     title="RGB-I3D, Inception-v1 inflated to three dimensions.",
     source="Carreira & Zisserman, Quo Vadis, Action Recognition? A New Model and the Kinetics "
-    "Dataset, CVPR 2017. DeepMind's weights are fetched and kept the first time, and fit any number "
-    "of frames; they were trained with `dropout_rate=0.5`. Features are had by the original's names "
-    'of the end points, `model.get_layer("Mixed_4f").output`.',
+    "Dataset, CVPR 2017. DeepMind's weights are fetched and kept the first time, and fit any "
+    "number of frames; they were trained with `dropout_rate=0.5`. Features are had by the "
+    'original\'s names of the end points, `model.get_layer("Mixed_4f").output`.',
     features=features,
     config=CONFIG,
     min_frames=MIN_FRAMES,
