@@ -100,8 +100,29 @@ def print_table(columns, rows):
     Console(width=None if console.is_terminal else 200, highlight=False).print(table)
 
 
+def painted(text, stream):
+    """Red and bold on a terminal, unless NO_COLOR is set (https://no-color.org)."""
+    if not stream.isatty() or os.environ.get("NO_COLOR"):
+        return text
+    return f"\x1b[1;31m{text}\x1b[0m"
+
+
+def fit_verbosity(arguments):
+    """`verbose` of a training: silent for machines, lines without Keras' colours by NO_COLOR."""
+    if arguments.json:
+        return 0
+    return 2 if os.environ.get("NO_COLOR") else "auto"
+
+
 def progress_bar(total, unit, arguments):
     """A bar on standard error; none for machines."""
     from tqdm import tqdm
 
     return tqdm(total=total, unit=unit, disable=True if arguments.json else None, leave=False)
+
+
+def count_clips(bar, clips):
+    """Shows on a bar of videos how many clips a second went through the network so far."""
+    seconds = bar.format_dict["elapsed"]
+    if seconds:
+        bar.set_postfix_str(f"{clips / seconds:.1f} clips/s", refresh=False)

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from keras_stc.cli.console import print_json
+from keras_stc.cli.console import fit_verbosity, print_json
 
 
 def register(commands, common):
@@ -26,7 +26,7 @@ def run(arguments):
         arguments.out,
         seed=arguments.seed,
         say=(lambda text: None) if quiet else (lambda text: print(text, flush=True)),
-        verbose=0 if quiet else "auto",
+        verbose=fit_verbosity(arguments),
     )
     evaluation, control = result.evaluation, result.control
     chance = 1 / len(evaluation.class_names)

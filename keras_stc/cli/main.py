@@ -10,6 +10,7 @@ from keras_stc.cli import (
     ablate,
     app,
     bench,
+    completion,
     convert,
     demo,
     doctor,
@@ -24,11 +25,17 @@ from keras_stc.cli import (
     transfer,
     watch,
 )
-from keras_stc.cli.console import quiet_start
+from keras_stc.cli.console import painted, quiet_start
 
 COMMANDS = (
     *(models, predict, watch, explain, train, evaluate, transfer, ablate),
-    *(pack, convert, publish, export, app, doctor, bench, demo),
+    *(pack, convert, publish, export, app, doctor, bench, demo, completion),
+)
+
+EXIT_STATUS = (
+    "Exit status: 0 all of it done; 1 an error, or some videos could not be used; 2 the line was "
+    "not understood; 130 stopped by Ctrl-C. NO_COLOR=1 switches colours off; they are never in "
+    "files and pipes."
 )
 
 
@@ -40,7 +47,8 @@ def main(argv=None):
     if hasattr(sys.stdout, "reconfigure"):  # names of files may be no text
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        start_keras()
+        if getattr(arguments, "needs_keras", True):
+            start_keras()
         return arguments.run(arguments) or 0
     except KeyboardInterrupt:
         print("\nkeras-stc: stopped by you", file=sys.stderr)
@@ -50,7 +58,7 @@ def main(argv=None):
     except Exception as error:
         if arguments.debug:
             raise
-        print(f"keras-stc: error: {sentence(error)}", file=sys.stderr)
+        print(f"keras-stc: {painted('error', sys.stderr)}: {sentence(error)}", file=sys.stderr)
         return 1
 
 
@@ -68,7 +76,9 @@ def start_keras():
 
 def parser():
     root = argparse.ArgumentParser(
-        prog="keras-stc", description="Action classification in videos with Keras 3."
+        prog="keras-stc",
+        description="Action classification in videos with Keras 3.",
+        epilog=EXIT_STATUS,
     )
     root.add_argument("--version", action="version", version=f"keras-stc {__version__}")
     commands = root.add_subparsers(title="commands", metavar="COMMAND", required=True)

@@ -10,7 +10,7 @@ import sys
 import time
 
 from keras_stc.cli import options
-from keras_stc.cli.console import print_json, progress_bar, show_report
+from keras_stc.cli.console import count_clips, print_json, progress_bar, show_report
 
 #: The one Kinetics model whose weights exist.
 DEFAULT = "inception_i3d"
@@ -92,6 +92,7 @@ def run(arguments):
             else:
                 results.append(_result(prediction, arguments))
                 shown.append(prediction)
+                count_clips(bar, sum(result["clips"] for result in results))
                 if path in annotated:
                     annotate_video(prediction, annotated[path])
                 if rows:

@@ -5,7 +5,14 @@ import json
 import time
 
 from keras_stc.cli import options
-from keras_stc.cli.console import print_json, quarantined, say, show_report, written_report
+from keras_stc.cli.console import (
+    fit_verbosity,
+    print_json,
+    quarantined,
+    say,
+    show_report,
+    written_report,
+)
 from keras_stc.cli.evaluate import evaluate
 
 #: Fields of the recipe that can be set one by one: name, type, what it does.
@@ -125,7 +132,7 @@ def run_train(arguments):
         validation,
         arguments.seed,
         origin,
-        verbose=0 if arguments.json else "auto",
+        verbose=fit_verbosity(arguments),
         save_steps=arguments.checkpoint_steps,
         tensorboard=arguments.tensorboard,
     )

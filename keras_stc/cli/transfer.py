@@ -4,7 +4,14 @@ import functools
 import time
 
 from keras_stc.cli import options
-from keras_stc.cli.console import print_json, quarantined, say, show_report, written_report
+from keras_stc.cli.console import (
+    fit_verbosity,
+    print_json,
+    quarantined,
+    say,
+    show_report,
+    written_report,
+)
 
 
 def register(commands, common):
@@ -86,7 +93,7 @@ def run_transfer(arguments):
         arguments.seed,
         arguments.frame_size,
         data=data.origin,
-        verbose=0 if arguments.json else "auto",
+        verbose=fit_verbosity(arguments),
         save_steps=arguments.checkpoint_steps,
     )
     if not distribute.is_chief():
