@@ -1,5 +1,6 @@
 """Options that several commands share, and what all of them mean."""
 
+import math
 import pathlib
 
 DATA_HELP = (
@@ -79,6 +80,12 @@ def run(command):
         "--placement", choices=("block", "stage"), help="of the STC blocks (block)"
     )
     command.add_argument(
+        "--alpha",
+        type=float,
+        help="width of a residual network: all its channels times this (1); 0.5 is about a "
+        "quarter of the work",
+    )
+    command.add_argument(
         "--no-flip", action="store_true", help="never mirror, where left and right matter"
     )
     command.add_argument("--seed", type=int, default=0)
@@ -114,20 +121,30 @@ def check_numbers(arguments):
         raise ValueError(f"--checkpoint-steps must be at least 1. Received: {steps}")
 
 
-def placement(model, place):
-    """What `--placement` adds to the arguments of `create_model`."""
-    if not place:
-        return {}
+def structure(model, arguments):
+    """What `--placement` and `--alpha` add to the arguments of `create_model`."""
     from keras_stc.models.configs import VARIANTS
     from keras_stc.models.zoo import model_name
 
     variant = VARIANTS.get(model_name(model))
-    if variant is None or not variant.stc:
-        raise ValueError(
-            "--placement says where STC blocks go, and this network has none: choose one such as "
-            f"stc_resnet18. Received: {model}"
-        )
-    return {"stc_placement": place}
+    added = {}
+    if arguments.placement:
+        if variant is None or not variant.stc:
+            raise ValueError(
+                "--placement says where STC blocks go, and this network has none: choose one such "
+                f"as stc_resnet18. Received: {model}"
+            )
+        added["stc_placement"] = arguments.placement
+    if arguments.alpha is not None:
+        if not 0 < arguments.alpha < math.inf:
+            raise ValueError(f"--alpha must be a positive number. Received: {arguments.alpha}")
+        if variant is None:
+            raise ValueError(
+                "--alpha is the width of residual networks: choose one such as stc_resnet18. "
+                f"Received: {model}"
+            )
+        added["alpha"] = arguments.alpha
+    return added
 
 
 def data_name(spec):

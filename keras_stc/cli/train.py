@@ -187,7 +187,8 @@ def _starts(arguments, run):
 
     weights = None if arguments.weights == "none" else arguments.weights
     allowed = find_start(arguments.start)
-    given = [arguments.model, arguments.weights, arguments.recipe, arguments.placement]
+    given = [arguments.model, arguments.weights, arguments.recipe]
+    given += [arguments.placement, arguments.alpha]
     if arguments.start == "auto" and run.state():
         # Another one may be the best by now, or its weights may be out of reach for the moment.
         known = run.config().get("data")
@@ -229,7 +230,7 @@ def _built(arguments, starts, videos):
                 arguments.seed,
                 weights=start.weights,
                 video_config=clips,
-                **options.placement(start.model, arguments.placement),
+                **options.structure(start.model, arguments),
             )
             break
         except WeightsError as error:

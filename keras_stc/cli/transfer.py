@@ -81,7 +81,7 @@ def run_transfer(arguments):
         functools.partial(create_teacher, arguments.teacher, arguments.teacher_weights),
         seed=arguments.seed,
         video_config={name: getattr(arguments, name) for name in ("frames", "stride", "size")},
-        **options.placement(arguments.student, arguments.placement),
+        **options.structure(arguments.student, arguments),
     )
     started = time.monotonic()
     history = train_transfer(

@@ -97,6 +97,14 @@ def _completed(pretrained, arch, arguments, defaults):
     for key in STRUCTURE:
         if key in theirs and key in arguments and _same(arguments[key], defaults[key]):
             completed[key] = theirs[key]
+    width = completed.get("alpha", 1.0)
+    known = theirs or pretrained.foreign is not None
+    if known and width != theirs.get("alpha", 1.0):
+        raise ValueError(
+            f"{pretrained.source} holds weights of a network of width "
+            f"alpha={theirs.get('alpha', 1.0):g}, which do not fit another width. "
+            f"Received: alpha={width:g}"
+        )
     if isinstance(arguments["classes"], DefaultClasses) and theirs.get("include_top", True):
         completed["classes"] = theirs.get("classes", int(DEFAULT_CLASSES))
     if arguments["input_shape"] is None and arguments["input_tensor"] is None:
