@@ -21,6 +21,9 @@ OPTIONAL = {
     ),
     "tf2onnx": ("keras-stc export to ONNX", "pip install 'keras-stc[onnx]'"),
     "matplotlib": ("pictures", "pip install 'keras-stc[plots]'"),
+    "pillow": ("keras-stc predict --video", "pip install 'keras-stc[video]'"),
+    "gradio": ("keras-stc app", "pip install 'keras-stc[app]'"),
+    "shtab": ("keras-stc completion", "pip install 'keras-stc[shell]'"),
 }
 
 
