@@ -5,6 +5,7 @@ import pathlib
 
 from keras_stc.models import create_model
 from keras_stc.models.configs import VARIANTS, takes_weights_of
+from keras_stc.models.densenet3d import DEPTHS as DENSE_DEPTHS
 from keras_stc.weights.cache import WeightsError
 from keras_stc.weights.foreign import NORMALIZATIONS, read_foreign
 
@@ -94,19 +95,56 @@ def identify(foreign, source):
     Raises:
         WeightsError: If it is none of the zoo.
     """
+    if foreign.family == "densenet3d":
+        return _dense(foreign, source)
+    if foreign.family == "s3d":
+        return "s3d"
+    names = set(foreign.layers)
     units = tuple(
         sum(
-            name.startswith(f"layer{stage}_") and name.endswith("_conv1") for name in foreign.layers
+            name.startswith(f"layer{stage}_") and name.endswith(("_conv1", "_conv1_temporal"))
+            for name in names
         )
         for stage in (1, 2, 3, 4)
     )
-    unit = "bottleneck" if "layer1_block1_conv3" in foreign.layers else "basic"
-    kernel = foreign.layers["layer1_block1_conv2"][""][0]
-    shape = (units, unit, kernel.shape[-1] // kernel.shape[-2], kernel.shape[-1])
+    unit = "bottleneck" if "layer1_block1_conv3" in names else "basic"
+    convolutions = tuple(
+        _convolution(foreign, f"layer{stage}_block1_conv2") for stage in range(1, 5)
+    )
+    factorised = convolutions[0] == "2plus1d"
+    kernel = foreign.layers["layer1_block1_conv2" + ("_temporal" if factorised else "")][""][0]
+    groups = 1 if factorised else kernel.shape[-1] // kernel.shape[-2]
+    shape = (units, unit, groups, kernel.shape[-1], convolutions)
     for name, spec in VARIANTS.items():
-        if not spec.stc and (spec.units, spec.unit, spec.groups, spec.widths[0]) == shape:
+        own = (spec.units, spec.unit, spec.groups, spec.widths[0], spec.convolutions)
+        if not (spec.stc or spec.preactivation) and own == shape:
             return name
     raise WeightsError(
         f"{pathlib.Path(source)} holds a network with {'-'.join(map(str, units))} {unit} units of "
         f"{shape[3]} channels in {shape[2]} groups, and no network of the zoo has those."
+    )
+
+
+def _convolution(foreign, name):
+    """What stands in the place of a 3x3x3 convolution; 2D networks are inflated to such."""
+    if f"{name}_spatial" in foreign.layers:
+        return "2plus1d"
+    is_flat = name in foreign.layers and foreign.layers[name][""][0].shape[0] == 1
+    return "2d" if is_flat and foreign.dimensions == 3 else "3d"
+
+
+def _dense(foreign, source):
+    count = tuple(
+        sum(
+            name.startswith(f"dense{block}_layer") and name.endswith("_conv2")
+            for name in foreign.layers
+        )
+        for block in (1, 2, 3, 4)
+    )
+    for depth, layers in DENSE_DEPTHS.items():
+        if layers == count:
+            return f"densenet3d{depth}"
+    raise WeightsError(
+        f"{pathlib.Path(source)} holds a DenseNet with {'-'.join(map(str, count))} layers, and no "
+        "network of the zoo has those."
     )

@@ -130,7 +130,8 @@ def _random_clips(model, preprocessing):
     config = model.video_config
     frames, height, width, channels = config.clip_shape
     if preprocessing:
-        height, width = 2 * config.resize + 1, 3 * config.resize
+        sides = config.resize if isinstance(config.resize, tuple) else (config.resize,) * 2
+        height, width = 2 * sides[0] + 1, 3 * sides[1]
     clips = np.random.default_rng(0).integers(0, 256, (2, frames, height, width, channels), "uint8")
     return clips if preprocessing else clips.astype("float32")
 

@@ -29,8 +29,9 @@ class VideoConfig:
         frames: Frames in a clip.
         stride: Distance between two frames of a clip, in frames of the video (paper, table 6: 2).
         size: Side of the square crop in pixels, or `(height, width)`.
-        resize: Short side in pixels to which a frame is resized before the crop. Defaults to
-            122/112 of the crop's shorter side (paper, section 4.2).
+        resize: Short side in pixels to which a frame is resized before the crop, or `(height,
+            width)` to which it is stretched, whatever its proportions, as torchvision does.
+            Defaults to 122/112 of the crop's shorter side (paper, section 4.2).
         mean: Per-channel mean that the model subtracts, on the scale 0-255.
         std: Per-channel value that the model divides by after that, on the scale 0-255.
         channel_order: Order of the channels in a clip; always `"RGB"` where they are three.
@@ -47,7 +48,7 @@ class VideoConfig:
     frames: int = 16
     stride: int = 2
     size: int | tuple[int, int] = 112
-    resize: int | None = None
+    resize: int | tuple[int, int] | None = None
     mean: tuple[float, float, float] = KINETICS_MEAN
     std: tuple[float, float, float] = (1.0, 1.0, 1.0)
     channel_order: str = "RGB"
@@ -77,10 +78,16 @@ class VideoConfig:
         if self.resize is None:
             short = round(min(height, width) * SHORT_SIDE_PER_CROP)
             object.__setattr__(self, "resize", short)
-        if self.resize < min(height, width):
+        if isinstance(self.resize, (tuple, list)):
+            object.__setattr__(self, "resize", tuple(self.resize))
+            smaller = len(self.resize) != 2 or self.resize[0] < height or self.resize[1] < width
+        else:
+            smaller = self.resize < min(height, width)
+        if smaller:
             raise ValueError(
                 "`resize`, the short side before the crop, must be at least the crop's shorter "
-                f"side. Received: resize={self.resize!r}, size={self.size!r}"
+                "side, or (height, width) at least the crop's. "
+                f"Received: resize={self.resize!r}, size={self.size!r}"
             )
         for name in ("mean", "std"):
             values = tuple(float(value) for value in getattr(self, name))
@@ -122,6 +129,17 @@ class VideoConfig:
     def clip_shape(self):
         """`(T, H, W, C)` of one clip."""
         return (self.frames, *self.crop, self.channels)
+
+    def resize_for(self, crop):
+        """`resize` for a crop of another size, which keeps its share of the frame.
+
+        Args:
+            crop: `(height, width)` in pixels.
+        """
+        if isinstance(self.resize, tuple):
+            sides = zip(self.resize, crop, self.crop, strict=True)
+            return tuple(round(new * side / old) for side, new, old in sides)
+        return round(min(crop) * self.resize / min(self.crop))
 
     def check_rgb(self):
         """Raises the `ValueError` for clips that videos cannot give, which are read as RGB."""

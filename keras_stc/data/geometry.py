@@ -26,7 +26,8 @@ MULTI_SCALES = (1.0, 0.841, 0.707, 0.595, 0.5)
 class Geometry:
     """Resize, crop and mirror of one clip.
 
-    The frame keeps its proportions and never becomes smaller than the crop on either side.
+    The frame keeps its proportions, unless it is stretched to a size that is given, and never
+    becomes smaller than the crop on either side.
 
     Example:
 
@@ -38,15 +39,15 @@ class Geometry:
 
     Args:
         crop: `(height, width)` of the crop in pixels, or `None` for the whole frame.
-        short_side: Pixels on the frame's short side before the crop, or `None` to keep the
-            frame's own size.
+        short_side: Pixels on the frame's short side before the crop; `(height, width)` to which
+            it is stretched; or `None` to keep the frame's own size.
         when_smaller: Resize to `short_side` only frames which are smaller.
         position: Where the crop lies, one of `POSITIONS`.
         flip: Whether the crop is mirrored left to right.
     """
 
     crop: tuple[int, int] | None = None
-    short_side: int | None = None
+    short_side: int | tuple[int, int] | None = None
     when_smaller: bool = False
     position: str = "centre"
     flip: bool = False
@@ -59,9 +60,10 @@ class Geometry:
                 raise ValueError(
                     f"`crop` must be (height, width) in pixels. Received: crop={self.crop!r}"
                 )
-        if self.short_side is not None and self.short_side < 1:
+        sides = self.short_side if isinstance(self.short_side, tuple) else (self.short_side,)
+        if self.short_side is not None and (len(sides) > 2 or min(sides) < 1):
             raise ValueError(
-                "`short_side` must be a positive number of pixels. "
+                "`short_side` must be a positive number of pixels, or two. "
                 f"Received: short_side={self.short_side!r}"
             )
         if self.position not in POSITIONS:
@@ -72,6 +74,9 @@ class Geometry:
 
     def frame_size(self, height, width):
         """`(height, width)` to which an upright frame of this size is resized."""
+        if isinstance(self.short_side, tuple):
+            crop = self.crop or (1, 1)
+            return max(crop[0], self.short_side[0]), max(crop[1], self.short_side[1])
         short = min(height, width)
         scale = 1.0 if self.short_side is None else self.short_side / short
         if self.when_smaller:
@@ -109,7 +114,8 @@ def training_geometry(
 
     Args:
         crop: `(height, width)` of the crop in pixels.
-        short_side: Pixels on the frame's short side before the crop; the paper's 122 for 112.
+        short_side: Pixels on the frame's short side before the crop, the paper's 122 for 112; or
+            `(height, width)`, as of `Geometry`.
         rng: A `numpy.random.Generator`.
         when_smaller: Read the paper's words literally, "short side to at least 122 when smaller":
             larger frames keep their size, and the crop shows a smaller part of them. Resizing

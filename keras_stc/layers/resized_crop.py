@@ -23,8 +23,8 @@ class ResizedCrop(keras.layers.Layer):
 
     Args:
         crop: `(height, width)` of the crop in pixels.
-        short_side: Pixels on the frame's shorter side before the crop. Frames never become smaller
-            than the crop.
+        short_side: Pixels on the frame's shorter side before the crop, or `(height, width)` to
+            which frames are stretched. Frames never become smaller than the crop.
         **kwargs: As `keras.layers.Layer`.
 
     Call arguments:
@@ -40,8 +40,11 @@ class ResizedCrop(keras.layers.Layer):
     def __init__(self, crop, short_side, **kwargs):
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
-        self.crop, self.short_side = tuple(map(int, crop)), int(short_side)
-        if len(self.crop) != 2 or min(*self.crop, self.short_side) < 1:
+        self.crop = tuple(map(int, crop))
+        self.stretched = isinstance(short_side, (tuple, list))
+        sides = tuple(map(int, short_side if self.stretched else (short_side,)))
+        self.short_side = sides if self.stretched else sides[0]
+        if len(self.crop) != 2 or min(*self.crop, *sides) < 1 or len(sides) != 1 + self.stretched:
             raise ValueError(
                 "`crop` must be (height, width) and `short_side` a number, in pixels. "
                 f"Received: crop={crop!r}, short_side={short_side!r}"
@@ -53,12 +56,13 @@ class ResizedCrop(keras.layers.Layer):
         shape = ops.shape(inputs)
         length, channels = shape[1], shape[-1]
         height, width = (ops.cast(side, "float32") for side in shape[2:4])
-        scale = ops.maximum(
-            self.short_side / ops.minimum(height, width),
-            ops.maximum(self.crop[0] / height, self.crop[1] / width),
-        )
-        rows = _filter(height, scale, self.crop[0])
-        columns = _filter(width, scale, self.crop[1])
+        if self.stretched:
+            scales = [self.short_side[0] / height, self.short_side[1] / width]
+        else:
+            least = ops.maximum(self.crop[0] / height, self.crop[1] / width)
+            scales = [ops.maximum(self.short_side / ops.minimum(height, width), least)] * 2
+        rows = _filter(height, scales[0], self.crop[0])
+        columns = _filter(width, scales[1], self.crop[1])
         # Frames of all clips, their rows, then their columns: two products of matrices.
         x = ops.reshape(ops.cast(inputs, "float32"), (-1, shape[2], shape[3] * channels))
         x = ops.reshape(ops.matmul(rows, x), (-1, shape[3], channels))

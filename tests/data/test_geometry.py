@@ -26,6 +26,8 @@ from keras_stc.data.geometry import (
         (Geometry((112, 112)), (240, 320), (240, 320), (64, 104)),
         (Geometry((112, 112)), (48, 64), (112, 149), (0, 18)),
         (Geometry(short_side=24), (48, 64), (24, 32), (0, 0)),
+        (Geometry((112, 112), (128, 171)), (256, 455), (128, 171), (8, 29)),
+        (Geometry((112, 112), (100, 171)), (50, 50), (112, 171), (0, 29)),
         (Geometry(), (47, 65), (47, 65), (0, 0)),
     ],
 )
@@ -72,7 +74,16 @@ def test_generators_differ_by_key_alone():
     assert len({generator(1, k).random() for k in range(1, 100)}) == 99
 
 
-@pytest.mark.parametrize("bad", [{"crop": (0, 5)}, {"short_side": 0}, {"position": "left"}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"crop": (0, 5)},
+        {"short_side": 0},
+        {"short_side": (0, 5)},
+        {"short_side": (1, 2, 3)},
+        {"position": "left"},
+    ],
+)
 def test_impossible_geometry_is_refused(bad):
     with pytest.raises(ValueError, match="Received"):
         Geometry(**bad)

@@ -11,7 +11,12 @@ from keras_stc.layers import ResizedCrop
 
 @pytest.mark.parametrize(
     ("height", "width", "crop", "short_side"),
-    [(240, 320, (112, 112), 122), (90, 70, (112, 112), 122), (130, 129, (64, 96), 70)],
+    [
+        (240, 320, (112, 112), 122),
+        (90, 70, (112, 112), 122),
+        (130, 129, (64, 96), 70),
+        (96, 300, (112, 112), (128, 171)),
+    ],
 )
 def test_swscale_resizes_alike(height, width, crop, short_side):
     rng = np.random.default_rng(0)

@@ -1,6 +1,7 @@
 """Checkpoints of other libraries, through real files, to outputs equal to PyTorch's."""
 
 import json
+import re
 
 import keras
 import numpy as np
@@ -55,6 +56,7 @@ def our_logits(model, clips):
         ("ResNet3D34", "projection", 101, False),
         ("ResNet3D50", "projection", 400, False),  # [4]'s r3d50_K_200ep.pth
         ("ResNeXt3D101", "projection", 51, True),  # [4]'s, fine-tuned on HMDB51
+        ("WideResNet3D50", "projection", 7, True),  # [4]'s wideresnet-50-kinetics.pth
     ],
 )
 def test_hara(name, shortcut, classes, module, tmp_path, capsys):
@@ -101,6 +103,40 @@ def test_torchvision_r3d_18(tmp_path):
     assert done.arch == "resnet3d18" and done.model.architecture["stem"] == "r3d"
     assert done.model.video_config.class_names == tuple("abcdefg")
     want = torch_logits(reference, CLIPS, "torchvision")
+    np.testing.assert_allclose(our_logits(done.model, CLIPS), want, atol=1e-4 * np.abs(want).max())
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize(("release", "dot"), [("hara-2017", "."), ("hara-2020", "")])
+def test_hara_densenet(release, dot, tmp_path):
+    """Their names of modules: `norm.1` at first, `norm1` since PyTorch forbids the dot."""
+    torch = pytest.importorskip("torch")
+    import torch_rivals
+
+    reference = randomize(torch_rivals.create("DenseNet3D121", classes=7))
+    names = [
+        (r"denseblock(\d)\.(\d+)\.(norm|conv)(\d)", None),
+        (r"(norm|conv)_t(\d)", r"transition\2.\1"),
+    ]
+
+    def theirs(key):
+        if key.startswith("classifier"):
+            return key
+        key = re.sub(names[1][0], names[1][1], key)
+        layer = re.match(names[0][0], key)
+        if layer:
+            block, unit, kind, number = layer.groups()
+            inner = f"denseblock{block}.denselayer{int(unit) + 1}.{kind}{dot}{number}"
+            key = inner + key[layer.end() :]
+        return f"features.{key}"
+
+    prefix = "module." if release == "hara-2017" else ""
+    state = {prefix + theirs(key): value for key, value in reference.state_dict().items()}
+    torch.save({"state_dict": state}, tmp_path / "x.pth")
+    done = keras_stc.convert_checkpoint(tmp_path / "x.pth", input_shape=SIZE)
+    assert (done.arch, done.normalization) == ("densenet3d121", release)
+    assert all(key.endswith("num_batches_tracked") for key in done.unused)
+    want = torch_logits(reference, CLIPS, release)
     np.testing.assert_allclose(our_logits(done.model, CLIPS), want, atol=1e-4 * np.abs(want).max())
 
 
