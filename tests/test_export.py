@@ -112,6 +112,19 @@ def test_preprocessing_inside(model, tmp_path, capsys, ending):
         np.testing.assert_allclose(found, with_preprocessing(logits)(batch), atol=1e-5)
 
 
+def test_frames_are_stretched_where_the_model_says_so(model, tmp_path):
+    config = model.video_config.replace(resize=(36, 48))
+    stretched = keras_stc.VideoModel(model.inputs, model.outputs, video_config=config)
+    assert keras_stc.export_model(stretched, tmp_path / "saved", preprocessing=True) < 1e-4
+    write_motion_videos(tmp_path / "v", 1, frames=12, size=96, classes=("move_left",))
+    (video,) = (tmp_path / "v").rglob("*.mp4")
+    with open_video(video) as reader:
+        (clip,) = reader.clips([np.arange(0, 12, 3)])
+    found = tf.saved_model.load(str(tmp_path / "saved")).serve(clip[None]).numpy()
+    expected = keras_stc.predict_video(stretched, video, max_clips=1).clip_probabilities
+    np.testing.assert_allclose(found, expected, atol=0.06)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", CONSTRUCTORS)
 def test_every_network(name, tmp_path):

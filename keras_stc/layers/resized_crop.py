@@ -1,6 +1,7 @@
 """Frames of any size to the crop that a network takes, within the network."""
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -18,7 +19,7 @@ class ResizedCrop(keras.layers.Layer):
 
     ```python
     frames = keras.Input((16, None, None, 3), dtype="uint8")
-    clip = keras_stc.layers.ResizedCrop((112, 112), short_side=122)(frames)
+    clip = keras_stc.layers.ResizedCrop((112, 112), resize=122)(frames)
     ```
 
     Args:
@@ -34,20 +35,19 @@ class ResizedCrop(keras.layers.Layer):
         float32 `(B, T, crop height, crop width, C)`, whole numbers of 0-255.
 
     Raises:
-        ValueError: If `crop` or `short_side` is not positive.
+        ValueError: If `crop` or `resize` is not positive.
     """
 
-    def __init__(self, crop, short_side, **kwargs):
+    def __init__(self, crop, resize, **kwargs):
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         self.crop = tuple(map(int, crop))
-        self.stretched = isinstance(short_side, (tuple, list))
-        sides = tuple(map(int, short_side if self.stretched else (short_side,)))
-        self.short_side = sides if self.stretched else sides[0]
-        if len(self.crop) != 2 or min(*self.crop, *sides) < 1 or len(sides) != 1 + self.stretched:
+        self.resize = int(resize) if np.ndim(resize) == 0 else tuple(map(int, resize))
+        sides = (self.resize,) if isinstance(self.resize, int) else self.resize
+        if len(self.crop) != 2 or len(sides) > 2 or min(*self.crop, *sides) < 1:
             raise ValueError(
-                "`crop` must be (height, width) and `short_side` a number, in pixels. "
-                f"Received: crop={crop!r}, short_side={short_side!r}"
+                "`crop` must be (height, width), and `resize` a number or (height, width), in "
+                f"pixels. Received: crop={crop!r}, resize={resize!r}"
             )
         # Bytes stay bytes: a cast to the layer's dtype before the call would be one of all frames.
         self.autocast = False
@@ -56,13 +56,15 @@ class ResizedCrop(keras.layers.Layer):
         shape = ops.shape(inputs)
         length, channels = shape[1], shape[-1]
         height, width = (ops.cast(side, "float32") for side in shape[2:4])
-        if self.stretched:
-            scales = [self.short_side[0] / height, self.short_side[1] / width]
-        else:
-            least = ops.maximum(self.crop[0] / height, self.crop[1] / width)
-            scales = [ops.maximum(self.short_side / ops.minimum(height, width), least)] * 2
-        rows = _filter(height, scales[0], self.crop[0])
-        columns = _filter(width, scales[1], self.crop[1])
+        size = self.resize
+        if isinstance(size, int):
+            scale = ops.maximum(
+                size / ops.minimum(height, width),
+                ops.maximum(self.crop[0] / height, self.crop[1] / width),
+            )
+            size = (ops.round(height * scale), ops.round(width * scale))
+        rows = _filter(height, size[0], self.crop[0])
+        columns = _filter(width, size[1], self.crop[1])
         # Frames of all clips, their rows, then their columns: two products of matrices.
         x = ops.reshape(ops.cast(inputs, "float32"), (-1, shape[2], shape[3] * channels))
         x = ops.reshape(ops.matmul(rows, x), (-1, shape[3], channels))
@@ -76,12 +78,12 @@ class ResizedCrop(keras.layers.Layer):
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), "float32")
 
     def get_config(self):
-        return {**super().get_config(), "crop": self.crop, "short_side": self.short_side}
+        return {**super().get_config(), "crop": self.crop, "resize": self.resize}
 
 
-def _filter(side, scale, crop):
+def _filter(side, resized, crop):
     """What each pixel of the crop takes of each along one side: `(crop, side)`, rows sum to 1."""
-    resized = ops.maximum(ops.round(side * scale), crop)
+    resized = ops.maximum(ops.cast(resized, "float32"), crop)
     first = ops.floor((resized - crop) / 2)
     ratio = side / resized
     centres = (ops.arange(crop, dtype="float32") + first + 0.5) * ratio - 0.5

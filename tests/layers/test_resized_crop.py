@@ -10,7 +10,7 @@ from keras_stc.layers import ResizedCrop
 
 
 @pytest.mark.parametrize(
-    ("height", "width", "crop", "short_side"),
+    ("height", "width", "crop", "resize"),
     [
         (240, 320, (112, 112), 122),
         (90, 70, (112, 112), 122),
@@ -18,15 +18,15 @@ from keras_stc.layers import ResizedCrop
         (96, 300, (112, 112), (128, 171)),
     ],
 )
-def test_swscale_resizes_alike(height, width, crop, short_side):
+def test_swscale_resizes_alike(height, width, crop, resize):
     rng = np.random.default_rng(0)
     small = rng.integers(0, 256, (2, 3, height // 8, width // 8, 3), "uint8")
     frames = small.repeat(8, axis=2).repeat(8, axis=3)  # edges, at every place of the filter
     frames = np.pad(frames, [(0, 0), (0, 0), (0, height % 8), (0, width % 8), (0, 0)], "edge")
-    geometry = evaluation_geometry(crop, short_side)
+    geometry = evaluation_geometry(crop, resize)
     size = geometry.frame_size(height, width)
     expected = [[geometry.cut(resize_rgb(frame, *size)) for frame in clip] for clip in frames]
-    found = keras.ops.convert_to_numpy(ResizedCrop(crop, short_side)(frames))
+    found = keras.ops.convert_to_numpy(ResizedCrop(crop, resize)(frames))
     assert found.shape == (2, 3, *crop, 3) and np.array_equal(found, found.round())
     differences = np.abs(found - np.array(expected, "float32"))
     # swscale's weights are integers, and it rounds after either side.
@@ -41,9 +41,9 @@ def test_what_a_frame_shows_stays_where_it_is():
 
 
 def test_errors_and_configuration():
-    with pytest.raises(ValueError, match=r"`short_side` a number, in pixels. Received: crop=\(0"):
+    with pytest.raises(ValueError, match=r"`resize` a number or .* pixels. Received: crop=\(0"):
         ResizedCrop((0, 112), 122)
     layer = ResizedCrop((48, 40), 64)
     again = ResizedCrop.from_config(layer.get_config())
-    assert (again.crop, again.short_side) == ((48, 40), 64)
+    assert (again.crop, again.resize) == ((48, 40), 64)
     assert layer(keras.Input((4, None, None, 3), dtype="uint8")).shape == (None, 4, 48, 40, 3)
