@@ -120,7 +120,8 @@ def test_frames_are_stretched_where_the_model_says_so(model, tmp_path):
     (video,) = (tmp_path / "v").rglob("*.mp4")
     with open_video(video) as reader:
         (clip,) = reader.clips([np.arange(0, 12, 3)])
-    found = tf.saved_model.load(str(tmp_path / "saved")).serve(clip[None]).numpy()
+    saved = tf.saved_model.load(str(tmp_path / "saved"))  # it holds the variables
+    found = saved.serve(clip[None]).numpy()
     expected = keras_stc.predict_video(stretched, video, max_clips=1).clip_probabilities
     np.testing.assert_allclose(found, expected, atol=0.06)
 
