@@ -117,7 +117,7 @@ def identify(foreign, source):
     shape = (units, unit, groups, kernel.shape[-1], convolutions)
     for name, spec in VARIANTS.items():
         own = (spec.units, spec.unit, spec.groups, spec.widths[0], spec.convolutions)
-        if not (spec.stc or spec.preactivation) and own == shape:
+        if not spec.stc and own == shape:
             return name
     raise WeightsError(
         f"{pathlib.Path(source)} holds a network with {'-'.join(map(str, units))} {unit} units of "

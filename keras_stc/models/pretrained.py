@@ -14,7 +14,7 @@ SHUT = -4.0
 #: Arguments that say how a network is built, apart from its input and its classifier.
 STRUCTURE = (
     *("reduction_ratio", "stc_placement", "stc_branches", "shortcut", "stem", "preactivation"),
-    *("alpha", "dropout_rate", "stc"),
+    *("final_norm", "alpha", "dropout_rate", "stc"),
 )
 
 

@@ -48,6 +48,7 @@ def VideoResNet(
     shortcut="projection",
     stem=None,
     preactivation=None,
+    final_norm=True,
     alpha=1.0,
     video_config=None,
 ):
@@ -94,6 +95,7 @@ def VideoResNet(
         preactivation: Whether BN and ReLU stand before the convolutions; `None` for the variant's.
             Hara et al.'s
             arrangement, and one BN and ReLU after the last stage (He et al. 2016b; our choice).
+        final_norm: Whether they are there; Hara et al.'s checkpoints are of networks without.
         alpha: Width of the network: all its channels, those of the STC blocks too, are multiplied
             by it and rounded to a multiple of 8 and of the number of groups.
         video_config: A `VideoConfig` with the stride, normalisation and class names the model is
@@ -149,7 +151,7 @@ def VideoResNet(
         if spec.stc and stc_placement == "stage":
             correlated = STCBlock(**stc, name=f"layer{stage}_stc")(x)
             x = keras.layers.Add(name=f"layer{stage}_stc_add")([x, correlated])
-    if preactivation:
+    if preactivation and final_norm:
         x = batch_norm(x, "final_bn")
         x = keras.layers.ReLU(name="final_relu")(x)
     outputs = head(x, include_top, pooling, classes, classifier_activation)
@@ -167,6 +169,7 @@ def VideoResNet(
         "shortcut": shortcut,
         "stem": stem,
         "preactivation": preactivation,
+        "final_norm": bool(final_norm),
         "alpha": float(alpha),
     }
     return finish(clip, outputs, input_tensor, config, name or variant, architecture)

@@ -44,6 +44,7 @@ Args:
     shortcut: `"projection"` or `"padding"`.
     stem: `"resnet3d"`, `"table1"`, `"r3d"` or `"r2plus1d"`; see `keras_stc.models.VideoResNet`.
     preactivation: Whether BN and ReLU stand before the convolutions.
+    final_norm: Whether, then, there are BN and ReLU after the last stage.
     alpha: Width of the network, as of keras.applications' MobileNets: all channels are multiplied
         by it and rounded to a multiple of 8 and of the number of groups. `alpha=0.5` has a quarter
         of the parameters.
@@ -214,6 +215,7 @@ def _constructor(variant):
         shortcut="projection",
         stem=spec.stem_kind,
         preactivation=spec.preactivation,
+        final_norm=True,
         alpha=1.0,
         video_config=None,
     ):
@@ -231,6 +233,7 @@ def _constructor(variant):
             "shortcut": shortcut,
             "stem": stem,
             "preactivation": preactivation,
+            "final_norm": final_norm,
             "alpha": alpha,
             "video_config": video_config,
         }

@@ -64,7 +64,7 @@ class Foreign:
             Kernels of 2D networks are 2D.
         unused: Names of arrays that have no place, such as counters of batches.
         arguments: Arguments of a constructor that the checkpoint settles: `shortcut`, `stem`,
-            `classes`.
+            `classes`, `preactivation`.
         normalization: Key of `NORMALIZATIONS`.
         dimensions: 2 or 3.
         family: `"residual"`, `"densenet3d"` or `"s3d"`.
@@ -193,7 +193,16 @@ def _arguments(layers, stem):
     # Of two units of different width, one has to have a projection, or the shortcut pads.
     projected = "layer2_block1_shortcut_conv" in layers
     shortcut = "projection" if projected else "padding"
-    return {"stem": stem, "shortcut": shortcut, **_classes(layers)}
+    arguments = {"stem": stem, "shortcut": shortcut, **_classes(layers)}
+    kernel, gamma = (layers.get(f"layer2_block1_{name}1", {"": [None]})[""][0] for name in _PAIR)
+    if kernel is not None and gamma.shape[0] != kernel.shape[-1]:
+        # Normalised before: Hara et al.'s, which have nothing behind the last stage.
+        arguments |= {"preactivation": True, "final_norm": False}
+    return arguments
+
+
+#: A convolution and its normalisation.
+_PAIR = ("conv", "bn")
 
 
 def _classes(layers):
@@ -222,12 +231,6 @@ def _refuse_unless_whole(kind, places, unused, path):
         raise WeightsError(
             f"{path} holds no ResNet, ResNeXt, DenseNet or S3D with the layer names of torchvision "
             f"or Hara et al.: it lacks {missing[0]}, and holds {examples} instead."
-        )
-    kernel, gamma = (places.get((f"layer2_block1_{name}1", 0)) for name in ("conv", "bn"))
-    if kernel is not None and gamma is not None and gamma.shape[0] != kernel.shape[-1]:
-        raise WeightsError(
-            f"{path} holds a pre-activation network, whose last normalisation differs from ours: "
-            "it cannot be converted."
         )
     strange = [key for key in unused if not key.endswith("num_batches_tracked")]
     if strange:

@@ -93,6 +93,28 @@ def test_hara(name, shortcut, classes, module, tmp_path, capsys):
 
 
 @pytest.mark.torch
+@pytest.mark.parametrize("base", ["ResNet3D18", "ResNet3D50"])
+def test_hara_preactivation(base, tmp_path):
+    """As preresnet-200-kinetics.pth, less deep: nothing behind the last stage."""
+    torch = pytest.importorskip("torch")
+    import torch_reference
+
+    reference = torch_reference.create(base, preactivation=True, classes=7)
+    reference.preactivation = False  # of the whole, which is what stands behind its stages
+    randomize(reference)
+    state = {k: v for k, v in reference.state_dict().items() if not k.startswith("bn_last")}
+    torch.save({"state_dict": {f"module.{k}": v for k, v in state.items()}}, tmp_path / "x.pth")
+    done = keras_stc.convert_checkpoint(tmp_path / "x.pth", input_shape=SIZE)
+    assert done.arch == base.lower() and done.normalization == "hara-2017"
+    assert all(key.endswith("num_batches_tracked") for key in done.unused)
+    want = torch_logits(reference, CLIPS, "hara-2017")
+    np.testing.assert_allclose(our_logits(done.model, CLIPS), want, atol=1e-4 * np.abs(want).max())
+    done.model.save(tmp_path / "m.keras")
+    again = keras_stc.create_model(**done.model.architecture, weights=tmp_path / "m.keras")
+    np.testing.assert_allclose(our_logits(again, CLIPS), want, atol=1e-4 * np.abs(want).max())
+
+
+@pytest.mark.torch
 def test_torchvision_r3d_18(tmp_path):
     torch = pytest.importorskip("torch")
     reference = randomize(r3d_18(classes=7))
