@@ -11,12 +11,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_stc.layers import STCBlock
-
-
-def stc_blocks(model):
-    """The STC blocks of a network, in their order; empty of one without."""
-    return [layer for layer in model.layers if isinstance(layer, STCBlock)]
+from keras_stc.layers.stc import stc_blocks
 
 
 def stc_gates(model, clips, batch_size=4):

@@ -4,9 +4,10 @@ import dataclasses
 
 import numpy as np
 
-from keras_stc.explain.gates import stc_blocks, stc_gates
+from keras_stc.explain.gates import stc_gates
 from keras_stc.explain.grad_cam import feature_layer, grad_cam, upsampled
 from keras_stc.explain.sanity import PARTS, randomized, rank_correlation
+from keras_stc.layers.stc import stc_blocks
 from keras_stc.predict import class_names, classify, model_config
 
 #: Clips that gates are followed through, spread evenly, overlapping where the video is short.

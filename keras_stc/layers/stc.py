@@ -136,6 +136,11 @@ class STCBlock(keras.layers.Layer):
         return squeeze, excite
 
 
+def stc_blocks(model):
+    """The STC blocks of a network, in their order; empty of one without."""
+    return [layer for layer in model.layers if isinstance(layer, STCBlock)]
+
+
 def check_ratio(reduction_ratio):
     if not isinstance(reduction_ratio, int) or reduction_ratio < 1:
         raise ValueError(

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_stc.layers.stc import STCBlock
+from keras_stc.layers.stc import stc_blocks
 from keras_stc.models.configs import takes_weights_of
 from keras_stc.models.inputs import asked_config
 from keras_stc.video_config import VideoConfig
@@ -49,7 +49,7 @@ def build_pretrained(build, arch, weights, arguments, defaults):
         return build(**arguments)
     pretrained = find_weights(weights, arch)
     model = build(**_completed(pretrained, arch, arguments, defaults))
-    blocks = [layer for layer in model.layers if isinstance(layer, STCBlock)]
+    blocks = stc_blocks(model)
     missing = pretrained.load_into(model, [block.name for block in blocks])
     if missing and len(missing) < len(blocks):
         raise ValueError(

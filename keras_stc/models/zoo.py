@@ -240,11 +240,7 @@ def _constructor(variant):
         build = functools.partial(VideoResNet, variant)
         return build_pretrained(build, variant, weights, arguments, defaults)
 
-    defaults = {
-        key: parameter.default
-        for key, parameter in inspect.signature(constructor).parameters.items()
-        if key != "weights"
-    }
+    defaults = _defaults(constructor)
     layers = sum(spec.units) * (2 if spec.unit == "basic" else 3) + 2
     blocks = " and STC blocks" if spec.stc else ""
     constructor.__name__ = constructor.__qualname__ = spec.constructor
@@ -255,6 +251,15 @@ def _constructor(variant):
         variant=variant,
     )
     return constructor
+
+
+def _defaults(constructor):
+    """`{name: default}` of its arguments that say how a network is built."""
+    return {
+        key: parameter.default
+        for key, parameter in inspect.signature(constructor).parameters.items()
+        if key != "weights"
+    }
 
 
 def _network_constructor(network):
@@ -291,11 +296,7 @@ def _network_constructor(network):
         build = functools.partial(build_network, network)
         return build_pretrained(build, network.name, weights, arguments, defaults)
 
-    defaults = {
-        key: parameter.default
-        for key, parameter in inspect.signature(constructor).parameters.items()
-        if key != "weights"
-    }
+    defaults = _defaults(constructor)
     constructor.__name__ = constructor.__qualname__ = network.constructor
     constructor.__doc__ = inspect.cleandoc(_NETWORK_DOC).format(
         title=network.title,
