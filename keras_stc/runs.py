@@ -62,6 +62,7 @@ class Run:
         self.command_path = self.folder / "command.txt"
         self.evaluation_path = self.folder / "evaluation.json"
         self.report_path = self.folder / "report.html"
+        self.evaluation_report_path = self.folder / "evaluation.html"
 
     def open(self, config, anew=False, known=lambda config: config):
         """Begins a run in the folder, or checks that it was begun with the same configuration.

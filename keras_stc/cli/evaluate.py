@@ -18,9 +18,6 @@ from keras_stc.cli.console import (
 #: What is kept of an evaluation that is not done yet, in the run folder.
 PARTIAL_NAME = "evaluation.partial.jsonl"
 
-#: The page of an evaluation, in the run folder.
-REPORT_NAME = "evaluation.html"
-
 
 def register(commands, common):
     command = commands.add_parser(
@@ -136,10 +133,12 @@ def run_evaluate(arguments):
 
 def _report_path(arguments):
     """Where the page goes; `None` of a model that has no folder of its own."""
+    from keras_stc.runs import Run
+
     if arguments.report:
         return arguments.report
-    folder = pathlib.Path(arguments.models[0])
-    return folder / REPORT_NAME if folder.is_dir() else None
+    run = Run(arguments.models[0])
+    return run.evaluation_report_path if run.folder.is_dir() else None
 
 
 def _held_out(path, data, class_names):
