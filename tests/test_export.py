@@ -57,6 +57,7 @@ def test_saved_model(model, clips, tmp_path):
     assert keras_stc.VideoConfig.from_dict(config) == model.video_config
 
 
+@pytest.mark.onnx
 def test_onnx(model, clips, tmp_path, capsys):
     onnxruntime = pytest.importorskip("onnxruntime")
     pytest.importorskip("tf2onnx")
@@ -71,7 +72,7 @@ def test_onnx(model, clips, tmp_path, capsys):
     assert keras_stc.VideoConfig.from_dict(config) == model.video_config
 
 
-@pytest.mark.parametrize("ending", ["", ".onnx"])
+@pytest.mark.parametrize("ending", ["", pytest.param(".onnx", marks=pytest.mark.onnx)])
 def test_preprocessing_inside(model, tmp_path, capsys, ending):
     """Whole frames of a video, three sizes and batches, answered as predict_video answers."""
     if ending:
@@ -126,9 +127,14 @@ def test_frames_are_stretched_where_the_model_says_so(model, tmp_path):
     np.testing.assert_allclose(found, expected, atol=0.06)
 
 
+#: Each differs from one that is tried in the number of its units alone.
+DEEPER = ("resnet3d34", "resnet3d101", "resnet3d152", "resnext3d101", "densenet3d169")
+DEEPER += ("stc_resnet34", "stc_resnet101", "stc_resnet152", "stc_resnext101")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CONSTRUCTORS)
-def test_every_network(name, tmp_path):
+@pytest.mark.parametrize("name", [name for name in CONSTRUCTORS if name not in DEEPER])
+def test_every_kind_of_network(name, tmp_path):
     """Logits within 1e-4 of the largest, by a signature call and by ONNX Runtime."""
     takes_width = "alpha" in inspect.signature(CONSTRUCTORS[name]).parameters
     width = {"alpha": 0.125} if takes_width else {}
@@ -189,6 +195,7 @@ def test_onnx_without_its_packages(model, tmp_path, monkeypatch):
         keras_stc.export_model(model, tmp_path / "model.onnx")
 
 
+@pytest.mark.onnx
 def test_onnx_of_half_precision_is_refused(tmp_path):
     pytest.importorskip("tf2onnx")
     keras.config.set_dtype_policy("mixed_bfloat16")
