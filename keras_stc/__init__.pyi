@@ -54,14 +54,12 @@ from .models import (
 )
 from .models.load import load_model as load_model
 from .predict import (
+    StreamPrediction as StreamPrediction,
     VideoPrediction as VideoPrediction,
+    annotate_video as annotate_video,
+    predict_stream as predict_stream,
     predict_video as predict_video,
     predict_videos as predict_videos,
-)
-from .predict_annotate import annotate_video as annotate_video
-from .predict_live import (
-    StreamPrediction as StreamPrediction,
-    predict_stream as predict_stream,
 )
 from .video_config import VideoConfig as VideoConfig
 

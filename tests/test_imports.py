@@ -28,9 +28,9 @@ ALLOWED = {
     "bench": {"models", "data"},
     # Evaluations and predictions show themselves in a notebook; the page takes them as they are.
     "report": {"_version", "data", "files"},
-    "predict": {"models", "data", "report", "video_config"},
-    "predict_annotate": {"data", "files"},
-    "predict_live": {"data", "predict"},
+    "predict": {"files", "models", "data", "report"},
+    "predict_annotate": {"predict"},
+    "predict_live": {"predict"},
     "evaluation": {"predict", "data", "report"},
     "explain": {"data", "layers", "models", "predict", "report"},
     "app": {"explain", "files", "models", "predict", "report"},
@@ -46,7 +46,7 @@ ALLOWED = {
     "cli": {
         *("_version", "ablation", "models", "weights", "convert", "publish", "data", "training"),
         *("distribute", "transfer", "predict", "evaluation", "report", "demo", "export"),
-        *("app", "bench", "explain", "files", "predict_annotate", "predict_live", "runs"),
+        *("app", "bench", "explain", "files", "runs"),
     },
     "__init__": {"_version", "video_config"},
     "__main__": {"cli"},

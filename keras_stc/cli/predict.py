@@ -65,8 +65,7 @@ def register(commands, common):
 def run(arguments):
     from keras_stc.data import VideoError
     from keras_stc.models.load import named_model
-    from keras_stc.predict import model_config, predict_videos
-    from keras_stc.predict_annotate import annotate_video
+    from keras_stc.predict import annotate_video, model_config, predict_videos
     from keras_stc.report import prediction_report
     from keras_stc.report.facts import facts
 

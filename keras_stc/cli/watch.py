@@ -43,7 +43,7 @@ def register(commands, common):
 
 def run(arguments):
     from keras_stc.models.load import named_model
-    from keras_stc.predict_live import predict_stream
+    from keras_stc.predict import predict_stream
 
     if arguments.top < 1:
         raise ValueError(f"--top must be at least 1. Received: {arguments.top}")

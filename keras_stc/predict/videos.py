@@ -1,84 +1,12 @@
 """A file to labels: all clips of a video, their probabilities averaged."""
 
 import collections
-import dataclasses
 import os
 
 import numpy as np
 
-from keras_stc.models.classifier import ends_in_softmax
-
-
-@dataclasses.dataclass(frozen=True)
-class ClipPrediction:
-    """What one clip of a video shows.
-
-    Attributes:
-        start: Of the clip, in seconds.
-        end: Of the clip, in seconds.
-        label: Name of the most probable class.
-        probability: Its probability.
-    """
-
-    start: float
-    end: float
-    label: str
-    probability: float
-
-
-@dataclasses.dataclass(frozen=True)
-class VideoPrediction:
-    """What a video shows.
-
-    Attributes:
-        path: Path of the video.
-        class_names: Names of the classes.
-        clip_probabilities: Array `(N, classes)`, a row for each clip.
-        clip_times: Array `(N, 2)`: start and end of each clip in seconds.
-        video: The `keras_stc.data.Video` it is of, where one was given.
-    """
-
-    path: str
-    class_names: tuple
-    clip_probabilities: np.ndarray
-    clip_times: np.ndarray
-    video: object = None
-
-    @property
-    def probabilities(self):
-        """Array `(classes,)`: the mean over the clips (paper, section 4.2)."""
-        return self.clip_probabilities.mean(axis=0)
-
-    def top(self, k=5):
-        """The most probable classes.
-
-        Args:
-            k: How many; of fewer classes, all.
-
-        Returns:
-            `[(name, probability), ...]`, best first.
-        """
-        probabilities = self.probabilities
-        best = np.argsort(-probabilities, kind="stable")[:k]
-        return [(self.class_names[i], float(probabilities[i])) for i in best]
-
-    @property
-    def timeline(self):
-        """A `ClipPrediction` for each clip, in the order of time."""
-        best = self.clip_probabilities.argmax(axis=1)
-        return [
-            ClipPrediction(float(start), float(end), self.class_names[label], float(row[label]))
-            for (start, end), label, row in zip(
-                self.clip_times, best, self.clip_probabilities, strict=True
-            )
-        ]
-
-    def _repr_html_(self):
-        """What a notebook shows: the best classes, and each of them over time."""
-        from keras_stc.report.prediction import prediction_view
-        from keras_stc.report.render import render
-
-        return render("prediction_fragment.html", view=prediction_view(self, frames=False))
+from keras_stc.predict.classify import class_names, classify, model_config
+from keras_stc.predict.result import VideoPrediction
 
 
 def predict_video(model, video, batch_size=None, max_clips=None):
@@ -176,48 +104,6 @@ def predict_videos(model, videos, batch_size=None, max_clips=None):
                 )
             following += 1
             yield end
-
-
-def classify(model, clips):
-    """Softmax probabilities of a batch of clips, of a classifier with softmax or with logits.
-
-    Args:
-        model: A `keras_stc.VideoModel` with a classifier.
-        clips: `(B, T, H, W, 3)`, RGB 0-255.
-
-    Returns:
-        float32 array `(B, classes)`.
-    """
-    outputs = np.asarray(model.predict_on_batch(clips), dtype="float32")
-    if ends_in_softmax(model):
-        return outputs
-    # Logits: the softmax in a form that does not overflow.
-    outputs = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
-    return outputs / outputs.sum(axis=-1, keepdims=True)
-
-
-def model_config(model):
-    """The `video_config` of a model that can classify, or a `ValueError` that says what lacks."""
-    config = getattr(model, "video_config", None)
-    if config is None:
-        raise ValueError(
-            "`model` must carry a video_config, which says how to feed it; models that keras_stc "
-            f"builds do. Received: a {type(model).__name__} without one"
-        )
-    has_top = (getattr(model, "architecture", None) or {}).get("include_top", True)
-    if len(model.output_shape) != 2 or not has_top:
-        raise ValueError(
-            "`model` must have a classifier (include_top=True). "
-            f"Received: a model with outputs of shape {model.output_shape}"
-        )
-    ends_in_softmax(model)
-    return config
-
-
-def class_names(model):
-    """Names of a model's classes; numbers where it carries none."""
-    names = model.video_config.class_names
-    return names or tuple(f"class {i}" for i in range(model.output_shape[-1]))
 
 
 def _batch_size(config):

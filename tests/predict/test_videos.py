@@ -1,5 +1,7 @@
 """A file to labels: against frames that FFmpeg decoded and a crop by hand."""
 
+import importlib
+
 import keras
 import numpy as np
 import pytest
@@ -118,3 +120,13 @@ def test_every_real_clip_gets_an_answer(model, shared):
     for path in files:
         prediction = keras_stc.predict_video(model, path, max_clips=2)
         assert prediction.probabilities.sum() == pytest.approx(1, abs=1e-4), path
+
+
+@pytest.mark.parametrize(
+    "module, name",
+    [("predict_annotate", "annotate_video"), ("predict_live", "predict_stream")],
+)
+def test_the_former_places_still_work(module, name):
+    with pytest.warns(DeprecationWarning, match=f"keras_stc.{module} is now keras_stc.predict"):
+        former = importlib.import_module(f"keras_stc.{module}")
+    assert getattr(former, name) is getattr(keras_stc, name)

@@ -10,7 +10,7 @@ import pytest
 import keras_stc
 from keras_stc.cli import main
 from keras_stc.data import Video, VideoReader
-from keras_stc.predict_annotate import COLOURS
+from keras_stc.predict.annotate import COLOURS
 
 NAMES = ("a very long name of a class that fits on no line at all\n<b>", "other")
 

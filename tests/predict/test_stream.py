@@ -12,8 +12,7 @@ import pytest
 import keras_stc
 from keras_stc.cli import main
 from keras_stc.data import Geometry, VideoError, VideoReader
-from keras_stc.predict import classify
-from keras_stc.predict_live import predict_stream
+from keras_stc.predict import classify, predict_stream
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,47 @@
+"""Clips to probabilities, by any classifier; what a model must have for it."""
+
+import numpy as np
+
+from keras_stc.models.classifier import ends_in_softmax
+
+
+def classify(model, clips):
+    """Softmax probabilities of a batch of clips, of a classifier with softmax or with logits.
+
+    Args:
+        model: A `keras_stc.VideoModel` with a classifier.
+        clips: `(B, T, H, W, 3)`, RGB 0-255.
+
+    Returns:
+        float32 array `(B, classes)`.
+    """
+    outputs = np.asarray(model.predict_on_batch(clips), dtype="float32")
+    if ends_in_softmax(model):
+        return outputs
+    # Logits: the softmax in a form that does not overflow.
+    outputs = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
+    return outputs / outputs.sum(axis=-1, keepdims=True)
+
+
+def model_config(model):
+    """The `video_config` of a model that can classify, or a `ValueError` that says what lacks."""
+    config = getattr(model, "video_config", None)
+    if config is None:
+        raise ValueError(
+            "`model` must carry a video_config, which says how to feed it; models that keras_stc "
+            f"builds do. Received: a {type(model).__name__} without one"
+        )
+    has_top = (getattr(model, "architecture", None) or {}).get("include_top", True)
+    if len(model.output_shape) != 2 or not has_top:
+        raise ValueError(
+            "`model` must have a classifier (include_top=True). "
+            f"Received: a model with outputs of shape {model.output_shape}"
+        )
+    ends_in_softmax(model)
+    return config
+
+
+def class_names(model):
+    """Names of a model's classes; numbers where it carries none."""
+    names = model.video_config.class_names
+    return names or tuple(f"class {i}" for i in range(model.output_shape[-1]))

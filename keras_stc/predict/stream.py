@@ -1,0 +1,105 @@
+"""Cameras and streams to labels: a sliding window, answered as fast as the machine can."""
+
+import collections
+import contextlib
+import dataclasses
+import math
+import time
+
+import numpy as np
+
+from keras_stc.predict.classify import class_names, classify, model_config
+from keras_stc.predict.feed import Feed
+
+
+@dataclasses.dataclass(frozen=True)
+class StreamPrediction:
+    """What a stream shows at a moment.
+
+    Attributes:
+        time: Of the newest frame, in seconds since the first one.
+        class_names: Names of the classes.
+        probabilities: Array `(classes,)`, smoothed over time.
+        window_probabilities: Array `(classes,)` of the newest window alone.
+        window: Seconds that a window spans.
+        rate: Answers a second, lately; 0 for the first one.
+        delay: Seconds from the arrival of the newest frame to the answer.
+    """
+
+    time: float
+    class_names: tuple
+    probabilities: np.ndarray
+    window_probabilities: np.ndarray
+    window: float
+    rate: float
+    delay: float
+
+    def top(self, k=5):
+        """`[(name, probability), ...]` of the most probable classes, best first."""
+        best = np.argsort(-self.probabilities, kind="stable")[:k]
+        return [(self.class_names[i], float(self.probabilities[i])) for i in best]
+
+
+def predict_stream(model, source, smoothing=1.0, every=None, live=True):
+    """Says what a camera or a stream shows, again and again.
+
+    A window of the model's clip length slides over the newest frames. Live, frames that come while
+    the model works are not queued: the next answer is of the newest window there is.
+
+    Example:
+
+    ```python
+    for answer in keras_stc.predict_stream(model, 0):  # the first camera
+        print(f"{answer.time:.1f} s", answer.top(1), f"{answer.rate:.1f} answers/s")
+    ```
+
+    Args:
+        model: A `keras_stc.VideoModel` with a classifier.
+        source: The number of a camera, a video file, or an address such as `rtsp://…`.
+        smoothing: Seconds over which answers are averaged, older ones ever less (an exponential
+            mean); 0 for each window alone.
+        every: Seconds of the stream between two answers, at least; `None` for as many as the
+            machine can give, or, not live, for half a window.
+        live: Whether time passes as it does for people: a file is played at its own speed then.
+            Otherwise every frame of a file is waited for, and the answers are the same each time.
+
+    Yields:
+        `StreamPrediction`s, until the source ends. A source shorter than a window gives one answer,
+        of its frames looped.
+
+    Raises:
+        ValueError: If the model has no classifier, or a number is out of range.
+        VideoError: If the source cannot be opened, has no pictures, or breaks off before the first.
+    """
+    config, names = model_config(model), class_names(model)
+    config.check_rgb()
+    if not smoothing >= 0:
+        raise ValueError(f"`smoothing` must be at least 0. Received: smoothing={smoothing!r}")
+    if every is not None and not every > 0:
+        raise ValueError(f"`every` must be positive, or None. Received: every={every!r}")
+    # What is compiled at the first call is compiled before anybody waits for an answer.
+    classify(model, np.zeros((1, *config.clip_shape), "uint8"))
+    feed = Feed(source, config, live)
+    windows = feed.newest(every) if live else feed.each(every)
+    smoothed, last, answered = None, None, collections.deque(maxlen=10)
+    with contextlib.closing(feed):
+        for clip, at, arrived in windows:
+            probabilities = classify(model, clip[None])[0]
+            if smoothed is None or not smoothing:
+                smoothed = probabilities
+            else:
+                old = math.exp(-max(0.0, at - last) / smoothing)
+                smoothed = old * smoothed + (1 - old) * probabilities
+            last = at
+            now = time.monotonic()
+            answered.append(now)
+            span = now - answered[0]
+            yield StreamPrediction(
+                time=at,
+                class_names=names,
+                probabilities=smoothed,
+                window_probabilities=probabilities,
+                window=feed.window,
+                rate=(len(answered) - 1) / span if span else 0.0,
+                delay=now - arrived,
+            )
