@@ -29,8 +29,33 @@ PREPROCESSING = {
 }
 
 
+class Teacher:
+    """A Keras model that is frozen where it stands: every layer of it gets `trainable=False`.
+
+    Args:
+        model: A Keras model.
+    """
+
+    def __init__(self, model):
+        for layer in _layers(model):
+            # One by one: on TensorFlow a parent that is frozen already passes nothing on.
+            layer.trainable = False
+        self.model = model
+
+    def fingerprint(self):
+        """SHA-256 of the weights in hexadecimal: whether two teachers are the same one."""
+        digest = hashlib.sha256()
+        for weight in self.model.weights:
+            digest.update(ops.convert_to_numpy(weight).tobytes())
+        return digest.hexdigest()
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(**{**config, "model": keras.saving.deserialize_keras_object(config["model"])})
+
+
 @keras.saving.register_keras_serializable("keras_stc")
-class FrameTeacher:
+class FrameTeacher(Teacher):
     """A 2D image model, frozen for good, whose features are averaged over the frames of a clip.
 
     The model is frozen where it stands: every layer of it gets `trainable=False`. It always runs in
@@ -89,10 +114,7 @@ class FrameTeacher:
             )
         if not isinstance(chunk, int) or chunk < 1:
             raise ValueError(f"`chunk` must be a positive number of frames. Received: {chunk!r}")
-        for layer in _layers(model):
-            # One by one: on TensorFlow a parent that is frozen already passes nothing on.
-            layer.trainable = False
-        self.model = model
+        super().__init__(model)
         self.preprocess = _preprocessing_of(model) if preprocess is None else preprocess
         self.chunk = chunk
         self.features = model.output_shape[-1]
@@ -121,13 +143,6 @@ class FrameTeacher:
         features = ops.mean(ops.reshape(features, (-1, count, self.features)), axis=1)
         return ops.stop_gradient(features)
 
-    def fingerprint(self):
-        """SHA-256 of the weights in hexadecimal: whether two teachers are the same one."""
-        digest = hashlib.sha256()
-        for weight in self.model.weights:
-            digest.update(ops.convert_to_numpy(weight).tobytes())
-        return digest.hexdigest()
-
     def get_config(self):
         return {
             "model": keras.saving.serialize_keras_object(self.model),
@@ -139,10 +154,10 @@ class FrameTeacher:
 
     @classmethod
     def from_config(cls, config):
-        config = {**config, "model": keras.saving.deserialize_keras_object(config["model"])}
+        config = dict(config)
         if not isinstance(config["preprocess"], str):
             config["preprocess"] = keras.saving.deserialize_keras_object(config["preprocess"])
-        return cls(**config)
+        return super().from_config(config)
 
     def _features(self, images):
         """`(N, H, W, 3)` to float32 `(N, D)`."""

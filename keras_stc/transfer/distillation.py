@@ -1,0 +1,360 @@
+"""A video network learns what a frozen video network says of the same clips."""
+
+import keras
+from keras import ops
+
+from keras_stc.models.classifier import ends_in_softmax
+from keras_stc.transfer.teacher import Teacher
+
+#: The smallest probability whose logarithm is taken.
+LEAST = 1e-20
+
+
+@keras.saving.register_keras_serializable("keras_stc")
+class ClipTeacher(Teacher):
+    """A video network, frozen for good: what it says of a clip, and its pooled features.
+
+    As `FrameTeacher`, it is no Keras layer: its weights are neither among those of a model that
+    uses it nor in a file that `save_weights` writes.
+
+    Example:
+
+    ```python
+    teacher = keras_stc.transfer.ClipTeacher(keras_stc.InceptionI3D(weights="kinetics400"))
+    answers, features = teacher(clips)     # (B, 64, 224, 224, 3) -> (B, 400), (B, 1024)
+    ```
+
+    Args:
+        model: A `keras_stc.VideoModel` with its classifier, which ends in softmax or in logits.
+
+    Attributes:
+        classes: Number of classes.
+        features: Number of pooled features.
+
+    Raises:
+        ValueError: If the model has no classifier, or its features are not pooled.
+    """
+
+    def __init__(self, model):
+        self.outputs = answering(model, "teacher")
+        super().__init__(model)
+        self.video_config = model.video_config
+        self.classes, self.features = (shape[-1] for shape in self.outputs.output_shape)
+
+    def __call__(self, clips):
+        """Answers and features of clips.
+
+        Args:
+            clips: `(B, T, H, W, 3)`, RGB 0-255, as `video_config` says.
+
+        Returns:
+            float32 `(B, classes)`, logarithms of probabilities, and float32 `(B, features)`.
+        """
+        answers, features = self.outputs(ops.cast(clips, "float32"), training=False)
+        return ops.stop_gradient(answers), ops.stop_gradient(features)
+
+    def get_config(self):
+        return {"model": keras.saving.serialize_keras_object(self.model)}
+
+
+@keras.saving.register_keras_serializable("keras_stc")
+class Distillation(keras.Model):
+    """Distils what a video network knows into another one (Hinton et al. 2015, arXiv 1503.02531).
+
+    The student learns from up to three things, whose losses are weighed and added:
+
+    - the teacher's probabilities, softened: T² times the Kullback-Leibler divergence of both
+      softmaxes at temperature T, with weight `1 - label_weight`;
+    - the true label, where there is one: cross-entropy, with weight `label_weight`;
+    - the teacher's pooled features: one minus the cosine between them and a linear projection of
+      the student's own, with weight `feature_weight`.
+
+    Teacher and student see the same clip, each at its own frames, stride and size: see
+    `distillation_dataset`. Where a batch brings what the teacher said of its clips, the teacher is
+    not asked again.
+
+    `fit`, `evaluate` and `predict` are Keras' own on every backend, with what belongs to them:
+    mixed precision, strategies, callbacks. `save_weights` leaves the teacher's weights out; `save`
+    writes them along, once.
+
+    Example:
+
+    ```python
+    teacher = keras_stc.InceptionI3D(weights="kinetics400")
+    student = keras_stc.STCResNet18(classes=400, input_shape=(16, 112, 112, 3))
+    distillation = keras_stc.transfer.Distillation(student, teacher)
+    distillation.compile(keras_stc.training.SGD(0.01, momentum=0.9, nesterov=True))
+    clips = keras_stc.transfer.distillation_dataset(
+        videos, student.video_config, teacher.video_config
+    )
+    distillation.fit(clips, epochs=10)
+    student.save("student.keras")
+    ```
+
+    Args:
+        student: A `keras_stc.VideoModel` with its classifier.
+        teacher: A `ClipTeacher`, or the `keras_stc.VideoModel` to make one of. It has the
+            student's classes, unless `label_weight` is 1: then it teaches by its features alone.
+        temperature: T, at least 1.
+        label_weight: From 0 to 1.
+        feature_weight: At least 0.
+        name: Name of the model.
+
+    Call arguments:
+        inputs: A dictionary with `"clip"`, the student's, `(B, T, H, W, 3)`, RGB 0-255, and with
+            `"teacher_clip"`, the teacher's, or `"answers"` and `"features"`, what it said of it;
+            and with `"label"`, integers `(B,)`, -1 where there is none, if labels count.
+        training: Whether the student is training.
+
+    Returns:
+        A dictionary of `"answers"`, the student's, `(B, classes)`, logarithms of probabilities,
+        and where it counts `"features"`, `(B, D)`, projected; and of what they are to be under
+        `"teacher_answers"`, `"teacher_features"` and `"label"`.
+
+    Raises:
+        ValueError: If an argument is out of range, or student and teacher have other classes.
+    """
+
+    def __init__(
+        self,
+        student,
+        teacher,
+        temperature=2.0,
+        label_weight=0.0,
+        feature_weight=0.0,
+        name="distillation",
+        **kwargs,
+    ):
+        # Clips keep their values: rounding 0-255 to half precision is the networks' affair.
+        super().__init__(name=name, autocast=False, **kwargs)
+        outputs = answering(student, "student")
+        if not isinstance(teacher, ClipTeacher):
+            teacher = ClipTeacher(teacher)
+        _check_weights(temperature, label_weight, feature_weight)
+        classes, width = (shape[-1] for shape in outputs.output_shape)
+        if label_weight < 1 and classes != teacher.classes:
+            raise ValueError(
+                f"`student` must have the teacher's {teacher.classes} classes, unless it learns "
+                "from labels and the teacher's features alone, with label_weight=1. "
+                f"Received: a student of {classes} classes"
+            )
+        if label_weight == 1 and not feature_weight:
+            raise ValueError(
+                "`feature_weight` must be positive where label_weight is 1, or the teacher has "
+                f"nothing to say. Received: feature_weight={feature_weight!r}"
+            )
+        self.student, self.teacher = student, teacher
+        self.temperature, self.label_weight = float(temperature), float(label_weight)
+        self.feature_weight = float(feature_weight)
+        # Not an attribute that Keras tracks: its layers are the student's.
+        self._answers = outputs.__call__
+        self.projection = None
+        if feature_weight:
+            self.projection = keras.layers.Dense(
+                teacher.features, dtype="float32", name="projection"
+            )
+            self.projection.build((None, width))
+        self.built = True
+
+    @property
+    def weights_of_losses(self):
+        """`{name: weight}` of the losses that count."""
+        weights = {
+            "answers": 1 - self.label_weight,
+            "label": self.label_weight,
+            "features": self.feature_weight,
+        }
+        return {name: weight for name, weight in weights.items() if weight}
+
+    def compile(self, optimizer="rmsprop", **kwargs):
+        """As `keras.Model.compile`, with the losses and metrics of a distillation.
+
+        Metrics are `answers_agreement`, how often student and teacher name the same class, and
+        `label_accuracy`, of the clips that have a label.
+
+        Args:
+            optimizer: As `keras.Model.compile`.
+            **kwargs: As `keras.Model.compile`, without `loss`, `loss_weights` and `metrics`.
+        """
+        for name in ("loss", "loss_weights", "metrics"):
+            if kwargs.pop(name, None) is not None:
+                raise ValueError(
+                    f"`{name}` is the distillation's own: leave it out, and weigh the losses by "
+                    "`label_weight` and `feature_weight`."
+                )
+        weights = self.weights_of_losses
+        losses = {
+            "answers": SoftenedDivergence(self.temperature),
+            "label": keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1),
+            "features": CosineDistance(),
+        }
+        metrics = {
+            "answers": [keras.metrics.MeanMetricWrapper(agreement, name="agreement")],
+            "label": [LabelAccuracy(name="accuracy")],
+            "features": [],
+        }
+        super().compile(
+            optimizer=optimizer,
+            loss={name: losses[name] for name in weights},
+            loss_weights=weights,
+            metrics={name: metrics[name] for name in weights},
+            **kwargs,
+        )
+
+    def call(self, inputs, training=None):
+        weights = self.weights_of_losses
+        answers, features = self._answers(inputs["clip"], training=training)
+        outputs = {"answers": answers}
+        if self.projection is not None:
+            outputs["features"] = self.projection(features)
+        if "teacher_clip" in inputs:
+            said = dict(zip(("answers", "features"), self.teacher(inputs["teacher_clip"])))
+        else:
+            said = inputs
+        for name in ("answers", "features"):
+            if name in weights:
+                outputs[f"teacher_{name}"] = ops.cast(said[name], "float32")
+        if "label" in weights:
+            outputs["label"] = inputs["label"]
+        return outputs
+
+    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+        wanted, got = self._compared(y_pred)
+        return super().compute_loss(x, wanted, got, self._for_all(sample_weight), training)
+
+    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+        wanted, got = self._compared(y_pred)
+        return super().compute_metrics(x, wanted, got, self._for_all(sample_weight))
+
+    def _compared(self, outputs):
+        """What the losses compare: two dictionaries of the names of losses."""
+        wanted, got = {}, {}
+        for name in self.weights_of_losses:
+            wanted[name] = outputs["label" if name == "label" else f"teacher_{name}"]
+            got[name] = outputs["answers" if name == "label" else name]
+        return wanted, got
+
+    def _for_all(self, sample_weight):
+        if sample_weight is None:
+            return None
+        return dict.fromkeys(self.weights_of_losses, sample_weight)
+
+    def save_assets(self, folder):
+        """Called by `save`, and not by `save_weights`: the teacher's weights."""
+        self.teacher.model.save_weights(f"{folder}/teacher.weights.h5")
+
+    def load_assets(self, folder):
+        self.teacher.model.load_weights(f"{folder}/teacher.weights.h5")
+
+    def get_config(self):
+        return {
+            "name": self.name,
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "student": keras.saving.serialize_keras_object(self.student),
+            "teacher": keras.saving.serialize_keras_object(self.teacher),
+            "temperature": self.temperature,
+            "label_weight": self.label_weight,
+            "feature_weight": self.feature_weight,
+        }
+
+    @classmethod
+    def from_config(cls, config):
+        parts = {
+            key: keras.saving.deserialize_keras_object(config[key])
+            for key in ("student", "teacher")
+        }
+        return cls(**{**config, **parts})
+
+    def get_compile_config(self):
+        return {"optimizer": keras.saving.serialize_keras_object(self.optimizer)}
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
+
+
+@keras.saving.register_keras_serializable("keras_stc")
+class SoftenedDivergence(keras.losses.Loss):
+    """T² KL(teacher || student) of softmaxes at temperature T (Hinton et al. 2015, section 2.1).
+
+    T² keeps the gradient's size whatever the temperature. Both arguments are logits, or logarithms
+    of probabilities, which differ from logits by a constant.
+    """
+
+    def __init__(self, temperature, name="softened_divergence", **kwargs):
+        super().__init__(name=name, **kwargs)
+        self.temperature = temperature
+
+    def call(self, y_true, y_pred):
+        wanted = ops.log_softmax(y_true / self.temperature, axis=-1)
+        got = ops.log_softmax(y_pred / self.temperature, axis=-1)
+        return self.temperature**2 * ops.sum(ops.exp(wanted) * (wanted - got), axis=-1)
+
+    def get_config(self):
+        return {**super().get_config(), "temperature": self.temperature}
+
+
+@keras.saving.register_keras_serializable("keras_stc")
+class CosineDistance(keras.losses.Loss):
+    """One minus the cosine of the angle between two vectors: 0 for the same direction."""
+
+    def call(self, y_true, y_pred):
+        return 1 + keras.losses.cosine_similarity(y_true, y_pred)
+
+
+@keras.saving.register_keras_serializable("keras_stc")
+class LabelAccuracy(keras.metrics.SparseCategoricalAccuracy):
+    """Accuracy of those that have a label: -1 is none."""
+
+    def update_state(self, y_true, y_pred, sample_weight=None):
+        labelled = ops.cast(ops.greater_equal(y_true, 0), "float32")
+        if sample_weight is not None:
+            labelled = labelled * ops.cast(sample_weight, "float32")
+        return super().update_state(ops.maximum(y_true, 0), y_pred, labelled)
+
+
+@keras.saving.register_keras_serializable("keras_stc")
+def agreement(answers, predictions):
+    """1 where the likeliest class is the same."""
+    same = ops.equal(ops.argmax(answers, axis=-1), ops.argmax(predictions, axis=-1))
+    return ops.cast(same, "float32")
+
+
+def answering(model, role):
+    """A network of the same layers with two outputs, both float32.
+
+    Args:
+        model: A functional Keras model of clips with a classifier.
+        role: What errors call it.
+
+    Returns:
+        A `keras.Model` of `(B, classes)`, logarithms of probabilities, and `(B, D)`, what the
+        layer `avg_pool` puts out, averaged over its positions.
+    """
+    layers = [layer for layer in getattr(model, "layers", ()) if layer.name == "avg_pool"]
+    shape = getattr(model, "output_shape", None)
+    last = getattr(model, "layers", [None])[-1]
+    if not layers or last is layers[0] or not isinstance(shape, tuple) or len(shape) != 2:
+        raise ValueError(
+            f"`{role}` must be a network of the zoo with its classifier, such as "
+            f"STCResNet18(classes=400). Received: {getattr(model, 'name', model)!r}"
+        )
+    answers = ops.cast(model.output, "float32")
+    if ends_in_softmax(model):
+        answers = ops.log(ops.maximum(answers, LEAST))
+    else:
+        answers = ops.log_softmax(answers, axis=-1)
+    features = ops.cast(layers[0].output, "float32")
+    if len(features.shape) == 5:
+        features = ops.mean(features, axis=(1, 2, 3))
+    return keras.Model(model.input, [answers, features], name=f"{model.name}_answers")
+
+
+def _check_weights(temperature, label_weight, feature_weight):
+    for name, value, is_right, range_ in (
+        ("temperature", temperature, temperature >= 1, "at least 1"),
+        ("label_weight", label_weight, 0 <= label_weight <= 1, "from 0 to 1"),
+        ("feature_weight", feature_weight, 0 <= feature_weight < float("inf"), "at least 0"),
+    ):
+        if not is_right:
+            raise ValueError(f"`{name}` must be {range_}. Received: {name}={value!r}")

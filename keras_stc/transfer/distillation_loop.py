@@ -1,0 +1,178 @@
+"""A distillation with a run folder that survives a kill."""
+
+import functools
+
+import keras
+import numpy as np
+
+from keras_stc import distribute
+from keras_stc.models import VideoModel
+from keras_stc.training.session import Session
+from keras_stc.transfer.answers import kept_answers
+from keras_stc.transfer.distillation_dataset import distillation_dataset
+
+
+def train_distillation(
+    distillation,
+    videos,
+    recipe,
+    out,
+    validation=None,
+    windows=4,
+    seed=0,
+    data=None,
+    verbose="auto",
+    save_every=1,
+    save_steps=None,
+):
+    """Trains a student on what its teacher says; run again with the same arguments, it goes on.
+
+    With `windows`, the teacher is asked once, of so many clips of every video, before the first
+    epoch; what it says is kept in `out/answers`, and the student learns in each step from the
+    nearest one. Without, it sees the very clip and crop that the student sees, in every step, which
+    is the better lesson (Beyer et al. 2022, arXiv 2106.05237) and costs a pass of the teacher.
+
+    Epochs end in a checkpoint of student, projection, optimizer and history; the teacher is not in
+    it, only its fingerprint in `config.json`, and another teacher is refused. In the end the
+    student stays, as `model.keras`.
+
+    Example:
+
+    ```python
+    videos = keras_stc.data.open_unlabelled("videos")
+    train_distillation(distillation, videos, RECIPES["default"], out="runs/d")
+    # then: keras-stc predict x.mp4 --model runs/d
+    ```
+
+    Args:
+        distillation: A `Distillation` whose student is a `keras_stc.VideoModel`.
+        videos: `keras_stc.data.VideoSet`, with labels where they count.
+        recipe: A `keras_stc.training.Recipe`.
+        out: Path of the run folder.
+        validation: Another `VideoSet`, of other videos, or `None`.
+        windows: Clips of every video that the teacher is asked of; 0 for those of every step.
+        seed: Of the order, the clips and the crops.
+        data: What the run's `config.json` is to say of the data's origin.
+        verbose: As `keras.Model.fit`.
+        save_every: Epochs from one checkpoint to the next.
+        save_steps: Steps from one checkpoint to the next within an epoch, or `None` for none.
+
+    Returns:
+        The history: a list with a dictionary of figures for each epoch.
+
+    Raises:
+        ValueError: If the recipe does not fit, or labels are to count and there are none.
+        RunError: If the folder holds another run.
+        TrainingError: If the loss is no longer a number.
+        VideoError: If there are no videos, or more than half of them cannot be read.
+    """
+    _check(distillation, recipe, videos, windows)
+    student, teacher = distillation.student, distillation.teacher
+    session = Session(
+        *(distillation, recipe, out, videos, validation),
+        network=student,
+        seed=seed,
+        data=data,
+        about={
+            "teacher": {"name": teacher.model.name, "weights": teacher.fingerprint()},
+            "distillation": {
+                "temperature": distillation.temperature,
+                "label_weight": distillation.label_weight,
+                "feature_weight": distillation.feature_weight,
+                "windows": windows,
+            },
+        },
+        verbose=verbose,
+        save_every=save_every,
+        save_steps=save_steps,
+    )
+    with session:
+
+        def dataset(videos, name, **options):
+            answers = None
+            if windows:
+                with session.reading():
+                    answers = kept_answers(
+                        *(teacher, videos, session.run.folder / "answers", windows),
+                        name=name,
+                        quarantine=session.quarantine,
+                        verbose=session.verbose,
+                    )
+            return functools.partial(
+                distillation_dataset,
+                *(videos, student.video_config, teacher.video_config, answers),
+                **session.settings,
+                **options,
+            )
+
+        clips = dataset(
+            videos,
+            "train",
+            batch_size=session.part,
+            flip=recipe.flip,
+            multiscale=recipe.multiscale,
+            clips_per_video=session.repeats,
+            drop_remainder=True,
+        )
+        measured = (
+            validation
+            and dataset(
+                validation,
+                "validation",
+                batch_size=min(session.part, len(validation)),
+                training=False,
+                # Several devices need a part of every batch.
+                drop_remainder=distribute.devices(distillation) > 1,
+            )()
+        )
+        session.fit(clips, measured, example=(_example(distillation, windows),))
+    return session.finish(session.run.model_path)
+
+
+def _example(distillation, windows):
+    """Two clips of any values."""
+    student, teacher = distillation.student, distillation.teacher
+    example = {"clip": np.zeros((2, *student.video_config.clip_shape), "uint8")}
+    if windows:
+        example["answers"] = np.zeros((2, teacher.classes), "float32")
+        example["features"] = np.zeros((2, teacher.features), "float32")
+    else:
+        example["teacher_clip"] = np.zeros((2, *teacher.video_config.clip_shape), "uint8")
+    return {**example, "label": np.zeros(2, "int32")}
+
+
+def _check(distillation, recipe, videos, windows):
+    student = distillation.student
+    if not isinstance(student, VideoModel):
+        raise ValueError(
+            "`distillation` must have a keras_stc.VideoModel as its student, which says how to "
+            f"feed it. Received: a {type(student).__name__}"
+        )
+    if student.dtype_policy.name != recipe.precision:
+        raise ValueError(
+            f"The student must be built with the recipe's precision, {recipe.precision}: call "
+            "keras.config.set_dtype_policy before. Received: a student of precision "
+            f"{student.dtype_policy.name}"
+        )
+    for name, none in (("label_smoothing", 0.0), ("class_weights", "none"), ("feature_passes", 0)):
+        if getattr(recipe, name) != none:
+            raise ValueError(
+                f"`{name}` must be {none!r} in a distillation. "
+                f"Received: {name}={getattr(recipe, name)!r}"
+            )
+    if windows < 0:
+        raise ValueError(f"`windows` must be at least 0. Received: windows={windows!r}")
+    if windows and distribute.share(distillation)[1] > 1:
+        raise ValueError(
+            "`windows` must be 0 on several workers, since what the teacher says is kept by one. "
+            f"Received: windows={windows!r}"
+        )
+    if windows and keras.backend.backend() == "jax" and distribute.devices(distillation) > 1:
+        raise ValueError(
+            f"`windows` must be 0 on several devices with JAX. Received: windows={windows!r}"
+        )
+    if distillation.label_weight and all(video.label is None for video in videos):
+        raise ValueError(
+            "`label_weight` must be 0 for videos without labels. "
+            f"Received: label_weight={distillation.label_weight!r}"
+        )
