@@ -13,6 +13,7 @@ from keras_stc.cli import (
     completion,
     convert,
     demo,
+    distill,
     doctor,
     evaluate,
     explain,
@@ -28,7 +29,7 @@ from keras_stc.cli import (
 from keras_stc.cli.console import painted, quiet_start
 
 COMMANDS = (
-    *(models, predict, watch, explain, train, evaluate, transfer, ablate),
+    *(models, predict, watch, explain, train, evaluate, transfer, distill, ablate),
     *(pack, convert, publish, export, app, doctor, bench, demo, completion),
 )
 

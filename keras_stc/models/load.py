@@ -78,13 +78,14 @@ def load_model(source, checkpoint="last"):
     return model
 
 
-def named_model(name, checkpoint="last"):
+def named_model(name, checkpoint="last", input_shape=None):
     """What a user means: a network with its weights, by name, or what `load_model` takes.
 
     Args:
         name: As `load_model`'s source, or the name of a network of the zoo, such as
             `"inception_i3d"`, of which there are weights with names of classes.
         checkpoint: As of `load_model`.
+        input_shape: `(T, H, W, C)` of its clips; of networks of the zoo alone.
 
     Returns:
         A `keras_stc.VideoModel`.
@@ -94,10 +95,15 @@ def named_model(name, checkpoint="last"):
         WeightsError: If nobody has published such weights of the network.
     """
     if name not in CONSTRUCTORS or pathlib.Path(name).exists():
+        if input_shape is not None:
+            raise RunError(
+                f"{name} sees clips as it was trained: leave out another shape, which only a "
+                "network of the zoo can have."
+            )
         return load_model(name, checkpoint)
     # Weights without names of classes, such as ImageNet's, cannot say what a video shows.
     tag = next(record.tag for record in records_of(name) if record.classes)
-    return create_model(name, weights=tag)
+    return create_model(name, weights=tag, input_shape=input_shape)
 
 
 def weights_file(source, checkpoint="last"):

@@ -1,5 +1,5 @@
 from .answers import Answers as Answers, kept_answers as kept_answers
-from .build import create_transfer as create_transfer
+from .build import create_distillation as create_distillation, create_transfer as create_transfer
 from .dataset import pair_dataset as pair_dataset
 from .distillation import ClipTeacher as ClipTeacher, Distillation as Distillation
 from .distillation_dataset import distillation_dataset as distillation_dataset
@@ -18,6 +18,7 @@ __all__ = [
     "FrameTeacher",
     "RECIPES",
     "TransferRecipe",
+    "create_distillation",
     "create_teacher",
     "create_transfer",
     "distillation_dataset",

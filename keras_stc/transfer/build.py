@@ -4,6 +4,8 @@ import keras
 
 from keras_stc.distribute import strategy
 from keras_stc.models import create_model
+from keras_stc.models.load import named_model
+from keras_stc.transfer.distillation import ClipTeacher, Distillation
 from keras_stc.transfer.model import CorrespondenceTransfer
 from keras_stc.transfer.teacher import FrameTeacher
 
@@ -37,3 +39,56 @@ def create_transfer(student, teacher, input_shape=None, stride=2, seed=0, **argu
         if not isinstance(teacher, FrameTeacher):
             teacher = teacher()
         return CorrespondenceTransfer(model, teacher)
+
+
+def create_distillation(
+    student,
+    teacher="inception_i3d",
+    *,
+    teacher_shape=None,
+    temperature=2.0,
+    label_weight=0.0,
+    feature_weight=0.0,
+    seed=0,
+    precision="float32",
+    **arguments,
+):
+    """A `Distillation` of a network of the zoo, in the scope of the machine's strategy.
+
+    The student gets the teacher's classes and their names.
+
+    Example:
+
+    ```python
+    distillation = create_distillation("stc_resnet18", alpha=0.5, video_config={"frames": 8})
+    ```
+
+    Args:
+        student: Name of the network, as for `keras_stc.create_model`.
+        teacher: A run folder, a `.keras` file or `"hf://owner/repo"`; or the name of a network of
+            the zoo of which there are weights with names of classes.
+        teacher_shape: `(T, H, W, 3)` of the teacher's clips, where it is of the zoo and shall see
+            others than its weights were trained on.
+        temperature: See `Distillation`.
+        label_weight: See `Distillation`.
+        feature_weight: See `Distillation`.
+        seed: Of the random weights.
+        precision: Policy of the student and the teacher, such as `"mixed_bfloat16"`.
+        **arguments: Further arguments of `keras_stc.create_model`, of the student.
+
+    Raises:
+        ValueError: If an argument is out of range.
+        RunError: If there is no such teacher.
+    """
+    keras.utils.set_random_seed(seed)
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        with strategy().scope():
+            taught_by = ClipTeacher(named_model(teacher, input_shape=teacher_shape))
+            config = taught_by.video_config
+            model = create_model(student, classes=taught_by.classes, **arguments)
+            model.video_config = model.video_config.replace(class_names=config.class_names)
+            return Distillation(model, taught_by, temperature, label_weight, feature_weight)
+    finally:
+        keras.config.set_dtype_policy(before)

@@ -208,7 +208,9 @@ class Distillation(keras.Model):
         if self.projection is not None:
             outputs["features"] = self.projection(features)
         if "teacher_clip" in inputs:
-            said = dict(zip(("answers", "features"), self.teacher(inputs["teacher_clip"])))
+            said = dict(
+                zip(("answers", "features"), self.teacher(inputs["teacher_clip"]), strict=True)
+            )
         else:
             said = inputs
         for name in ("answers", "features"):

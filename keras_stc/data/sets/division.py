@@ -91,7 +91,7 @@ def _divide(data, validation, hold_out, seed):
     return Division(train, rest if len(rest) else None, origin, _held_out_name(hold_out))
 
 
-def divide_unlabelled(data, hold_out=0.1, seed=0):
+def divide_unlabelled(data, hold_out=0.1, seed=0, class_names=None):
     """Videos to learn from without labels, and others to measure on, as `keras-stc transfer`.
 
     Of divided data only the part to train on is taken, since the rest is to be tested on later.
@@ -100,12 +100,13 @@ def divide_unlabelled(data, hold_out=0.1, seed=0):
         data: A `Data`, or what `open_unlabelled` takes.
         hold_out: Part of the videos to measure on; 0 for none.
         seed: Chooses which.
+        class_names: Names of the classes by label, where labels are to stay.
 
     Returns:
         A `Division`.
     """
     data = open_source(data)
-    videos, subset = open_learnable(data)
+    videos, subset = open_learnable(data, class_names)
     origin = {"videos": data.spec, "subset": subset, "hold_out": hold_out}
     if hold_out:
         rest, held = videos.split(hold_out, seed=seed)

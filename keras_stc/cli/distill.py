@@ -1,0 +1,204 @@
+"""`keras-stc distill`."""
+
+import time
+
+from keras_stc.cli import options
+from keras_stc.cli.console import (
+    fit_verbosity,
+    print_json,
+    quarantined,
+    say,
+    show_report,
+    written_report,
+)
+
+
+def register(commands, common):
+    command = commands.add_parser(
+        "distill",
+        parents=[common],
+        help="teach a network what a larger video network says of videos without labels",
+        description="A frozen video network says what it sees in the videos, and the student "
+        "learns to say the same, in the teacher's classes. Killed and run again with the same "
+        "line, it goes on. Afterwards: keras-stc predict x.mp4 --model OUT.",
+    )
+    command.add_argument(
+        "videos",
+        metavar="VIDEOS",
+        help="a folder of videos, a CSV file with the column path, or a known data set",
+    )
+    command.add_argument("--student", default="stc_resnet18", help="see keras-stc models")
+    command.add_argument(
+        "--teacher",
+        default="inception_i3d",
+        help="a network with weights (inception_i3d), a run folder, a .keras file or hf://owner/repo",
+    )
+    command.add_argument(
+        "--teacher-frames", type=int, help="frames of the teacher's clip, where it is of the zoo"
+    )
+    command.add_argument(
+        "--teacher-size", type=int, help="pixels of its crop, where it is of the zoo"
+    )
+    command.add_argument(
+        "--windows",
+        type=int,
+        default=4,
+        help="clips of every video that the teacher is asked of, once (4); 0 for asking it in "
+        "every step of the very clip that the student sees",
+    )
+    command.add_argument("--temperature", type=float, default=2.0, help="of the softmaxes (2)")
+    command.add_argument(
+        "--label-weight",
+        type=float,
+        default=0.0,
+        help="of the videos' own labels, from 0 to 1; they are the teacher's classes then (0)",
+    )
+    command.add_argument(
+        "--feature-weight",
+        type=float,
+        default=1.0,
+        help="of the teacher's pooled features (1); 0 for its answers alone",
+    )
+    options.run(command)
+    command.add_argument("--recipe", default="default", help="default, paper or modern")
+    options.numbers(
+        command, options.FITTING, epochs=None, batch_size=None, accumulation="1", lr=None
+    )
+    options.numbers(command, options.CLIP, frames=16, stride=2, size=112)
+    command.add_argument(
+        "--precision", help="float32, mixed_bfloat16 or mixed_float16 (by the recipe)"
+    )
+    command.add_argument(
+        "--hold-out",
+        type=float,
+        default=0.1,
+        help="part of the videos to measure on (0.1); 0 for none",
+    )
+    command.set_defaults(run=run_distill)
+
+
+def run_distill(arguments):
+    from keras_stc import distribute
+    from keras_stc.data import divide_unlabelled
+    from keras_stc.files import write_atomically
+    from keras_stc.report.facts import facts
+    from keras_stc.runs import Run
+    from keras_stc.transfer.build import create_distillation
+    from keras_stc.transfer.distillation_loop import train_distillation
+
+    options.check_numbers(arguments)
+    recipe = _recipe(arguments)
+    distribute.strategy()  # Workers have to find one another before anything else.
+    run = Run(arguments.out)
+    if done := run.state().get("epoch"):
+        say(arguments, f"Going on after epoch {done} of the run in {arguments.out}")
+    distillation = create_distillation(
+        arguments.student,
+        arguments.teacher,
+        teacher_shape=_teacher_shape(arguments),
+        temperature=arguments.temperature,
+        label_weight=arguments.label_weight,
+        feature_weight=arguments.feature_weight,
+        seed=arguments.seed,
+        precision=recipe.precision,
+        video_config={name: getattr(arguments, name) for name in ("frames", "stride", "size")},
+        **options.structure(arguments.student, arguments),
+    )
+    config = distillation.teacher.video_config
+    data = divide_unlabelled(
+        arguments.videos,
+        arguments.hold_out,
+        arguments.seed,
+        class_names=_labels(arguments, config) if arguments.label_weight else None,
+    )
+    videos, held_out = data.train, data.validation
+    say(arguments, f"{len(videos)} videos to learn from, {len(held_out or ())} to measure on")
+    say(
+        arguments,
+        f"The teacher sees clips of {config.frames} frames, {config.crop[0]}x{config.crop[1]}",
+    )
+    started = time.monotonic()
+    history = train_distillation(
+        distillation,
+        videos,
+        recipe,
+        arguments.out,
+        held_out,
+        arguments.windows,
+        arguments.seed,
+        data=data.origin,
+        verbose=fit_verbosity(arguments),
+        save_steps=arguments.checkpoint_steps,
+    )
+    if not distribute.is_chief():
+        return
+    write_atomically(run.command_path, arguments.line + "\n")
+    result = {"run": arguments.out, "epochs": len(history), "last": history[-1]}
+    result.update(quarantined(run))
+    agreement = history[-1].get("val_answers_agreement")
+    figures = None
+    if agreement is not None:
+        figures = {"of held-out clips the student names the teacher's class": f"{agreement:.1%}"}
+    result["report"] = written_report(
+        run.report_path,
+        f"Distillation: {arguments.teacher} teaches {arguments.student}",
+        f"{len(videos)} videos to learn from, {len(held_out or ())} to measure on",
+        figures=figures,
+        history=history,
+        quarantine=result.get("quarantine"),
+        facts=facts(
+            arguments.line,
+            time.monotonic() - started,
+            teacher=arguments.teacher,
+            recipe=recipe.name,
+            epochs=len(history),
+        ),
+    )
+    if arguments.json:
+        return print_json(result)
+    show_report(result["report"])
+    if agreement is not None:
+        print(f"\nOn held-out clips the student names the teacher's class: {agreement:.1%}")
+    print(f"\nThe student is in {arguments.out}. What a video shows:")
+    print(f"  keras-stc predict x.mp4 --model {arguments.out}")
+
+
+def _recipe(arguments):
+    from keras_stc.training import RECIPES
+
+    if arguments.recipe not in ("default", "paper", "modern"):
+        raise ValueError(f"--recipe must be default, paper or modern. Received: {arguments.recipe}")
+    recipe = RECIPES[arguments.recipe]
+    changes = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "accumulation")}
+    if arguments.lr is not None:
+        changes.update(learning_rate=arguments.lr, reference_batch=0)
+    return recipe.replace(
+        **changes,
+        # Smoothed labels are what the teacher's answers are already.
+        label_smoothing=0.0,
+        precision=arguments.precision,
+        flip=False if arguments.no_flip else None,
+    )
+
+
+def _teacher_shape(arguments):
+    """Of the teacher's clips, where another than that of its weights is wanted."""
+    from keras_stc.models.inception_i3d import CONFIG
+
+    frames, size = arguments.teacher_frames, arguments.teacher_size
+    for name, value in (("--teacher-frames", frames), ("--teacher-size", size)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} must be at least 1. Received: {value}")
+    if frames is None and size is None:
+        return None
+    return (frames or CONFIG.frames, *(size or CONFIG.size,) * 2, 3)
+
+
+def _labels(arguments, config):
+    """Names of the classes that labels have to be of."""
+    if config.class_names is None:
+        raise ValueError(
+            f"--label-weight needs a teacher that names its classes, and {arguments.teacher} does "
+            "not: leave it out."
+        )
+    return config.class_names
