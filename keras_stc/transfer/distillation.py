@@ -7,7 +7,7 @@ from keras_stc.models.classifier import ends_in_softmax
 from keras_stc.transfer.teacher import Teacher
 
 #: The smallest probability whose logarithm is taken.
-LEAST = 1e-20
+LEAST = 1e-37
 
 
 @keras.saving.register_keras_serializable("keras_stc")
