@@ -22,5 +22,5 @@ from keras_stc.video_config import VideoConfig  # noqa: F401
 __getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 if "keras" in sys.modules:
-    for _name in ("models", "training", "transfer.model"):
+    for _name in ("models.zoo", "training", "transfer.model"):
         importlib.import_module(f"keras_stc.{_name}")

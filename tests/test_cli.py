@@ -8,10 +8,11 @@ import shutil
 import subprocess
 import sys
 
+import keras
 import pytest
 
 import keras_stc
-from keras_stc.cli import main
+from keras_stc.cli import doctor, main
 from keras_stc.cli.console import print_table
 from keras_stc.data import VideoWarning, divide, open_data
 
@@ -63,10 +64,31 @@ def test_doctor(capsys):
     assert "h264" in report["decoders"]["codecs"] and report["problems"] == {}
 
 
+def test_doctor_starts_the_backend_where_asked(capsys):
+    assert doctor.backend_name() == keras.backend.backend()
+    assert run_json(capsys, "doctor", "--start")["problems"] == {}
+
+
+@pytest.mark.parametrize("line", [["models"], ["models", "--weights"], ["doctor"]])
+def test_tables_need_no_backend(line):
+    """Keras' and TensorFlow's import take seconds."""
+    if line == ["doctor"] and doctor.has_accelerator():
+        pytest.skip("doctor starts the backend here, to see the accelerator")
+    probe = (
+        "import sys; from keras_stc.cli.main import main; status = main(sys.argv[1:]);"
+        "print(status, sorted({'keras', 'tensorflow', 'jax', 'torch'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", probe, *line], capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "0 []", done.stderr
+
+
 def test_unknown_backend():
     environment = {**os.environ, "KERAS_BACKEND": "theano"}
-    command = [sys.executable, "-m", "keras_stc", "doctor"]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    command = [sys.executable, "-m", "keras_stc"]
+    options = {"env": environment, "capture_output": True, "text": True}
+    done = subprocess.run([*command, "doctor", "--json"], **options)
+    assert done.returncode == 1 and "theano" in json.loads(done.stdout)["problems"]["backend"]
+    done = subprocess.run([*command, "predict", "a.mp4"], **options)
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].startswith("keras-stc: error: Keras does not start")
     assert "theano" in done.stderr and "Traceback" not in done.stderr

@@ -2,12 +2,16 @@
 
 import importlib
 import importlib.metadata
+import importlib.util
+import json
+import os
+import pathlib
 import platform
 import shutil
 import sys
 
 from keras_stc._version import __version__
-from keras_stc.cli.console import print_json
+from keras_stc.cli.console import print_json, quiet_start
 from keras_stc.data.cores import available_cores
 
 #: Codecs of the data sets and of what cameras and browsers write.
@@ -27,18 +31,27 @@ OPTIONAL = {
 }
 
 
+#: What Keras runs on.
+BACKENDS = ("tensorflow", "jax", "torch")
+
+#: What stands in /dev where there is an accelerator: NVIDIA's, WSL's, AMD's, Google's.
+ACCELERATORS = ("nvidia0", "dxg", "kfd", "accel0", "vfio")
+
+
 def register(commands, common):
     command = commands.add_parser(
         "doctor",
         parents=[common],
         help="what this machine has and what is missing",
-        description="Reports the backend, devices, decoders and optional packages.",
+        description="Reports the backend, devices, decoders and optional packages. The backend is "
+        "started, which takes seconds, only where there is an accelerator it should see.",
     )
-    command.set_defaults(run=run)
+    command.add_argument("--start", action="store_true", help="start the backend in any case")
+    command.set_defaults(run=run, needs_keras=False)
 
 
 def run(arguments):
-    report = examine()
+    report = examine(arguments.start)
     if arguments.json:
         print_json(report)
     else:
@@ -54,8 +67,12 @@ def run(arguments):
     return 1 if "av" in report["problems"] or "backend" in report["problems"] else 0
 
 
-def examine():
-    """Everything this machine has, as a dictionary of sections."""
+def examine(start=False):
+    """Everything this machine has, as a dictionary of sections.
+
+    Args:
+        start: Whether to start the backend where there is no accelerator, too.
+    """
     problems, missing = {}, []
     decoders = {}
     try:
@@ -77,7 +94,7 @@ def examine():
         except importlib.metadata.PackageNotFoundError:
             optional[name] = "not installed"
             missing.append(f"{name}, for {purpose}: {line}")
-    backend, devices = _backend(problems, missing)
+    backend, devices = _backend(start, problems, missing)
     return {
         "machine": {
             "python": sys.version.split()[0],
@@ -93,15 +110,13 @@ def examine():
     }
 
 
-def _backend(problems, missing):
-    import keras
-
-    name = keras.backend.backend()
-    packages = {"keras": keras.__version__, "backend": name}
+def _backend(start, problems, missing):
+    name = backend_name()
+    packages = {"keras": "not installed", "backend": name}
     try:
-        packages[name] = importlib.import_module(name).__version__
-        # Asking JAX for GPUs where it has none is an error.
-        gpus = _torch_gpus() if name == "torch" else _gpus(keras.distribution.list_devices())
+        packages["keras"] = importlib.metadata.version("keras")
+        packages[name] = _installed(name)
+        gpus = _started_gpus(name) if start or has_accelerator() else []
     except Exception as error:  # A broken driver raises anything.
         problems["backend"] = f"{type(error).__name__}: {error}"
         return packages, {"GPUs": "unknown"}
@@ -113,6 +128,41 @@ def _backend(problems, missing):
         }[name]
         missing.append(f"a GPU for {name} (with an NVIDIA card: {line})")
     return packages, {"GPUs": ", ".join(gpus) or "none: training runs on the CPU"}
+
+
+def backend_name():
+    """The backend that Keras will take, without importing it."""
+    home = pathlib.Path(os.environ.get("KERAS_HOME") or pathlib.Path.home() / ".keras")
+    try:
+        kept = json.loads((home / "keras.json").read_text(encoding="utf-8"))["backend"]
+    except (OSError, ValueError, KeyError, TypeError):
+        kept = "tensorflow"
+    return os.environ.get("KERAS_BACKEND") or kept
+
+
+def has_accelerator():
+    """Whether this machine may have one; where that is not to be seen, it may."""
+    if not pathlib.Path("/dev/null").exists() or platform.system() == "Darwin":
+        return True
+    return any(pathlib.Path("/dev", name).exists() for name in ACCELERATORS)
+
+
+def _installed(name):
+    """The version of a backend that is installed, under whatever name (`tensorflow-cpu`)."""
+    if name not in BACKENDS:
+        raise ValueError(f"Keras has no backend {name!r}: it is one of {', '.join(BACKENDS)}")
+    if importlib.util.find_spec(name) is None:
+        raise ImportError(f"{name} is not installed: pip install {name}")
+    packages = importlib.metadata.packages_distributions().get(name, [name])
+    return importlib.metadata.version(name if name in packages else packages[0])
+
+
+def _started_gpus(name):
+    with quiet_start():
+        import keras
+
+        # Asking JAX for GPUs where it has none is an error.
+        return _torch_gpus() if name == "torch" else _gpus(keras.distribution.list_devices())
 
 
 def _gpus(devices):

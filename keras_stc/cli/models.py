@@ -17,21 +17,21 @@ def register(commands, common):
     command.add_argument(
         "--weights", action="store_true", help="list the weights instead, and where they come from"
     )
-    command.set_defaults(run=run)
+    command.set_defaults(run=run, needs_keras=False)
 
 
 def run(arguments):
-    from keras_stc.models import list_models
     from keras_stc.models.complexity import zoo_complexity
 
-    names = list_models(arguments.pattern)
+    table = zoo_complexity()
+    pattern = (arguments.pattern or "").lower()
+    names = [name for name in table if pattern in name]
     if not names:
         raise ValueError(
             f"No model's name contains {arguments.pattern!r}: keras-stc models lists them all."
         )
     if arguments.weights:
         return _show_weights(names, arguments)
-    table = zoo_complexity()
     entries = [_entry(name, table[name]) for name in names]
     if arguments.json:
         return print_json(entries)
@@ -85,18 +85,17 @@ def _show_weights(names, arguments):
 
 
 def _entry(name, complexity):
-    from keras_stc.models.zoo import CONSTRUCTORS, list_weights, usual_config
+    from keras_stc.weights.registry import tags
 
-    parameters, macs = complexity["parameters"], complexity["macs"]
-    clip = usual_config(name).clip_shape[:3]
-    key = f"block-{clip[0]}" if f"block-{clip[0]}" in parameters else f"{clip[0]}"
+    parameters, macs, frames = complexity["parameters"], complexity["macs"], complexity["clip"][0]
+    key = f"block-{frames}" if f"block-{frames}" in parameters else f"{frames}"
     return {
         "name": name,
-        "constructor": CONSTRUCTORS[name].__name__,
+        "constructor": complexity["constructor"],
         "parameters": parameters[key],
         "stage_parameters": parameters.get("stage-16"),
-        "stc_parameters": parameters.get(f"stc-{clip[0]}"),
+        "stc_parameters": parameters.get(f"stc-{frames}"),
         "macs": macs[key],
-        "clip": list(clip),
-        "weights": list_weights(name),
+        "clip": complexity["clip"],
+        "weights": tags(name),
     }

@@ -1,75 +1,9 @@
-"""The networks of the zoo."""
+"""The networks of the zoo.
 
-from keras_stc.models.video_model import VideoModel
-from keras_stc.models.video_resnet import VideoResNet
-from keras_stc.models.zoo import (
-    C3D,
-    C3DBN,
-    MC318,
-    P3D199,
-    S3D,
-    STCMC318,
-    DenseNet3D121,
-    DenseNet3D169,
-    InceptionI3D,
-    PreResNet3D200,
-    R2Plus1D18,
-    ResNet3D18,
-    ResNet3D34,
-    ResNet3D50,
-    ResNet3D101,
-    ResNet3D152,
-    ResNeXt3D50,
-    ResNeXt3D101,
-    STCPreResNet200,
-    STCR2Plus1D18,
-    STCResNet18,
-    STCResNet34,
-    STCResNet50,
-    STCResNet101,
-    STCResNet152,
-    STCResNeXt50,
-    STCResNeXt101,
-    STCWideResNet50,
-    WideResNet3D50,
-    create_model,
-    list_models,
-    list_weights,
-)
+Names load when they are first used, so that the zoo's tables are read without Keras.
+"""
 
-__all__ = [
-    "S3D",
-    "C3D",
-    "C3DBN",
-    "DenseNet3D121",
-    "DenseNet3D169",
-    "P3D199",
-    "WideResNet3D50",
-    "PreResNet3D200",
-    "R2Plus1D18",
-    "MC318",
-    "STCWideResNet50",
-    "STCPreResNet200",
-    "STCR2Plus1D18",
-    "STCMC318",
-    "InceptionI3D",
-    "ResNeXt3D101",
-    "ResNeXt3D50",
-    "ResNet3D101",
-    "ResNet3D152",
-    "ResNet3D18",
-    "ResNet3D34",
-    "ResNet3D50",
-    "STCResNeXt101",
-    "STCResNeXt50",
-    "STCResNet101",
-    "STCResNet152",
-    "STCResNet18",
-    "STCResNet34",
-    "STCResNet50",
-    "VideoModel",
-    "VideoResNet",
-    "create_model",
-    "list_models",
-    "list_weights",
-]
+import lazy_loader
+
+# What is public, and where it lives: `__init__.pyi`, which editors read too.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -1,7 +1,7 @@
 """Parameters and multiply-accumulates of a built model, and the zoo's table of them.
 
 `python -m keras_stc.models.complexity [NAME ...]` measures the models of these names, or all, and
-puts their counts into `complexity.json`.
+puts their counts, constructors and usual clips into `complexity.json`, which is read without Keras.
 """
 
 import functools
@@ -9,8 +9,6 @@ import json
 import math
 import pathlib
 import sys
-
-import keras
 
 CACHE = pathlib.Path(__file__).with_name("complexity.json")
 
@@ -56,7 +54,10 @@ def count_macs(model):
 
 @functools.cache
 def zoo_complexity():
-    """`{name: {"parameters": {key: count}, "macs": {key: count}}}`, from `complexity.json`.
+    """What `complexity.json` says of each model.
+
+    `{name: {"constructor": name, "clip": [T, H, W], "parameters": {key: count}, "macs": {key:
+    count}}}`; the clip is the usual one.
 
     Counted on models with 400 classes and clips of 112x112 pixels; of networks outside the table
     of residual ones on their own. A key is the clip's length in frames, `"16"`; of networks with
@@ -67,6 +68,8 @@ def zoo_complexity():
 
 def measure(name):
     """One entry of the table, from built models."""
+    import keras
+
     from keras_stc.models.configs import VARIANTS
     from keras_stc.models.zoo import create_model
 
@@ -83,13 +86,23 @@ def measure(name):
             for placement in placements
             for frames in CLIP_LENGTHS
         }
-    entry = {"parameters": {}, "macs": {}}
+    entry = {**shown(name), "parameters": {}, "macs": {}}
     for key, arguments in cases.items():
         keras.backend.clear_session()
         model = create_model(name, **arguments)
         entry["parameters"][key] = count_parameters(model)
         entry["macs"][key] = count_macs(model)
     return entry
+
+
+def shown(name):
+    """The part of an entry that no model has to be built for."""
+    from keras_stc.models.zoo import CONSTRUCTORS, usual_config
+
+    return {
+        "constructor": CONSTRUCTORS[name].__name__,
+        "clip": list(usual_config(name).clip_shape[:3]),
+    }
 
 
 if __name__ == "__main__":

@@ -1,6 +1,9 @@
-"""Where weights come from and how they get into a model."""
+"""Where weights come from and how they get into a model.
 
-from keras_stc.weights.cache import WeightsError
-from keras_stc.weights.find import find_weights, load_weights
+Names load when they are first used, so that the registry is read without Keras.
+"""
 
-__all__ = ["WeightsError", "find_weights", "load_weights"]
+import lazy_loader
+
+# What is public, and where it lives: `__init__.pyi`, which editors read too.
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import keras_stc
-from keras_stc.models.complexity import count_macs, count_parameters, zoo_complexity
+from keras_stc.models.complexity import count_macs, count_parameters, shown, zoo_complexity
 from keras_stc.models.configs import VARIANTS, takes_weights_of
 
 CLIP = (4, 32, 32, 3)
@@ -168,6 +168,12 @@ def test_zoo_table_is_what_built_models_count(name):
         key = f"{placement}-16" if VARIANTS[name].stc else "16"
         assert entry["parameters"][key] == count_parameters(model)
         assert entry["macs"][key] == count_macs(model)
+
+
+def test_zoo_table_shows_constructors_and_clips():
+    for name, entry in zoo_complexity().items():
+        assert {key: entry[key] for key in ("constructor", "clip")} == shown(name)
+        assert getattr(keras_stc, entry["constructor"]).__name__ == entry["constructor"]
 
 
 def test_zoo_table_is_complete():
