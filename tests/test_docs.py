@@ -91,5 +91,5 @@ def test_the_site_builds_without_warnings(tmp_path):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     api = (tmp_path / "api" / "index.html").read_text()
-    for name in ("layers.stc.STCBlock", "predict.predict_video", "export.export_model"):
+    for name in ("layers.stc.STCBlock", "predict.videos.predict_video", "export.export_model"):
         assert f'id="keras_stc.{name}"' in api
