@@ -16,6 +16,10 @@ import keras_stc
 from keras_stc.cli.main import parser
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
+sys.path.append(str(ROOT / "docs" / "hooks"))
+
+import source_lines  # noqa: E402
+
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", flags=re.M | re.S)
 
@@ -61,14 +65,33 @@ def test_python_blocks_parse_and_their_names_exist(page):
                         found = getattr(found, name)
 
 
-def test_symbols_of_the_paper_exist():
-    symbols = re.findall(r"`(keras_stc[\w.]*):([\w.]+)`", (ROOT / "docs" / "paper.md").read_text())
-    assert len(symbols) > 20
-    for module, names in symbols:
-        found = importlib.import_module(module)
-        for name in names.split("."):
-            assert hasattr(found, name), f"{module}:{names}"
-            found = getattr(found, name)
+def claims():
+    """`(what of the paper, module, symbol, line of it)`: the rows of docs/paper.md."""
+    row = re.compile(r"^\| (.+?) \| `(keras_stc[\w.]*):([\w.]+)` \| `(.+)` \|$", flags=re.M)
+    return row.findall((ROOT / "docs" / "paper.md").read_text())
+
+
+@pytest.mark.parametrize(("said", "module", "name", "line"), claims(), ids=lambda each: each[:30])
+def test_the_paper_is_where_the_page_says(said, module, name, line):
+    path, first, last, text = source_lines.locate(module, name)
+    assert 1 <= first <= last <= len((ROOT / path).read_text().splitlines())
+    assert " ".join(line.split()) in " ".join(text.split()), f"{said}: {path}, {first}-{last}"
+
+
+def test_every_section_of_the_paper_has_rows():
+    """None is lost to how a row is written."""
+    page = (ROOT / "docs" / "paper.md").read_text()
+    rows = [line for line in page.splitlines() if line.startswith("| ") and "`keras_stc" in line]
+    assert len(rows) == len(claims()) > 50
+    for section in ("3.1", "3.2", "4.1", "4.2", "4.3"):
+        assert f"## Section {section}" in page
+
+
+def test_symbols_become_files_and_lines_on_the_site():
+    shown = source_lines.on_page_markdown("see `keras_stc.layers.stc:check_ratio`")
+    path, first, last = re.fullmatch(r"see `check_ratio` in `(.+):(\d+)-(\d+)`", shown).groups()
+    lines = (ROOT / path).read_text().splitlines()[int(first) - 1 : int(last)]
+    assert lines[0].startswith("def check_ratio") and lines[-1] == "    return reduction_ratio"
 
 
 def test_the_sentences_of_troubleshooting_are_said():
