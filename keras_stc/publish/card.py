@@ -173,7 +173,10 @@ def _network(config):
         ("parameters", f"{config['parameters'] / 1e6:.2f} M"),
         ("multiply-accumulates", f"{config['macs'] / 1e9:.2f} G a clip (FLOPs are twice that)"),
         ("clip", f"{frames} frames, {height}x{width} pixels, RGB 0-255"),
-        ("pace" if video.get("fps") else "stride", _pace(video, "{} frames of video")),
+        (
+            "pace" if video.get("fps") or video.get("segments") else "stride",
+            _pace(video, "{} frames of video"),
+        ),
         ("frame before the crop", _resize(video["resize"])),
         ("weights", f"{config['weights']['bytes']} bytes, SHA-256 {config['weights']['sha256']}"),
     )
@@ -187,6 +190,8 @@ def _resize(sides):
 
 def _pace(config, stride):
     """How far apart the frames of a clip are; `stride` says it by the stride."""
+    if config.get("segments"):
+        return "one frame from each of as many equal parts of the video"
     fps = config.get("fps")
     return f"{fps:g} frames a second" if fps else stride.format(config["stride"])
 
