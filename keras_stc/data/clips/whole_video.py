@@ -1,6 +1,7 @@
 """All clips of videos, batch by batch, with their times: what prediction and evaluation read."""
 
 import os
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -34,15 +35,15 @@ class ClipBatch(NamedTuple):
 
 
 def video_clips(
-    video,
-    video_config=None,
+    video: str | os.PathLike[str] | Video,
+    video_config: VideoConfig | None = None,
     *,
-    batch_size=8,
-    max_clips=None,
-    uniform=None,
-    crops=1,
-    threads=None,
-):
+    batch_size: int = 8,
+    max_clips: int | None = None,
+    uniform: int | None = None,
+    crops: int = 1,
+    threads: int | None = None,
+) -> Iterator[ClipBatch]:
     """The evaluation clips of a video: non-overlapping, centre crop (paper, section 4.2).
 
     The video is decoded once, and memory holds one batch of clips however long it is.
