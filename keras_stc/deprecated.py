@@ -2,13 +2,9 @@
 
 import functools
 import warnings
-from collections.abc import Callable
-from typing import Any, TypeVar, cast
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def renamed(**names: str) -> Callable[[Function], Function]:
+def renamed(**names):
     """A decorator: `renamed(licence="license")` passes the old keyword on as the new one.
 
     Args:
@@ -18,7 +14,7 @@ def renamed(**names: str) -> Callable[[Function], Function]:
         A decorator of functions, which warn where the old keyword is given.
     """
 
-    def decorate(function: Function) -> Function:
+    def decorate(function):
         @functools.wraps(function)
         def call(*args, **kwargs):
             for old, new in names.items():
@@ -31,6 +27,6 @@ def renamed(**names: str) -> Callable[[Function], Function]:
                     kwargs[new] = kwargs.pop(old)
             return function(*args, **kwargs)
 
-        return cast(Function, call)
+        return call
 
     return decorate

@@ -2,57 +2,51 @@
 
 import ast
 import contextlib
-import importlib
+import importlib.util
 import io
-import pathlib
 import re
-import shlex
 import subprocess
 import sys
 
+import doc_blocks
 import pytest
 
 import keras_stc
 from keras_stc.cli.main import parser
+from keras_stc.models.complexity import zoo_complexity
+from keras_stc.weights import registry
 
-ROOT = pathlib.Path(__file__).resolve().parents[1]
-sys.path.append(str(ROOT / "docs" / "hooks"))
+ROOT = doc_blocks.ROOT
+DOCS = ROOT / "docs"
+sys.path.append(str(DOCS / "hooks"))
 
 import source_lines  # noqa: E402
 
-PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```", flags=re.M | re.S)
-
-
-def blocks(page, *languages):
-    return [text for language, text in BLOCK.findall(page.read_text()) if language in languages]
-
 
 def command_lines():
-    for page in PAGES:
-        for block in blocks(page, "", "bash"):
-            for line in block.replace("\\\n", " ").splitlines():
-                line = re.sub(r"^.*&& ", "", line.removeprefix("$ ").strip())
-                if line.startswith("keras-stc ") and "/ " not in line:
-                    yield pytest.param(line, id=f"{page.name}:{line[:40]}")
+    for page in doc_blocks.PAGES:
+        for block in doc_blocks.blocks(page, "bash", "console"):
+            for line in block.lines:
+                line = re.sub(r"^.*&& ", "", line)
+                if line.startswith("keras-stc "):
+                    yield pytest.param(block, line, id=f"{page.name}:{line[:40]}")
 
 
-@pytest.mark.parametrize("line", command_lines())
-def test_commands_are_understood(line):
-    words = shlex.split(line.replace("SEED", "0"), comments=True)[1:]
+@pytest.mark.parametrize(("block", "line"), command_lines())
+def test_commands_are_understood(block, line):
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
-            parser().parse_args(words)
+            parser().parse_args(doc_blocks.words(line, block))
     except SystemExit:
         pytest.fail(said.getvalue())
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", doc_blocks.PAGES, ids=lambda page: page.name)
 def test_python_blocks_parse_and_their_names_exist(page):
     """They need videos or weights to run; that each name of ours in them is there needs none."""
-    for text in blocks(page, "python", "py"):
-        for node in ast.walk(ast.parse(text)):
+    for block in doc_blocks.blocks(page, "python"):
+        for node in ast.walk(ast.parse(block.text)):
             if isinstance(node, ast.ImportFrom) and node.module.startswith("keras_stc"):
                 module = importlib.import_module(node.module)
                 assert all(hasattr(module, alias.name) for alias in node.names), ast.unparse(node)
@@ -68,7 +62,7 @@ def test_python_blocks_parse_and_their_names_exist(page):
 def claims():
     """`(what of the paper, module, symbol, line of it)`: the rows of docs/paper.md."""
     row = re.compile(r"^\| (.+?) \| `(keras_stc[\w.]*):([\w.]+)` \| `(.+)` \|$", flags=re.M)
-    return row.findall((ROOT / "docs" / "paper.md").read_text())
+    return row.findall((DOCS / "paper.md").read_text())
 
 
 @pytest.mark.parametrize(("said", "module", "name", "line"), claims(), ids=lambda each: each[:30])
@@ -80,7 +74,7 @@ def test_the_paper_is_where_the_page_says(said, module, name, line):
 
 def test_every_section_of_the_paper_has_rows():
     """None is lost to how a row is written."""
-    page = (ROOT / "docs" / "paper.md").read_text()
+    page = (DOCS / "paper.md").read_text()
     rows = [line for line in page.splitlines() if line.startswith("| ") and "`keras_stc" in line]
     assert len(rows) == len(claims()) > 50
     for section in ("3.1", "3.2", "4.1", "4.2", "4.3"):
@@ -94,9 +88,34 @@ def test_symbols_become_files_and_lines_on_the_site():
     assert lines[0].startswith("def check_ratio") and lines[-1] == "    return reduction_ratio"
 
 
+def test_the_zoo_has_every_network_and_every_weight_with_where_it_comes_from():
+    rows = [line for line in (DOCS / "zoo.md").read_text().splitlines() if line.startswith("| `")]
+    for name, entry in zoo_complexity().items():
+        (row,) = (row for row in rows if row.startswith(f"| `{name}` | `{entry['constructor']}`"))
+        cells = [cell.strip() for cell in row.split("|")]
+        assert "×".join(map(str, entry["clip"])) in cells
+        for key, count in entry["parameters"].items():
+            assert f"{count / 1e6:.2f}" in cells or key == "stage-32"
+        for key, count in entry["macs"].items():
+            assert f"{count / 1e9:.2f}" in cells or key.startswith(("stage", "stc"))
+        for record in registry.records_of(name):
+            if record.status == "available":
+                (row,) = (row for row in rows if f'`{name}` `"{record.tag}"`' in row)
+                assert f"`{record.file}` of `{record.repository}`" in row
+                assert f"| {record.license} |" in row and "| Trained on " in row
+                assert re.search(r"\d\d\.\d%, \S+ validation \| \[\d\]", row)
+
+
+def test_the_zoo_is_what_its_script_writes():
+    spec = importlib.util.spec_from_file_location("make_zoo", DOCS / "make_zoo.py")
+    script = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(script)
+    assert (DOCS / "zoo.md").read_text() == script.page(), "python docs/make_zoo.py"
+
+
 def test_the_sentences_of_troubleshooting_are_said():
     """Each is in the source, where sentences go over several lines and have values in them."""
-    table = (ROOT / "docs" / "troubleshooting.md").read_text()
+    table = (DOCS / "troubleshooting.md").read_text()
     source = "".join(path.read_text() for path in (ROOT / "keras_stc").rglob("*.py"))
     source = re.sub(r'"\s*\n\s*f?"', "", source)
     sentences = re.findall(r"^\| `(.+?)` \|", table, flags=re.M)

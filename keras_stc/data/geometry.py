@@ -72,7 +72,7 @@ class Geometry:
                 f"Received: position={self.position!r}"
             )
 
-    def frame_size(self, height: int, width: int) -> tuple[int, int]:
+    def frame_size(self, height, width):
         """`(height, width)` to which an upright frame of this size is resized."""
         if isinstance(self.short_side, tuple):
             crop = self.crop or (1, 1)
@@ -85,14 +85,14 @@ class Geometry:
         scale = max(scale, crop[0] / height, crop[1] / width)
         return max(crop[0], round(height * scale)), max(crop[1], round(width * scale))
 
-    def window(self, height: int, width: int) -> tuple[int, int]:
+    def window(self, height, width):
         """`(top, left)` of the crop in a resized frame."""
         if self.crop is None:
             return 0, 0
         down, right = POSITIONS[self.position]
         return int((height - self.crop[0]) * down), int((width - self.crop[1]) * right)
 
-    def cut(self, pixels: np.ndarray) -> np.ndarray:
+    def cut(self, pixels):
         """Crops and mirrors frames which are already resized; no copy.
 
         Args:
@@ -108,15 +108,8 @@ class Geometry:
 
 
 def training_geometry(
-    crop: tuple[int, int],
-    short_side: int | tuple[int, int] | None,
-    rng: np.random.Generator,
-    *,
-    when_smaller: bool = False,
-    flip: bool = True,
-    positions: bool = True,
-    multiscale: bool = False,
-) -> Geometry:
+    crop, short_side, rng, *, when_smaller=False, flip=True, positions=True, multiscale=False
+):
     """A random crop for training (paper, section 4.2): one of five positions, mirrored or not.
 
     Args:
@@ -149,9 +142,7 @@ def training_geometry(
     )
 
 
-def evaluation_geometry(
-    crop: tuple[int, int] | None, short_side: int | tuple[int, int] | None
-) -> Geometry:
+def evaluation_geometry(crop, short_side):
     """Short side resized, centre crop, nothing random (paper, section 4.2)."""
     return Geometry(crop=crop, short_side=short_side)
 

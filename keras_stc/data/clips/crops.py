@@ -1,16 +1,10 @@
 """Augmentations: where clips are cut, and what becomes of their pixels."""
 
-from __future__ import annotations
-
 import dataclasses
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_stc.data.geometry import Geometry, evaluation_geometry, training_geometry
-
-if TYPE_CHECKING:
-    from keras_stc.video_config import VideoConfig
+from keras_stc.data.geometry import evaluation_geometry, training_geometry
 
 
 class Crops:
@@ -32,7 +26,7 @@ class Crops:
     ```
     """
 
-    def geometry(self, video_config: VideoConfig, rng: np.random.Generator) -> Geometry:
+    def geometry(self, video_config, rng):
         """The `Geometry` of one clip.
 
         Args:
@@ -41,7 +35,7 @@ class Crops:
         """
         return evaluation_geometry(video_config.crop, video_config.resize)
 
-    def pixels(self, clip: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    def pixels(self, clip, rng):
         """A decoded clip, changed or not: uint8 `(T, H, W, 3)`, RGB 0-255, as it came.
 
         Of a pair, it is called with the teacher's frames and with the student's clip, and with
@@ -54,7 +48,7 @@ class Crops:
         return clip
 
     @property
-    def changes_pixels(self) -> bool:
+    def changes_pixels(self):
         """Whether `pixels` does anything."""
         return type(self).pixels is not Crops.pixels
 
@@ -77,7 +71,7 @@ class RandomCrops(Crops):
     when_smaller: bool = False
     positions: bool = True
 
-    def geometry(self, video_config: VideoConfig, rng: np.random.Generator) -> Geometry:
+    def geometry(self, video_config, rng):
         """See `Crops.geometry`."""
         return training_geometry(
             video_config.crop, video_config.resize, rng, **dataclasses.asdict(self)

@@ -1,18 +1,11 @@
 """Samples as a `keras.utils.PyDataset`, for Keras on JAX or PyTorch without TensorFlow."""
 
-from __future__ import annotations
-
 import contextlib
 import itertools
 import numbers
 import threading
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Any
 
 import keras
-
-if TYPE_CHECKING:
-    from keras_stc.data.clips.stream import Stream
 
 
 class ClipSequence(keras.utils.PyDataset):
@@ -46,7 +39,7 @@ class ClipSequence(keras.utils.PyDataset):
         element_spec: A `keras.KerasTensor` for each array of a batch.
     """
 
-    def __init__(self, stream: Stream, parallel: int, prefetch: int) -> None:
+    def __init__(self, stream, parallel, prefetch):
         # One worker: Keras' own queue hands batches of one epoch on to the next.
         super().__init__(workers=1)
         self._stream, self._parallel, self._prefetch = stream, parallel, prefetch
@@ -58,24 +51,24 @@ class ClipSequence(keras.utils.PyDataset):
         self.video_config = stream.video_config
 
     @property
-    def num_batches(self) -> int:
+    def num_batches(self):
         """Batches in an iteration."""
         return self._stream.length
 
-    def __len__(self) -> int:
+    def __len__(self):
         return self._stream.length
 
     @property
-    def element_spec(self) -> Any:
+    def element_spec(self):
         size = self._stream.batch_size if self._stream.drop_remainder else None
         return self._stream.sample(
             keras.KerasTensor((size, *array.shape), array.dtype) for array in self._stream.arrays
         )
 
-    def __iter__(self) -> Generator[Any, None, None]:
+    def __iter__(self):
         return self._batches(self._stream.epochs.take(), self._prefetch)
 
-    def __getitem__(self, index: int) -> Any:
+    def __getitem__(self, index):
         with self._lock:
             if self._running is not None:
                 batch = next(self._running, None)
@@ -90,11 +83,11 @@ class ClipSequence(keras.utils.PyDataset):
         with contextlib.closing(self._batches(self._stream.epochs.next, 0)) as batches:
             return next(itertools.islice(batches, index, None))
 
-    def on_epoch_begin(self) -> None:
+    def on_epoch_begin(self):
         self.on_epoch_end()
         self._running = iter(self)
 
-    def on_epoch_end(self) -> None:
+    def on_epoch_end(self):
         with self._lock:
             if self._running is not None:
                 self._running.close()

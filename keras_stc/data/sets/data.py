@@ -1,14 +1,11 @@
 """Data by what a user types for DATA, opened once."""
 
-from __future__ import annotations
-
 import dataclasses
 import os
-from collections.abc import Iterable, Sequence
 
 from keras_stc.data.errors import VideoError
 from keras_stc.data.sets.names import SUBSETS
-from keras_stc.data.sets.video import Video, VideoSet
+from keras_stc.data.sets.video import VideoSet
 
 
 class Data:
@@ -36,7 +33,7 @@ class Data:
     #: What a user types, with capitals for what differs; empty of paths.
     usage = ""
 
-    def __init__(self, name: str | os.PathLike[str]) -> None:
+    def __init__(self, name):
         self.name = str(name)
 
     def __str__(self):
@@ -46,21 +43,21 @@ class Data:
         return f"<{type(self).__name__}: {self.name}>"
 
     @property
-    def spec(self) -> str:
+    def spec(self):
         return os.path.realpath(self.name)
 
     @property
-    def subsets(self) -> tuple[str, ...]:
+    def subsets(self):
         return ()
 
     @property
-    def splits(self) -> tuple[Data, ...]:
+    def splits(self):
         return (self,)
 
-    def __getitem__(self, subset: str | None) -> VideoSet:
+    def __getitem__(self, subset):
         return self.open(subset)
 
-    def open(self, subset: str | None = None, class_names: Sequence[str] | None = None) -> VideoSet:
+    def open(self, subset=None, class_names=None):
         """A `VideoSet`.
 
         Args:
@@ -80,12 +77,12 @@ class Data:
     def _open(self, subset, class_names):
         raise NotImplementedError
 
-    def unlabelled(self, subset: str | None = None) -> VideoSet:
+    def unlabelled(self, subset=None):
         """The videos without their labels, as `open_unlabelled` gives them."""
         videos = self._unlabelled(subset)
         return VideoSet([dataclasses.replace(video, label=None) for video in videos])
 
-    def _unlabelled(self, subset) -> Iterable[Video]:
+    def _unlabelled(self, subset):
         return self.open(subset)
 
 

@@ -1,11 +1,7 @@
 """Data as it is named on a command line: a folder, a CSV file, or a known data set."""
 
-from __future__ import annotations
-
 import os
 import pathlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from keras_stc.data.errors import VideoError
 from keras_stc.data.sets.annotation import LISTS
@@ -17,9 +13,6 @@ from keras_stc.data.sets.official import HMDB51Data, UCF101Data
 from keras_stc.data.sets.packed import PackedData, is_packed
 from keras_stc.data.sets.table import TableData
 
-if TYPE_CHECKING:
-    from keras_stc.data.sets.video import VideoSet
-
 #: Data sets by the name before the first colon.
 DATA_SETS = {
     "ucf101": UCF101Data,
@@ -29,10 +22,7 @@ DATA_SETS = {
 }
 
 
-def open_source(
-    spec: str | os.PathLike[str] | Data,
-    label_names: str | os.PathLike[str] | Sequence[str] | None = None,
-) -> Data:
+def open_source(spec, label_names=None):
     """Data by what a user types for it, opened once.
 
     Example:
@@ -89,11 +79,7 @@ def is_list(spec):
     return os.path.isfile(spec) and os.path.splitext(spec)[1].lower() in LISTS
 
 
-def open_data(
-    spec: str | os.PathLike[str] | Data,
-    subset: str | None = None,
-    class_names: Sequence[str] | None = None,
-) -> VideoSet:
+def open_data(spec, subset=None, class_names=None):
     """Videos by what a user types for DATA.
 
     Example:
@@ -127,7 +113,7 @@ def open_data(
     return open_source(spec).open(subset, class_names)
 
 
-def data_subsets(spec: str | os.PathLike[str] | Data) -> tuple[str, ...]:
+def data_subsets(spec):
     """Which subsets the data is divided into.
 
     Args:
@@ -143,7 +129,7 @@ def data_subsets(spec: str | os.PathLike[str] | Data) -> tuple[str, ...]:
     return open_source(spec).subsets
 
 
-def data_splits(spec: str | os.PathLike[str] | Data) -> tuple[str, ...]:
+def data_splits(spec):
     """The splits over which a result is the mean.
 
     Example:
@@ -164,7 +150,7 @@ def data_splits(spec: str | os.PathLike[str] | Data) -> tuple[str, ...]:
     return tuple(split.name for split in open_source(spec).splits)
 
 
-def absolute_data(spec: str | os.PathLike[str] | Data) -> str:
+def absolute_data(spec):
     """The spec by which the same data is called from every folder, however it was typed.
 
     Args:

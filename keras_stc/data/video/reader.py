@@ -1,19 +1,12 @@
 """What every decoder offers: frames of a video by number."""
 
-from __future__ import annotations
-
 import collections
 import contextlib
 import dataclasses
-from collections.abc import Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_stc.data.geometry import Geometry
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,20 +42,16 @@ class FrameReader:
         info: A `VideoInfo`.
     """
 
-    info: VideoInfo
-
-    def __enter__(self) -> Self:
+    def __enter__(self):
         return self
 
-    def __exit__(self, *exception: Any) -> None:
+    def __exit__(self, *exception):
         self.close()
 
-    def close(self) -> None:
+    def close(self):
         """Closes what is open."""
 
-    def read(
-        self, indices: Iterable[int] | np.ndarray, geometry: Geometry | None = None
-    ) -> np.ndarray:
+    def read(self, indices, geometry=None):
         """Frames by number.
 
         Args:
@@ -75,9 +64,7 @@ class FrameReader:
         """
         return next(self.clips([indices], geometry))
 
-    def clips(
-        self, clips: Iterable[Iterable[int] | np.ndarray], geometry: Geometry | None = None
-    ) -> Iterator[np.ndarray]:
+    def clips(self, clips, geometry=None):
         """Clips of a video, one after the other, decoding every frame once.
 
         As long as clips begin in ascending order, memory holds one clip and those that overlap
@@ -93,9 +80,7 @@ class FrameReader:
         for (pixels,) in self.views(clips, [geometry or Geometry()]):
             yield pixels
 
-    def views(
-        self, clips: Iterable[Iterable[int] | np.ndarray], geometries: Sequence[Geometry]
-    ) -> Iterator[list[np.ndarray]]:
+    def views(self, clips, geometries):
         """Clips of a video, each cut in several ways, decoding every frame once.
 
         Args:
