@@ -9,9 +9,9 @@ Network: Diba et al., ECCV 2018 (arXiv 1806.07754).
 import argparse
 import tempfile
 
+import keras_stc  # isort: skip; first, for TensorFlow's faster CPU kernels
 import keras
 
-import keras_stc
 from keras_stc.demo.motion import write_motion_videos
 
 

@@ -12,9 +12,9 @@ imagenet it is a ResNet-50 that knows ImageNet. Method: Diba et al., ECCV 2018, 
 import argparse
 import tempfile
 
+import keras_stc  # isort: skip; first, for TensorFlow's faster CPU kernels
 import keras
 
-import keras_stc
 from keras_stc.demo.motion import write_motion_videos
 from keras_stc.transfer.teachers import create_teacher
 

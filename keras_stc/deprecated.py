@@ -2,9 +2,13 @@
 
 import functools
 import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-def renamed(**names):
+def renamed(**names: str) -> Callable[[Function], Function]:
     """A decorator: `renamed(licence="license")` passes the old keyword on as the new one.
 
     Args:
@@ -14,7 +18,7 @@ def renamed(**names):
         A decorator of functions, which warn where the old keyword is given.
     """
 
-    def decorate(function):
+    def decorate(function: Function) -> Function:
         @functools.wraps(function)
         def call(*args, **kwargs):
             for old, new in names.items():
@@ -27,6 +31,6 @@ def renamed(**names):
                     kwargs[new] = kwargs.pop(old)
             return function(*args, **kwargs)
 
-        return call
+        return cast(Function, call)
 
     return decorate

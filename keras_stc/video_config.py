@@ -40,6 +40,9 @@ class VideoConfig:
             not count then. `None` for `stride`.
         channels: Channels of a clip: 3, or another number for grey clips (1), optical flow (2) and
             the like, which the caller makes: videos are read as RGB.
+        segments: Whether a clip is one frame from each of `frames` equal parts of the whole video
+            (Wang et al., "Temporal Segment Networks", ECCV 2016): anywhere in its part in training,
+            its middle otherwise. `stride` and `fps` do not count then.
 
     Raises:
         ValueError: If a value is outside its range.
@@ -55,6 +58,7 @@ class VideoConfig:
     class_names: tuple[str, ...] | None = None
     fps: float | None = None
     channels: int = 3
+    segments: bool = False
 
     def __post_init__(self):
         size = self.size
@@ -102,6 +106,10 @@ class VideoConfig:
         is_rate = isinstance(self.fps, numbers.Real) and self.fps > 0
         if self.fps is not None and not is_rate:
             raise ValueError(f"`fps` must be positive, or None. Received: fps={self.fps!r}")
+        if not isinstance(self.segments, bool):
+            raise ValueError(
+                f"`segments` must be True or False. Received: segments={self.segments!r}"
+            )
         if self.channel_order != "RGB":
             raise ValueError(
                 f'`channel_order` must be "RGB". Received: channel_order={self.channel_order!r}'
@@ -116,8 +124,10 @@ class VideoConfig:
             video_fps: Frames per second of the video.
 
         Returns:
-            A number of the video's frames, not always whole.
+            A number of the video's frames, not always whole; `None` of segments.
         """
+        if self.segments:
+            return None
         return self.stride if self.fps is None else video_fps / self.fps
 
     @property
@@ -148,6 +158,15 @@ class VideoConfig:
                 "`video_config` must describe RGB clips, since videos are read as RGB: make clips "
                 "of other channels yourself, and give them to `fit`, `evaluate` and `predict`. "
                 f"Received: channels={self.channels}"
+            )
+
+    def check_moment(self):
+        """Raises the `ValueError` for clips that show a whole video instead of a moment of it."""
+        if self.segments:
+            raise ValueError(
+                "`video_config` must describe clips of a moment here, and not of segments of a "
+                "whole video: give the model another one first, such as "
+                "model.video_config.replace(segments=False, fps=3). Received: segments=True"
             )
 
     def replace(self, **changes):

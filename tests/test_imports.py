@@ -2,6 +2,7 @@
 
 import ast
 import pathlib
+import platform
 import subprocess
 import sys
 
@@ -118,6 +119,40 @@ def test_import_is_light(module):
         assert has_av == "False"
         seconds.append(float(took))
     assert min(seconds) < 0.3
+
+
+@pytest.mark.skipif(
+    keras.backend.backend() != "tensorflow" or platform.machine() not in ("x86_64", "AMD64"),
+    reason="TensorFlow's kernels, and where they are in its wheels",
+)
+def test_onednn_is_on_unless_tensorflow_came_first(monkeypatch):
+    probe = """{}
+clip = keras.Input((2, 4, 4, 3))
+for _ in range(2):
+    keras_stc.VideoModel(clip, clip, video_config=keras_stc.VideoConfig(2, 1, 4))
+print(keras_stc.layers.conv.has_onednn())
+"""
+    monkeypatch.delenv("TF_ENABLE_ONEDNN_OPTS")
+
+    def run(first_line):
+        done = subprocess.run(
+            [sys.executable, "-c", probe.format(first_line)],
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.strip(), done.stderr.count("TF_ENABLE_ONEDNN_OPTS=1 ")
+
+    assert run("import keras_stc, keras") == ("True", 0)
+    # On by itself on newer processors; where it is not, that is said once.
+    assert run("import keras, keras_stc") in (("True", 0), ("False", 1))
+
+
+def test_onednn_is_the_users(monkeypatch):
+    monkeypatch.setenv("TF_ENABLE_ONEDNN_OPTS", "0")
+    probe = "import os, keras_stc; print(os.environ['TF_ENABLE_ONEDNN_OPTS'])"
+    done = subprocess.run([sys.executable, "-c", probe], capture_output=True, text=True)
+    assert done.stdout.strip() == "0"
 
 
 def test_keras_loads_what_was_saved_here(tmp_path):

@@ -15,8 +15,6 @@ def quiet_start():
     TensorFlow writes part of it before its log level counts, so the file descriptor is redirected.
     """
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # On CPUs without AVX-512 TensorFlow leaves its faster kernels off; a third less time a step.
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     sys.stderr.flush()
     saved = os.dup(2)
     with tempfile.TemporaryFile() as chatter:

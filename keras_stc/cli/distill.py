@@ -51,7 +51,8 @@ def register(commands, common):
         "--label-weight",
         type=float,
         default=0.0,
-        help="of the videos' own labels, from 0 to 1; they are the teacher's classes then (0)",
+        help="of the videos' own labels, from 0 to 1 (0): below 1 they are the teacher's classes, "
+        "with 1 the student learns its own and takes the teacher's features alone",
     )
     command.add_argument(
         "--feature-weight",
@@ -79,7 +80,7 @@ def register(commands, common):
 
 def run_distill(arguments):
     from keras_stc import distribute
-    from keras_stc.data import divide_unlabelled
+    from keras_stc.data import divide_unlabelled, open_source
     from keras_stc.files import write_atomically
     from keras_stc.report.facts import facts
     from keras_stc.runs import Run
@@ -92,6 +93,9 @@ def run_distill(arguments):
     run = Run(arguments.out)
     if done := run.state().get("epoch"):
         say(arguments, f"Going on after epoch {done} of the run in {arguments.out}")
+    source, own_classes = open_source(arguments.videos), None
+    if arguments.label_weight == 1:
+        own_classes = source.open("train" if "train" in source.subsets else None).class_names
     distillation = create_distillation(
         arguments.student,
         arguments.teacher,
@@ -99,18 +103,17 @@ def run_distill(arguments):
         temperature=arguments.temperature,
         label_weight=arguments.label_weight,
         feature_weight=arguments.feature_weight,
+        class_names=own_classes,
         seed=arguments.seed,
         precision=recipe.precision,
         video_config={name: getattr(arguments, name) for name in ("frames", "stride", "size")},
         **options.structure(arguments.student, arguments),
     )
     config = distillation.teacher.video_config
-    data = divide_unlabelled(
-        arguments.videos,
-        arguments.hold_out,
-        arguments.seed,
-        class_names=_labels(arguments, config) if arguments.label_weight else None,
-    )
+    labels = own_classes
+    if 0 < arguments.label_weight < 1:
+        labels = _labels(arguments, config)
+    data = divide_unlabelled(source, arguments.hold_out, arguments.seed, class_names=labels)
     videos, held_out = data.train, data.validation
     say(arguments, f"{len(videos)} videos to learn from, {len(held_out or ())} to measure on")
     say(
@@ -135,15 +138,19 @@ def run_distill(arguments):
     write_atomically(run.command_path, arguments.line + "\n")
     result = {"run": arguments.out, "epochs": len(history), "last": history[-1]}
     result.update(quarantined(run))
-    agreement = history[-1].get("val_answers_agreement")
-    figures = None
-    if agreement is not None:
-        figures = {"of held-out clips the student names the teacher's class": f"{agreement:.1%}"}
+    figures = {
+        said: f"{history[-1][name]:.1%}"
+        for name, said in (
+            ("val_answers_agreement", "of held-out clips the student names the teacher's class"),
+            ("val_label_accuracy", "of held-out clips the student names the right class"),
+        )
+        if name in history[-1]
+    }
     result["report"] = written_report(
         run.report_path,
         f"Distillation: {arguments.teacher} teaches {arguments.student}",
         f"{len(videos)} videos to learn from, {len(held_out or ())} to measure on",
-        figures=figures,
+        figures=figures or None,
         history=history,
         quarantine=result.get("quarantine"),
         facts=facts(
@@ -157,8 +164,8 @@ def run_distill(arguments):
     if arguments.json:
         return print_json(result)
     show_report(result["report"])
-    if agreement is not None:
-        print(f"\nOn held-out clips the student names the teacher's class: {agreement:.1%}")
+    for said, figure in figures.items():
+        print(f"\n{figure} {said}")
     print(f"\nThe student is in {arguments.out}. What a video shows:")
     print(f"  keras-stc predict x.mp4 --model {arguments.out}")
 

@@ -150,8 +150,8 @@ def _held_out(path, data, class_names):
     config = Run(path if path.is_dir() else path.parent).config()
     trained = config.get("data")
     origin = (trained.get("origin") or {}) if isinstance(trained, dict) else {}
-    counts = (config.get("videos"), config.get("validation_videos") or 0)
-    return held_out(data, origin, config.get("seed"), counts, class_names, path)
+    counts = (config.get("videos", 0), config.get("validation_videos") or 0)
+    return held_out(data, origin, config.get("seed", 0), counts, class_names, path)
 
 
 def evaluate(model, videos, arguments, **how):

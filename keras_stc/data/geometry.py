@@ -72,7 +72,7 @@ class Geometry:
                 f"Received: position={self.position!r}"
             )
 
-    def frame_size(self, height, width):
+    def frame_size(self, height: int, width: int) -> tuple[int, int]:
         """`(height, width)` to which an upright frame of this size is resized."""
         if isinstance(self.short_side, tuple):
             crop = self.crop or (1, 1)
@@ -85,14 +85,14 @@ class Geometry:
         scale = max(scale, crop[0] / height, crop[1] / width)
         return max(crop[0], round(height * scale)), max(crop[1], round(width * scale))
 
-    def window(self, height, width):
+    def window(self, height: int, width: int) -> tuple[int, int]:
         """`(top, left)` of the crop in a resized frame."""
         if self.crop is None:
             return 0, 0
         down, right = POSITIONS[self.position]
         return int((height - self.crop[0]) * down), int((width - self.crop[1]) * right)
 
-    def cut(self, pixels):
+    def cut(self, pixels: np.ndarray) -> np.ndarray:
         """Crops and mirrors frames which are already resized; no copy.
 
         Args:
@@ -108,8 +108,15 @@ class Geometry:
 
 
 def training_geometry(
-    crop, short_side, rng, *, when_smaller=False, flip=True, positions=True, multiscale=False
-):
+    crop: tuple[int, int],
+    short_side: int | tuple[int, int] | None,
+    rng: np.random.Generator,
+    *,
+    when_smaller: bool = False,
+    flip: bool = True,
+    positions: bool = True,
+    multiscale: bool = False,
+) -> Geometry:
     """A random crop for training (paper, section 4.2): one of five positions, mirrored or not.
 
     Args:
@@ -142,7 +149,9 @@ def training_geometry(
     )
 
 
-def evaluation_geometry(crop, short_side):
+def evaluation_geometry(
+    crop: tuple[int, int] | None, short_side: int | tuple[int, int] | None
+) -> Geometry:
     """Short side resized, centre crop, nothing random (paper, section 4.2)."""
     return Geometry(crop=crop, short_side=short_side)
 

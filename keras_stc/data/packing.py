@@ -7,6 +7,8 @@ without the rest of its video. `index.json` is written last and holds the classe
 their subsets and the SHA-256 of every file.
 """
 
+from __future__ import annotations
+
 import collections
 import concurrent.futures
 import hashlib
@@ -15,6 +17,8 @@ import json
 import os
 import pathlib
 import zlib
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -29,6 +33,9 @@ from keras_stc.data.sets.packed import LAYOUT
 from keras_stc.data.video import cache
 from keras_stc.data.video.isolated import open_isolated
 from keras_stc.data.video.shard import FRAME_TABLE
+
+if TYPE_CHECKING:
+    from keras_stc.data.sets.data import Data
 
 #: Pixels of the short side: what training at 112 resizes to (paper, section 4.2), so that reading
 #: needs no resizing.
@@ -45,16 +52,16 @@ CHUNK = 64
 
 
 def pack(
-    data,
-    out,
-    short_side=SHORT_SIDE,
-    quality=QUALITY,
-    videos_per_shard=VIDEOS_PER_SHARD,
-    workers=None,
-    progress=None,
-    quarantine=None,
-    labels=True,
-):
+    data: str | os.PathLike[str] | Data,
+    out: str | os.PathLike[str],
+    short_side: int = SHORT_SIDE,
+    quality: int = QUALITY,
+    videos_per_shard: int = VIDEOS_PER_SHARD,
+    workers: int | None = None,
+    progress: Callable[..., object] | None = None,
+    quarantine: Quarantine | None = None,
+    labels: bool = True,
+) -> dict[str, Any]:
     """Packs videos into shards; run again, it goes on with the shards that are not there yet.
 
     Example:

@@ -35,6 +35,7 @@ class Protocol:
             "frames": config.frames,
             "stride": config.stride,
             **({} if config.fps is None else {"fps": config.fps}),
+            **({"segments": True} if config.segments else {}),
             "resize": config.resize if self.crops == 1 else min(config.crop),
             "crop": list(config.crop),
             "crop_position": CROP_POSITIONS[self.crops],

@@ -93,6 +93,13 @@ def on_tensorflow_cpu():
     return keras.backend.backend() == "tensorflow" and not keras.distribution.list_devices("gpu")
 
 
+def has_onednn():
+    """Whether TensorFlow's convolutions are oneDNN's; to be asked where TensorFlow runs."""
+    from keras_stc.layers import tensorflow_kernels
+
+    return tensorflow_kernels.has_onednn()
+
+
 def max_pool3d(x, window, strides, padding="valid", *, name):
     """Max pooling; in float32 where float16 has no kernel, on TensorFlow's CPU: the same values."""
     options = {}

@@ -1,11 +1,9 @@
 """A strided Conv3D over few channels that is fast on the CPU with TensorFlow."""
 
-import os
-
 import keras
 from keras import ops
 
-from keras_stc.layers.conv import Conv3D, on_tensorflow_cpu
+from keras_stc.layers.conv import Conv3D, has_onednn, on_tensorflow_cpu
 
 
 @keras.saving.register_keras_serializable("keras_stc")
@@ -13,11 +11,11 @@ class StridedConv3D(Conv3D):
     """`keras.layers.Conv3D` with strides and "valid" padding, for stems over three channels.
 
     Without oneDNN, which TensorFlow leaves off on CPUs without AVX-512 unless
-    `TF_ENABLE_ONEDNN_OPTS=1` is set, its CPU kernels have no fast path for the gradient of such a
-    convolution: on maps of 16 to 32 positions it takes 30 to 100 times as long as it should
-    (`benchmarks/stem_conv.py`). There, this layer moves each stride's block of positions into
-    channels, of the clip and of the kernel, and convolves with stride 1; the sums are the same.
-    Elsewhere it is `keras.layers.Conv3D`.
+    `TF_ENABLE_ONEDNN_OPTS=1` is set before its import, its CPU kernels have no fast path for the
+    gradient of such a convolution: on maps of 16 to 32 positions it takes 30 to 100 times as long
+    as it should (`benchmarks/stem_conv.py`). There, this layer moves each stride's block of
+    positions into channels, of the clip and of the kernel, and convolves with stride 1; the sums
+    are the same. Elsewhere it is `keras.layers.Conv3D`.
 
     The stored variables are those of `keras.layers.Conv3D`, so weights pass between the two.
 
@@ -67,7 +65,7 @@ class StridedConv3D(Conv3D):
             and self.data_format == "channels_last"
             and None not in inputs.shape[1:4]
             and on_tensorflow_cpu()
-            and os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "1"
+            and not has_onednn()
         )
 
 

@@ -1,6 +1,13 @@
-"""Kernels that only TensorFlow has, for layers that run them on its CPU."""
+"""Kernels that only TensorFlow has, for layers that run them on its CPU; is oneDNN on?"""
+
+import functools
+import logging
+import os
+import platform
 
 import tensorflow as tf
+
+logger = logging.getLogger(__name__)
 
 
 def batch_norm(x, scale, offset, statistics, epsilon):
@@ -38,3 +45,25 @@ def batch_norm(x, scale, offset, statistics, epsilon):
     # The kernel gives the variance of a population of which `x` is a sample.
     count = tf.cast(tf.size(pictures) // shape[-1], tf.float32)
     return y, made.batch_mean, made.batch_variance * ((count - 1) / count)
+
+
+@functools.cache
+def has_onednn():
+    """Whether TensorFlow runs oneDNN's kernels, which is decided while it is imported."""
+    try:
+        from tensorflow.python.util import _pywrap_util_port
+    except ImportError:  # TensorFlow keeps it to itself, and may move it.
+        return os.environ.get("TF_ENABLE_ONEDNN_OPTS") == "1"
+    return _pywrap_util_port.IsMklEnabled()
+
+
+@functools.cache
+def warn_without_onednn():
+    """Says once that training is slow, where TensorFlow was imported before `keras_stc`."""
+    is_in_wheel = platform.machine() in ("x86_64", "AMD64") and platform.system() != "Darwin"
+    if is_in_wheel and not has_onednn() and os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "0":
+        logger.warning(
+            "TensorFlow's faster CPU kernels (oneDNN) are off; training takes about three times as "
+            "long without. TensorFlow was imported first: import keras_stc before it and before "
+            "Keras, or set TF_ENABLE_ONEDNN_OPTS=1 (0 keeps this line away)."
+        )

@@ -2,6 +2,7 @@
 
 import keras
 
+from keras_stc.layers.conv import on_tensorflow_cpu
 from keras_stc.video_config import VideoConfig
 
 
@@ -37,6 +38,10 @@ class VideoModel(keras.Model):
         self, inputs, outputs, name=None, *, video_config=None, architecture=None, **kwargs
     ):
         super().__init__(inputs=inputs, outputs=outputs, name=name, **kwargs)
+        if on_tensorflow_cpu():
+            from keras_stc.layers.tensorflow_kernels import warn_without_onednn
+
+            warn_without_onednn()
         if isinstance(video_config, dict):
             video_config = VideoConfig.from_dict(video_config)
         if video_config is None:

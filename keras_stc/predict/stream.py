@@ -68,11 +68,13 @@ def predict_stream(model, source, smoothing=1.0, every=None, live=True):
         of its frames looped.
 
     Raises:
-        ValueError: If the model has no classifier, or a number is out of range.
+        ValueError: If the model has no classifier or takes segments of a whole video, or a number
+            is out of range.
         VideoError: If the source cannot be opened, has no pictures, or breaks off before the first.
     """
     config, names = model_config(model), class_names(model)
     config.check_rgb()
+    config.check_moment()
     if not smoothing >= 0:
         raise ValueError(f"`smoothing` must be at least 0. Received: smoothing={smoothing!r}")
     if every is not None and not every > 0:

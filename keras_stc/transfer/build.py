@@ -49,13 +49,15 @@ def create_distillation(
     temperature=2.0,
     label_weight=0.0,
     feature_weight=0.0,
+    class_names=None,
     seed=0,
     precision="float32",
     **arguments,
 ):
     """A `Distillation` of a network of the zoo, in the scope of the machine's strategy.
 
-    The student gets the teacher's classes and their names.
+    The student gets the teacher's classes and their names, or classes of its own where it learns
+    them from labels and takes the teacher's features alone.
 
     Example:
 
@@ -72,6 +74,7 @@ def create_distillation(
         temperature: See `Distillation`.
         label_weight: See `Distillation`.
         feature_weight: See `Distillation`.
+        class_names: The student's own classes, with a `label_weight` of 1.
         seed: Of the random weights.
         precision: Policy of the student and the teacher, such as `"mixed_bfloat16"`.
         **arguments: Further arguments of `keras_stc.create_model`, of the student.
@@ -86,9 +89,11 @@ def create_distillation(
     try:
         with strategy().scope():
             taught_by = ClipTeacher(named_model(teacher, input_shape=teacher_shape))
-            config = taught_by.video_config
-            model = create_model(student, classes=taught_by.classes, **arguments)
-            model.video_config = model.video_config.replace(class_names=config.class_names)
+            names, classes = class_names, len(class_names or ())
+            if names is None:
+                names, classes = taught_by.video_config.class_names, taught_by.classes
+            model = create_model(student, classes=classes, **arguments)
+            model.video_config = model.video_config.replace(class_names=names)
             return Distillation(model, taught_by, temperature, label_weight, feature_weight)
     finally:
         keras.config.set_dtype_policy(before)

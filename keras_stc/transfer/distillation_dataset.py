@@ -90,6 +90,8 @@ def distillation_dataset(
         if value < least:
             raise ValueError(f"`{name}` must be at least {least}. Received: {name}={value!r}")
     check_share(share, batch_size)
+    for config in (video_config, teacher_config):
+        config.check_moment()
     videos = checked_videos(videos)
     if answers is not None and len(answers.answers) != len(videos):
         raise ValueError(

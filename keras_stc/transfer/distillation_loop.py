@@ -148,6 +148,8 @@ def _check(distillation, recipe, videos, windows):
             "`distillation` must have a keras_stc.VideoModel as its student, which says how to "
             f"feed it. Received: a {type(student).__name__}"
         )
+    for model in (student, distillation.teacher):
+        model.video_config.check_moment()
     if student.dtype_policy.name != recipe.precision:
         raise ValueError(
             f"The student must be built with the recipe's precision, {recipe.precision}: call "

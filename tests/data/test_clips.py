@@ -220,6 +220,22 @@ def test_clips_at_a_frame_rate_of_their_own(tmp_path):
         VideoConfig(fps=0.0)
 
 
+def test_clips_of_segments_show_the_whole_video(videos):
+    config = CONFIG.replace(frames=4, segments=True)
+    x, _ = collected(dataset(videos[:3], video_config=config))
+    for clip, count in zip(x, COUNTS, strict=False):
+        assert video_files.numbers(clip) == [(2 * k + 1) * count // 8 for k in range(4)]
+    random = dataset(videos[:1], video_config=config, training=True, clips_per_video=3, flip=False)
+    x, _ = collected(random)
+    numbers = np.array([video_files.numbers(clip) for clip in x])
+    assert (numbers // 15 == np.arange(4)).all() and len(np.unique(numbers, axis=0)) == 3
+    (batch,) = video_clips(Video(videos[0].path, start=1.0, end=1.64), config)
+    assert video_files.numbers(batch.clips[0]) == [27, 31, 35, 39]  # of frames 25 to 40
+    assert (batch.start.tolist(), batch.end.tolist()) == ([1.0], [41 / 25])
+    with pytest.raises(ValueError, match="`segments` must be True or False"):
+        VideoConfig(segments=3)
+
+
 def test_pieces_of_videos(videos):
     pieces = [Video(videos[0].path, 0, start=1.0, end=1.4), Video(videos[0].path, 1, start=2.0)]
     x, _ = collected(dataset(pieces))

@@ -100,6 +100,40 @@ def test_evaluation_clips_at_a_frame_rate():
     assert clips[1].tolist() == [20, 22, 25, 27, 30, 32, 35, 37]
 
 
+@pytest.mark.parametrize(
+    ("num_frames", "segments", "clip"),
+    [
+        (9, 3, [1, 4, 7]),
+        (10, 3, [1, 5, 8]),  # parts of 0-2, 3-5, 6-9
+        (8, 4, [1, 3, 5, 7]),  # of two middles the later, as TSN's own code
+        (5, 5, [0, 1, 2, 3, 4]),
+        (2, 4, [0, 0, 1, 1]),
+        (1, 3, [0, 0, 0]),
+    ],
+)
+def test_segments_show_the_middle_of_each_part(num_frames, segments, clip):
+    (found,) = sampling.evaluation_clips(num_frames, segments, None)
+    assert found.tolist() == sampling.centre_clip(num_frames, segments, None).tolist() == clip
+    assert sampling.ends(found[None], num_frames, segments, None).tolist() == [num_frames]
+
+
+def test_several_clips_of_segments_divide_each_part():
+    clips = sampling.uniform_clips(24, 3, None, 2)
+    assert clips.tolist() == [[2, 10, 18], [6, 14, 22]]
+    # Together, they are the middles of as many parts.
+    assert sorted(clips.ravel()) == sampling.centre_clip(24, 6, None).tolist()
+
+
+@pytest.mark.parametrize(("num_frames", "parts"), [(10, [(0, 3), (3, 6), (6, 10)]), (2, None)])
+def test_segments_of_training_are_uniform_over_each_part(num_frames, parts):
+    rng = np.random.default_rng(0)
+    clips = np.stack([sampling.training_clip(num_frames, 3, None, rng) for _ in range(3000)])
+    for column, (begin, end) in zip(clips.T, parts or [(0, 1), (0, 1), (1, 2)], strict=True):
+        frames, counts = np.unique(column, return_counts=True)
+        assert frames.tolist() == list(range(begin, end))
+        assert counts.min() > 0.85 * 3000 / (end - begin)
+
+
 @pytest.mark.parametrize("bad", [(0, 4, 1), (4, 0, 1), (4, 4, 0)])
 def test_impossible_clips_are_refused(bad):
     with pytest.raises(ValueError, match="must be .*. Received"):

@@ -109,6 +109,11 @@ def test_what_is_wrong_is_said(model, video, tmp_path, capsys, small_run):
         next(predict_stream(model, video, smoothing=-1))
     with pytest.raises(ValueError, match="`every`"):
         next(predict_stream(model, video, every=0))
+    usual = model.video_config
+    model.video_config = usual.replace(segments=True)
+    with pytest.raises(ValueError, match="clips of a moment .* Received: segments=True"):
+        next(predict_stream(model, video))
+    model.video_config = usual
     (tmp_path / "list.m3u8").write_text("#EXTM3U\n#EXTINF:1,\nhttp://127.0.0.1:9/x.ts\n")
     for source, words in (
         (str(tmp_path / "none.mp4"), "does not exist"),

@@ -140,6 +140,8 @@ def test_both_see_the_same_moment(small_run):
             # The student's seven frames lie in the teacher's eight, from the first or second on.
             assert any(np.array_equal(clip, theirs[first : first + 7 : 2]) for first in (0, 1))
         assert (part["label"] == -1).all()
+    with pytest.raises(ValueError, match="clips of a moment .* Received: segments=True"):
+        distillation_dataset(videos, student, teacher.replace(segments=True))
 
 
 def test_the_nearest_window_teaches():

@@ -1,10 +1,16 @@
 """Augmentations: where clips are cut, and what becomes of their pixels."""
 
+from __future__ import annotations
+
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_stc.data.geometry import evaluation_geometry, training_geometry
+from keras_stc.data.geometry import Geometry, evaluation_geometry, training_geometry
+
+if TYPE_CHECKING:
+    from keras_stc.video_config import VideoConfig
 
 
 class Crops:
@@ -26,7 +32,7 @@ class Crops:
     ```
     """
 
-    def geometry(self, video_config, rng):
+    def geometry(self, video_config: VideoConfig, rng: np.random.Generator) -> Geometry:
         """The `Geometry` of one clip.
 
         Args:
@@ -35,7 +41,7 @@ class Crops:
         """
         return evaluation_geometry(video_config.crop, video_config.resize)
 
-    def pixels(self, clip, rng):
+    def pixels(self, clip: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """A decoded clip, changed or not: uint8 `(T, H, W, 3)`, RGB 0-255, as it came.
 
         Of a pair, it is called with the teacher's frames and with the student's clip, and with
@@ -48,7 +54,7 @@ class Crops:
         return clip
 
     @property
-    def changes_pixels(self):
+    def changes_pixels(self) -> bool:
         """Whether `pixels` does anything."""
         return type(self).pixels is not Crops.pixels
 
@@ -71,7 +77,7 @@ class RandomCrops(Crops):
     when_smaller: bool = False
     positions: bool = True
 
-    def geometry(self, video_config, rng):
+    def geometry(self, video_config: VideoConfig, rng: np.random.Generator) -> Geometry:
         """See `Crops.geometry`."""
         return training_geometry(
             video_config.crop, video_config.resize, rng, **dataclasses.asdict(self)

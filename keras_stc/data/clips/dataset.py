@@ -1,7 +1,11 @@
 """Videos to clips with labels, batch by batch."""
 
+from __future__ import annotations
+
 import contextlib
 import functools
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,45 +16,50 @@ from keras_stc.data.clips.quarantine import Quarantine
 from keras_stc.data.clips.stream import Array, InGraph, Stream, dataset
 from keras_stc.data.errors import VideoError
 from keras_stc.data.geometry import generator
-from keras_stc.data.sets.video import checked_videos
+from keras_stc.data.sets.video import Video, checked_videos
 from keras_stc.data.video.isolated import open_isolated
 from keras_stc.data.video.open import check_decoder, open_video
 from keras_stc.data.video.shard import clip_of_jpegs, is_packed_video, open_shard
 from keras_stc.deprecated import renamed
 from keras_stc.video_config import VideoConfig
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from keras_stc.data.clips.sequence import ClipSequence
+
 
 @renamed(shard="share")
 def clip_dataset(
-    videos,
-    frames=16,
-    stride=2,
-    size=112,
-    batch_size=8,
+    videos: Sequence[Video],
+    frames: int = 16,
+    stride: int = 2,
+    size: int | tuple[int, int] = 112,
+    batch_size: int = 8,
     *,
-    training=False,
-    video_config=None,
-    resize=None,
-    resize_when_smaller=False,
-    flip=True,
-    multiscale=False,
-    clips_per_video=1,
-    shuffle=None,
-    seed=0,
-    first_epoch=0,
-    first_batch=0,
-    share=(0, 1),
-    drop_remainder=False,
-    quarantine=None,
-    num_parallel_calls=None,
-    prefetch=2,
-    fps=None,
-    clips_per_decode=1,
-    decoder="pyav",
-    isolate=True,
-    crops=None,
-    backend=None,
-):
+    training: bool = False,
+    video_config: VideoConfig | None = None,
+    resize: int | tuple[int, int] | None = None,
+    resize_when_smaller: bool = False,
+    flip: bool = True,
+    multiscale: bool = False,
+    clips_per_video: int = 1,
+    shuffle: bool | None = None,
+    seed: int = 0,
+    first_epoch: int = 0,
+    first_batch: int = 0,
+    share: tuple[int, int] = (0, 1),
+    drop_remainder: bool = False,
+    quarantine: Quarantine | None = None,
+    num_parallel_calls: int | None = None,
+    prefetch: int = 2,
+    fps: float | None = None,
+    clips_per_decode: int = 1,
+    decoder: str = "pyav",
+    isolate: bool = True,
+    crops: Crops | None = None,
+    backend: str | None = None,
+) -> tf.data.Dataset | ClipSequence:
     """Clips of videos, with labels, ready for `model.fit`, `evaluate` and `predict`.
 
     In training, a clip lies anywhere in its video and is cropped at one of five positions and

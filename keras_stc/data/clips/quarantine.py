@@ -1,13 +1,21 @@
 """Bad videos are put aside and counted; they do not stop a run unless they are the majority."""
 
+from __future__ import annotations
+
 import csv
 import io
 import itertools
+import os
 import re
 import threading
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from keras_stc import files
 from keras_stc.data.errors import VideoError
+
+if TYPE_CHECKING:
+    from keras_stc.data.sets.video import Video
 
 
 class Quarantine:
@@ -30,14 +38,16 @@ class Quarantine:
         fatal: The sentence with which the run stopped, or `None`.
     """
 
-    def __init__(self, limit=0.5, reasons=()):
+    def __init__(
+        self, limit: float = 0.5, reasons: Mapping[str, str] | Iterable[tuple[str, str]] = ()
+    ) -> None:
         self.limit = limit
         self.fatal = None
         self._lock = threading.Lock()
         self._watched = set()
         self._reasons = dict(reasons)
 
-    def watch(self, names):
+    def watch(self, names: Iterable[str]) -> None:
         """Adds videos to those of which at most `limit` may be bad.
 
         Args:
@@ -46,7 +56,7 @@ class Quarantine:
         with self._lock:
             self._watched.update(names)
 
-    def add(self, name, error):
+    def add(self, name: str, error: Exception | str) -> None:
         """Puts a video aside.
 
         Args:
@@ -66,12 +76,18 @@ class Quarantine:
                 )
         self.check()
 
-    def check(self):
+    def check(self) -> None:
         """Raises the `VideoError` of a run that had to stop."""
         if self.fatal is not None:
             raise VideoError(self.fatal)
 
-    def first_usable(self, videos, first, read, avoid=()):
+    def first_usable(
+        self,
+        videos: Sequence[Video],
+        first: int,
+        read: Callable[[Video], Any],
+        avoid: Collection[str] = (),
+    ) -> tuple[Video, Any]:
         """What is read of a video, or of the next one in the list that can be used.
 
         Args:
@@ -103,18 +119,18 @@ class Quarantine:
         )
 
     @property
-    def reasons(self):
+    def reasons(self) -> dict[str, str]:
         """A dict from a video's name to the reason, in the order in which they were found."""
         with self._lock:
             return dict(self._reasons)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._reasons)
 
-    def __contains__(self, name):
+    def __contains__(self, name: str) -> bool:
         return name in self._reasons
 
-    def report(self):
+    def report(self) -> str:
         """Text for people: how many, and a line for each; empty where all is well."""
         reasons = self.reasons
         if not reasons:
@@ -122,7 +138,7 @@ class Quarantine:
         head = f"{len(reasons)} of {len(self._watched)} videos could not be used:"
         return "\n".join([head, *(f"  {reason}" for reason in reasons.values())])
 
-    def save(self, path):
+    def save(self, path: str | os.PathLike[str]) -> None:
         """Writes a CSV file with the columns path,reason.
 
         Args:
@@ -150,7 +166,7 @@ def _put_off(videos, avoid, unwanted):
             yield video
 
 
-def find_video_error(error):
+def find_video_error(error: BaseException | None) -> VideoError | None:
     """The `VideoError` behind an error, such as the one TensorFlow makes of it in `model.fit`.
 
     Example:

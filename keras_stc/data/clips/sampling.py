@@ -6,6 +6,9 @@ overlap start one span apart. Videos shorter than a clip loop, as in Hara et al.
 
 A stride need not be whole, where clips have a frame rate of their own: a clip then shows, at every
 moment, the frame that the video shows.
+
+A stride of `None` makes clips of *segments*: one frame from each of `frames` equal parts of the
+whole video (Wang et al., "Temporal Segment Networks", ECCV 2016), whatever its length.
 """
 
 import numpy as np
@@ -40,9 +43,12 @@ def training_clip(num_frames, frames, stride, rng):
 
     Returns:
         An int64 array of `frames` indices. A video shorter than the clip starts at its first frame
-        and loops.
+        and loops. Of segments, each frame is uniform over its part.
     """
     _check(num_frames, frames, stride)
+    if stride is None:
+        begins = np.arange(frames + 1) * num_frames // frames
+        return rng.integers(begins[:-1], np.maximum(begins[1:], begins[:-1] + 1))
     start = rng.integers(max(1, num_frames - touched(frames, stride) + 1))
     return clip_at(start, num_frames, frames, stride)
 
@@ -62,7 +68,8 @@ def evaluation_clips(num_frames, frames, stride):
     Clips start at multiples of the span, `frames * stride`. What is left at the end is our choice
     where the paper is silent: a rest shorter than half a span is left out, a longer one gets a
     clip of its own, moved back so that its last frame is the video's last (it overlaps the clip
-    before it instead of looping). A video shorter than one span is a single clip.
+    before it instead of looping). A video shorter than one span is a single clip, and so is one of
+    segments.
 
     Example:
 
@@ -80,6 +87,8 @@ def evaluation_clips(num_frames, frames, stride):
         An int64 array `(clips, frames)`, at least one clip, starts ascending.
     """
     _check(num_frames, frames, stride)
+    if stride is None:
+        return uniform_clips(num_frames, frames, stride, 1)
     span = frames * stride
     starts = [int(span * k + EPSILON) for k in range(max(1, int(num_frames / span + EPSILON)))]
     rest = num_frames - span * len(starts)
@@ -94,14 +103,36 @@ def uniform_clips(num_frames, frames, stride, count):
 
     Returns:
         An int64 array `(count, frames)`, starts ascending; one clip is the centre clip. Clips
-        overlap, or repeat, where the video is too short for `count` different ones.
+        overlap, or repeat, where the video is too short for `count` different ones. Of segments,
+        one clip has the middle of each part, and several the middles of `count` pieces of it.
     """
     _check(num_frames, frames, stride)
     if count < 1:
         raise ValueError(f"`count` must be at least 1 clip. Received: count={count!r}")
+    if stride is None:
+        middles = (2 * np.arange(frames * count) + 1) * num_frames // (2 * frames * count)
+        return middles.reshape(frames, count).T
     last = max(0, num_frames - touched(frames, stride))
     starts = [last // 2] if count == 1 else [k * last // (count - 1) for k in range(count)]
     return np.stack([clip_at(start, num_frames, frames, stride) for start in starts])
+
+
+def ends(clips, num_frames, frames, stride):
+    """Where clips of a video end.
+
+    Args:
+        clips: int64 `(clips, frames)`, as the functions above return.
+        num_frames: Frames in the video.
+        frames: Frames in a clip.
+        stride: Distance between two frames of a clip, in frames of the video.
+
+    Returns:
+        An int64 array of frame numbers, each behind the last frame that the clip touches; a looped
+        clip, and one of segments, ends with its video.
+    """
+    if stride is None:
+        return np.full(len(clips), num_frames)
+    return np.minimum(clips[:, 0] + touched(frames, stride), num_frames)
 
 
 def spread(clips, count):
@@ -122,5 +153,5 @@ def _check(num_frames, frames, stride):
     for name, value in (("num_frames", num_frames), ("frames", frames)):
         if value < 1:
             raise ValueError(f"`{name}` must be at least 1. Received: {name}={value!r}")
-    if stride <= 0:
+    if stride is not None and stride <= 0:
         raise ValueError(f"`stride` must be positive. Received: stride={stride!r}")

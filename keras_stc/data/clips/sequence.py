@@ -1,11 +1,18 @@
 """Samples as a `keras.utils.PyDataset`, for Keras on JAX or PyTorch without TensorFlow."""
 
+from __future__ import annotations
+
 import contextlib
 import itertools
 import numbers
 import threading
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
 
 import keras
+
+if TYPE_CHECKING:
+    from keras_stc.data.clips.stream import Stream
 
 
 class ClipSequence(keras.utils.PyDataset):
@@ -39,7 +46,7 @@ class ClipSequence(keras.utils.PyDataset):
         element_spec: A `keras.KerasTensor` for each array of a batch.
     """
 
-    def __init__(self, stream, parallel, prefetch):
+    def __init__(self, stream: Stream, parallel: int, prefetch: int) -> None:
         # One worker: Keras' own queue hands batches of one epoch on to the next.
         super().__init__(workers=1)
         self._stream, self._parallel, self._prefetch = stream, parallel, prefetch
@@ -51,24 +58,24 @@ class ClipSequence(keras.utils.PyDataset):
         self.video_config = stream.video_config
 
     @property
-    def num_batches(self):
+    def num_batches(self) -> int:
         """Batches in an iteration."""
         return self._stream.length
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self._stream.length
 
     @property
-    def element_spec(self):
+    def element_spec(self) -> Any:
         size = self._stream.batch_size if self._stream.drop_remainder else None
         return self._stream.sample(
             keras.KerasTensor((size, *array.shape), array.dtype) for array in self._stream.arrays
         )
 
-    def __iter__(self):
+    def __iter__(self) -> Generator[Any, None, None]:
         return self._batches(self._stream.epochs.take(), self._prefetch)
 
-    def __getitem__(self, index):
+    def __getitem__(self, index: int) -> Any:
         with self._lock:
             if self._running is not None:
                 batch = next(self._running, None)
@@ -83,11 +90,11 @@ class ClipSequence(keras.utils.PyDataset):
         with contextlib.closing(self._batches(self._stream.epochs.next, 0)) as batches:
             return next(itertools.islice(batches, index, None))
 
-    def on_epoch_begin(self):
+    def on_epoch_begin(self) -> None:
         self.on_epoch_end()
         self._running = iter(self)
 
-    def on_epoch_end(self):
+    def on_epoch_end(self) -> None:
         with self._lock:
             if self._running is not None:
                 self._running.close()

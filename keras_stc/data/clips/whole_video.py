@@ -1,6 +1,7 @@
 """All clips of videos, batch by batch, with their times: what prediction and evaluation read."""
 
 import os
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -20,10 +21,11 @@ class ClipBatch(NamedTuple):
 
     Args:
         clips: uint8 `(B, T, H, W, 3)`, RGB 0-255.
-        first_frames: int64 `(B,)`: frame number at which each clip begins.
+        first_frames: int64 `(B,)`: frame number at which each clip begins; of segments, the
+            video's first.
         start: float64 `(B,)`: when it begins, in seconds.
-        end: float64 `(B,)`: when its last frame ends, in seconds; a looped clip ends with its
-            video.
+        end: float64 `(B,)`: when its last frame ends, in seconds; a looped clip, and one of
+            segments, ends with its video.
     """
 
     clips: np.ndarray
@@ -33,15 +35,15 @@ class ClipBatch(NamedTuple):
 
 
 def video_clips(
-    video,
-    video_config=None,
+    video: str | os.PathLike[str] | Video,
+    video_config: VideoConfig | None = None,
     *,
-    batch_size=8,
-    max_clips=None,
-    uniform=None,
-    crops=1,
-    threads=None,
-):
+    batch_size: int = 8,
+    max_clips: int | None = None,
+    uniform: int | None = None,
+    crops: int = 1,
+    threads: int | None = None,
+) -> Iterator[ClipBatch]:
     """The evaluation clips of a video: non-overlapping, centre crop (paper, section 4.2).
 
     The video is decoded once, and memory holds one batch of clips however long it is.
@@ -83,18 +85,19 @@ def video_clips(
         step = config.step(reader.info.fps)
         if uniform is None:
             clips = sampling.evaluation_clips(count, config.frames, step)
-            clips = sampling.spread(clips, max_clips) + first
+            clips = sampling.spread(clips, max_clips)
         else:
-            clips = sampling.uniform_clips(count, config.frames, step, uniform) + first
-        last = clips[:, 0] + sampling.touched(config.frames, step)
-        last = np.minimum(last, first + count)
+            clips = sampling.uniform_clips(count, config.frames, step, uniform)
+        starts = clips[:, 0] if step is not None else np.zeros(len(clips), clips.dtype)
+        last = first + sampling.ends(clips, count, config.frames, step)
+        clips, starts = first + clips, first + starts
         pixels = reader.clips(list(clips), frame)
         for k in range(0, len(clips), batch_size):
             part = slice(k, k + batch_size)
             yield ClipBatch(
                 np.stack([view.cut(clip) for clip in _take(pixels, clips[part]) for view in views]),
-                np.repeat(clips[part, 0], crops),
-                np.repeat(clips[part, 0] / reader.info.fps, crops),
+                np.repeat(starts[part], crops),
+                np.repeat(starts[part] / reader.info.fps, crops),
                 np.repeat(last[part] / reader.info.fps, crops),
             )
 

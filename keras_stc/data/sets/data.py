@@ -1,11 +1,14 @@
 """Data by what a user types for DATA, opened once."""
 
+from __future__ import annotations
+
 import dataclasses
 import os
+from collections.abc import Iterable, Sequence
 
 from keras_stc.data.errors import VideoError
 from keras_stc.data.sets.names import SUBSETS
-from keras_stc.data.sets.video import VideoSet
+from keras_stc.data.sets.video import Video, VideoSet
 
 
 class Data:
@@ -33,7 +36,7 @@ class Data:
     #: What a user types, with capitals for what differs; empty of paths.
     usage = ""
 
-    def __init__(self, name):
+    def __init__(self, name: str | os.PathLike[str]) -> None:
         self.name = str(name)
 
     def __str__(self):
@@ -43,21 +46,21 @@ class Data:
         return f"<{type(self).__name__}: {self.name}>"
 
     @property
-    def spec(self):
+    def spec(self) -> str:
         return os.path.realpath(self.name)
 
     @property
-    def subsets(self):
+    def subsets(self) -> tuple[str, ...]:
         return ()
 
     @property
-    def splits(self):
+    def splits(self) -> tuple[Data, ...]:
         return (self,)
 
-    def __getitem__(self, subset):
+    def __getitem__(self, subset: str | None) -> VideoSet:
         return self.open(subset)
 
-    def open(self, subset=None, class_names=None):
+    def open(self, subset: str | None = None, class_names: Sequence[str] | None = None) -> VideoSet:
         """A `VideoSet`.
 
         Args:
@@ -77,12 +80,12 @@ class Data:
     def _open(self, subset, class_names):
         raise NotImplementedError
 
-    def unlabelled(self, subset=None):
+    def unlabelled(self, subset: str | None = None) -> VideoSet:
         """The videos without their labels, as `open_unlabelled` gives them."""
         videos = self._unlabelled(subset)
         return VideoSet([dataclasses.replace(video, label=None) for video in videos])
 
-    def _unlabelled(self, subset):
+    def _unlabelled(self, subset) -> Iterable[Video]:
         return self.open(subset)
 
 

@@ -1,13 +1,20 @@
 """What of some data is trained on, validated on and held out."""
 
+from __future__ import annotations
+
 import dataclasses
 import os
 import warnings
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from keras_stc.data.errors import VideoWarning
 from keras_stc.data.sets.open import open_source
 from keras_stc.data.sets.unlabelled import open_learnable
 from keras_stc.data.sets.video import VideoSet
+
+if TYPE_CHECKING:
+    from keras_stc.data.sets.data import Data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +34,12 @@ class Division:
     name: str | None
 
 
-def divide(data, validation=None, hold_out=0.2, seed=0):
+def divide(
+    data: str | os.PathLike[str] | Data,
+    validation: str | os.PathLike[str] | Data | None = None,
+    hold_out: float = 0.2,
+    seed: int = 0,
+) -> Division:
     """Videos to train on and to validate on, as `keras-stc train` takes them.
 
     Those of the subset `"train"` are trained on, or all where there is none. Validated on are the
@@ -91,7 +103,12 @@ def _divide(data, validation, hold_out, seed):
     return Division(train, rest if len(rest) else None, origin, _held_out_name(hold_out))
 
 
-def divide_unlabelled(data, hold_out=0.1, seed=0, class_names=None):
+def divide_unlabelled(
+    data: str | os.PathLike[str] | Data,
+    hold_out: float = 0.1,
+    seed: int = 0,
+    class_names: Sequence[str] | None = None,
+) -> Division:
     """Videos to learn from without labels, and others to measure on, as `keras-stc transfer`.
 
     Of divided data only the part to train on is taken, since the rest is to be tested on later.
@@ -115,7 +132,14 @@ def divide_unlabelled(data, hold_out=0.1, seed=0, class_names=None):
     return Division(videos, None, origin, None)
 
 
-def held_out(data, origin, seed, counts, class_names=None, run="the run"):
+def held_out(
+    data: str | os.PathLike[str] | Data,
+    origin: Mapping[str, Any],
+    seed: int,
+    counts: Sequence[int],
+    class_names: Sequence[str] | None = None,
+    run: str | os.PathLike[str] = "the run",
+) -> tuple[VideoSet, str | None]:
     """Of data without val and test the part that a run was not trained on.
 
     Args:

@@ -1,7 +1,9 @@
 """Videos in a folder with a subfolder for each class."""
 
 import functools
+import os
 import pathlib
+from collections.abc import Sequence
 
 from keras_stc.data.errors import VideoError
 from keras_stc.data.sets.data import Data, own_name
@@ -31,7 +33,9 @@ class VideoFolder(VideoSet):
             folders; if a class has no videos.
     """
 
-    def __init__(self, root, class_names=None):
+    def __init__(
+        self, root: str | os.PathLike[str], class_names: Sequence[str] | None = None
+    ) -> None:
         root = pathlib.Path(root)
         if not root.is_dir():
             what = "is not a folder" if root.exists() else "does not exist"

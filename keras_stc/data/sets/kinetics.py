@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import os
 import warnings
+from collections.abc import Sequence
 
 from keras_stc.data.errors import VideoError, VideoWarning
 from keras_stc.data.sets.annotation import COLUMNS
@@ -52,7 +53,14 @@ class Kinetics(ListedVideos):
         VideoWarning: If some classes or videos are missing.
     """
 
-    def __init__(self, path, root, subset=None, class_names=None, trimmed=True):
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        root: str | os.PathLike[str],
+        subset: str | None = None,
+        class_names: Sequence[str] | None = None,
+        trimmed: bool = True,
+    ) -> None:
         super().__init__(read_kinetics(path, root, trimmed), subset, class_names)
 
 

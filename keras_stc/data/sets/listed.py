@@ -1,5 +1,7 @@
 """Videos that an official list names, looked for in a folder."""
 
+from __future__ import annotations
+
 import collections
 import concurrent.futures
 import contextlib
@@ -7,11 +9,15 @@ import dataclasses
 import functools
 import os
 import warnings
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from keras_stc.data.errors import VideoError, VideoWarning
 from keras_stc.data.sets.names import EXTENSIONS, first_visit, is_frames, some_of
 from keras_stc.data.sets.video import Video, VideoSet
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 #: Subset of videos that a split leaves out.
 UNUSED = "unused"
@@ -45,6 +51,9 @@ class Listing:
         class_names: Names of all classes of the list, in their order.
         official: `(videos named by all lists, videos there should be)`, or `None`.
         folders_by_name: Whether only folders called like a video are taken for its frames.
+
+    Attributes:
+        said: Sentences of which the user has been warned.
     """
 
     name: str
@@ -53,9 +62,7 @@ class Listing:
     class_names: tuple
     official: tuple | None = None
     folders_by_name: bool = True
-
-    def __post_init__(self):
-        object.__setattr__(self, "said", set())  # sentences of which the user has been warned
+    said: set[str] = dataclasses.field(default_factory=set, init=False, repr=False, compare=False)
 
     def check_subset(self, subset):
         """Raises the `VideoError` for a subset that the list does not have."""
@@ -126,7 +133,9 @@ class ListedVideos(VideoSet):
         listed: Number of videos that the list names of these classes.
     """
 
-    def __init__(self, listing, subset=None, class_names=None):
+    def __init__(
+        self, listing: Listing, subset: str | None = None, class_names: Sequence[str] | None = None
+    ) -> None:
         """
         Args:
             listing: A `Listing`.
@@ -173,13 +182,15 @@ class ListedVideos(VideoSet):
             warnings.warn(VideoWarning(" ".join(new)), stacklevel=3)
 
     @classmethod
-    def of(cls, listing, subset=None, class_names=None):
+    def of(
+        cls, listing: Listing, subset: str | None = None, class_names: Sequence[str] | None = None
+    ) -> Self:
         """The same of a list that has been read before."""
         videos = cls.__new__(cls)
         ListedVideos.__init__(videos, listing, subset, class_names)
         return videos
 
-    def report(self):
+    def report(self) -> str:
         """What is missing, in a sentence; empty where the data set is complete."""
         return " ".join(self._reports())
 

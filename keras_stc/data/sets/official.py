@@ -3,6 +3,7 @@
 import functools
 import os
 import pathlib
+from collections.abc import Sequence
 
 from keras_stc.data.errors import VideoError
 from keras_stc.data.sets.data import Data
@@ -55,7 +56,14 @@ class UCF101(ListedVideos):
         VideoWarning: If some classes or videos are missing. The videos are named in `missing`.
     """
 
-    def __init__(self, root, split=1, subset="train", lists=None, class_names=None):
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        split: int | str = 1,
+        subset: str | None = "train",
+        lists: str | os.PathLike[str] | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
         _check_split(split, subset)
         super().__init__(read_ucf101(root, split, lists), subset, class_names)
 
@@ -91,12 +99,19 @@ class HMDB51(ListedVideos):
         VideoWarning: If some classes or videos are missing. The videos are named in `missing`.
     """
 
-    def __init__(self, root, split=1, subset="train", lists=None, class_names=None):
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        split: int | str = 1,
+        subset: str | None = "train",
+        lists: str | os.PathLike[str] | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
         _check_split(split, subset)
         super().__init__(read_hmdb51(root, split, lists), subset, class_names)
 
 
-def read_ucf101(root, split=1, lists=None):
+def read_ucf101(root, split: int | str = 1, lists=None):
     """The `Listing` of UCF101."""
     folder = _list_folder(root, lists, "classInd.txt", "UCF101")
     names = []
@@ -123,7 +138,7 @@ def read_ucf101(root, split=1, lists=None):
     return _listing("UCF101", root, uses, names, UCF101_VIDEOS)
 
 
-def read_hmdb51(root, split=1, lists=None):
+def read_hmdb51(root, split: int | str = 1, lists=None):
     """The `Listing` of HMDB51."""
     ending = f"_test_split{1 if split == 'all' else split}.txt"
     folder = _list_folder(root, lists, f"*{ending}", "HMDB51")

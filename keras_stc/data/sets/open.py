@@ -1,7 +1,11 @@
 """Data as it is named on a command line: a folder, a CSV file, or a known data set."""
 
+from __future__ import annotations
+
 import os
 import pathlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from keras_stc.data.errors import VideoError
 from keras_stc.data.sets.annotation import LISTS
@@ -13,6 +17,9 @@ from keras_stc.data.sets.official import HMDB51Data, UCF101Data
 from keras_stc.data.sets.packed import PackedData, is_packed
 from keras_stc.data.sets.table import TableData
 
+if TYPE_CHECKING:
+    from keras_stc.data.sets.video import VideoSet
+
 #: Data sets by the name before the first colon.
 DATA_SETS = {
     "ucf101": UCF101Data,
@@ -22,7 +29,10 @@ DATA_SETS = {
 }
 
 
-def open_source(spec, label_names=None):
+def open_source(
+    spec: str | os.PathLike[str] | Data,
+    label_names: str | os.PathLike[str] | Sequence[str] | None = None,
+) -> Data:
     """Data by what a user types for it, opened once.
 
     Example:
@@ -79,7 +89,11 @@ def is_list(spec):
     return os.path.isfile(spec) and os.path.splitext(spec)[1].lower() in LISTS
 
 
-def open_data(spec, subset=None, class_names=None):
+def open_data(
+    spec: str | os.PathLike[str] | Data,
+    subset: str | None = None,
+    class_names: Sequence[str] | None = None,
+) -> VideoSet:
     """Videos by what a user types for DATA.
 
     Example:
@@ -113,7 +127,7 @@ def open_data(spec, subset=None, class_names=None):
     return open_source(spec).open(subset, class_names)
 
 
-def data_subsets(spec):
+def data_subsets(spec: str | os.PathLike[str] | Data) -> tuple[str, ...]:
     """Which subsets the data is divided into.
 
     Args:
@@ -129,7 +143,7 @@ def data_subsets(spec):
     return open_source(spec).subsets
 
 
-def data_splits(spec):
+def data_splits(spec: str | os.PathLike[str] | Data) -> tuple[str, ...]:
     """The splits over which a result is the mean.
 
     Example:
@@ -150,7 +164,7 @@ def data_splits(spec):
     return tuple(split.name for split in open_source(spec).splits)
 
 
-def absolute_data(spec):
+def absolute_data(spec: str | os.PathLike[str] | Data) -> str:
     """The spec by which the same data is called from every folder, however it was typed.
 
     Args:

@@ -1,15 +1,22 @@
 """A folder of packed shards as a list of videos."""
 
+from __future__ import annotations
+
 import functools
 import json
 import os
 import pathlib
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from keras_stc import files
 from keras_stc.data.errors import VideoError
 from keras_stc.data.sets.data import Data
 from keras_stc.data.sets.names import some_of
 from keras_stc.data.sets.video import Video, VideoSet
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 #: Version of the layout of a packed folder.
 LAYOUT = 1
@@ -34,11 +41,24 @@ class PackedVideos(VideoSet):
         VideoError: If the folder is not whole, or there is no such subset or split.
     """
 
-    def __init__(self, root, subset=None, split=None, class_names=None):
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        subset: str | None = None,
+        split: int | str | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
         self._fill(pathlib.Path(root), read_index(root), subset, split, class_names)
 
     @classmethod
-    def of(cls, root, index, subset=None, split=None, class_names=None):
+    def of(
+        cls,
+        root: str | os.PathLike[str],
+        index: Mapping[str, Any],
+        subset: str | None = None,
+        split: int | str | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> Self:
         """As the constructor, of a folder whose index has been read before."""
         videos = cls.__new__(cls)
         videos._fill(pathlib.Path(root), index, subset, split, class_names)
@@ -154,7 +174,7 @@ def read_index(root):
     return index
 
 
-def verify_shards(root):
+def verify_shards(root: str | os.PathLike[str]) -> list[str]:
     """Reads every file of a packed folder and compares it with the index.
 
     Args:

@@ -1,17 +1,24 @@
 """Videos in a list: a CSV file, or an annotation list as other projects write them."""
 
+from __future__ import annotations
+
 import functools
 import math
 import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from keras_stc.data.errors import VideoError
-from keras_stc.data.sets.annotation import check_one_label, read_annotation
+from keras_stc.data.sets.annotation import Table, check_one_label, read_annotation
 from keras_stc.data.sets.data import Data, own_name
 from keras_stc.data.sets.fields import is_number
 from keras_stc.data.sets.label_names import name_labels
 from keras_stc.data.sets.names import SUBSET_OF, some_of, subsets_among
 from keras_stc.data.sets.places import place_videos
 from keras_stc.data.sets.video import Video, VideoSet
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class VideoCSV(VideoSet):
@@ -51,18 +58,25 @@ class VideoCSV(VideoSet):
 
     def __init__(
         self,
-        path,
-        root=None,
-        split=None,
-        class_names=None,
-        label_column=None,
-        label_names=None,
-    ):
+        path: str | os.PathLike[str],
+        root: str | os.PathLike[str] | None = None,
+        split: str | None = None,
+        class_names: Sequence[str] | None = None,
+        label_column: str | None = None,
+        label_names: str | os.PathLike[str] | Sequence[str] | None = None,
+    ) -> None:
         table = read_annotation(os.fspath(path), label_column)
         self._fill(table, root, split, class_names, label_column, label_names)
 
     @classmethod
-    def of(cls, table, split=None, class_names=None, label_column=None, label_names=None):
+    def of(
+        cls,
+        table: Table,
+        split: str | None = None,
+        class_names: Sequence[str] | None = None,
+        label_column: str | None = None,
+        label_names: str | os.PathLike[str] | Sequence[str] | None = None,
+    ) -> Self:
         """As the constructor, of a `Table` that has been read before."""
         videos = cls.__new__(cls)
         videos._fill(table, None, split, class_names, label_column, label_names)

@@ -1,9 +1,18 @@
 """Videos without labels."""
 
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
 from keras_stc.data.sets.open import open_source
 
+if TYPE_CHECKING:
+    from keras_stc.data.sets.data import Data
+    from keras_stc.data.sets.video import VideoSet
 
-def open_unlabelled(spec, subset=None):
+
+def open_unlabelled(spec: str | os.PathLike[str] | Data, subset: str | None = None) -> VideoSet:
     """Videos without their labels, by what a user types for VIDEOS.
 
     Example:

@@ -1,13 +1,19 @@
 """Videos and their labels."""
 
+from __future__ import annotations
+
 import collections
-import collections.abc
 import dataclasses
 import os
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
 from keras_stc.data.errors import VideoError
+
+if TYPE_CHECKING:
+    from keras_stc.data.video.reader import VideoInfo
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +35,7 @@ class Video:
     source: str | None = None
 
     @property
-    def name(self):
+    def name(self) -> str:
         """The path, and of a piece its times, as a media fragment: `x.mp4#t=1.5,4`."""
         if self.start is None and self.end is None:
             return self.path
@@ -37,11 +43,11 @@ class Video:
         return f"{self.path}#t={times}"
 
     @property
-    def file(self):
+    def file(self) -> str:
         """The file that holds it, packed or not: the same for all pieces of one recording."""
         return self.source or self.path
 
-    def frame_range(self, info):
+    def frame_range(self, info: VideoInfo) -> tuple[int, int]:
         """`(first frame, number of frames)` of the piece, by the `VideoInfo` of its file."""
         first = 0 if self.start is None else round(self.start * info.fps)
         stop = info.num_frames if self.end is None else round(self.end * info.fps)
@@ -54,7 +60,7 @@ class Video:
         return first, stop - first
 
 
-class VideoSet(collections.abc.Sequence):
+class VideoSet(Sequence[Video]):
     """An immutable list of `Video`s, and the names of their classes.
 
     Example:
@@ -73,7 +79,7 @@ class VideoSet(collections.abc.Sequence):
         ValueError: If a label has no name.
     """
 
-    def __init__(self, videos, class_names=()):
+    def __init__(self, videos: Iterable[Video], class_names: Iterable[str] = ()) -> None:
         self._videos = tuple(videos)
         self._class_names = tuple(str(name) for name in class_names)
         for video in self._videos:
@@ -84,20 +90,26 @@ class VideoSet(collections.abc.Sequence):
                 )
 
     @property
-    def class_names(self):
+    def class_names(self) -> tuple[str, ...]:
         """A tuple of names, by label."""
         return self._class_names
 
     @property
-    def labels(self):
+    def labels(self) -> np.ndarray:
         """An int32 array of the labels, -1 where a video has none."""
         labels = [-1 if video.label is None else video.label for video in self._videos]
         return np.array(labels, np.int32)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._videos)
 
-    def __getitem__(self, index):
+    @overload
+    def __getitem__(self, index: int) -> Video: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> VideoSet: ...
+
+    def __getitem__(self, index: int | slice) -> Video | VideoSet:
         if isinstance(index, slice):
             return VideoSet(self._videos[index], self._class_names)
         return self._videos[index]
@@ -105,7 +117,7 @@ class VideoSet(collections.abc.Sequence):
     def __repr__(self):
         return f"<{type(self).__name__}: {len(self)} videos, {len(self._class_names)} classes>"
 
-    def subset(self, indices):
+    def subset(self, indices: Iterable[int]) -> VideoSet:
         """Some of the videos, with the same class names.
 
         Args:
@@ -119,7 +131,7 @@ class VideoSet(collections.abc.Sequence):
         """
         return VideoSet([self._videos[int(index)] for index in indices], self._class_names)
 
-    def split(self, fraction, seed=0):
+    def split(self, fraction: float, seed: int = 0) -> tuple[VideoSet, VideoSet]:
         """Holds a part of every class out.
 
         Args:

@@ -1,16 +1,24 @@
 """Which decoder reads what."""
 
+from __future__ import annotations
+
 import os
+from typing import TYPE_CHECKING
 
 from keras_stc.data.video.frame_folder import FrameFolder
 from keras_stc.data.video.pyav_reader import VideoReader
 from keras_stc.data.video.shard import ShardReader, is_packed_video
 
+if TYPE_CHECKING:
+    from keras_stc.data.video.reader import FrameReader
+
 #: Decoders of video files, by name.
 DECODERS = ("pyav", "tfio")
 
 
-def open_video(path, threads=None, decoder="pyav"):
+def open_video(
+    path: str | os.PathLike[str], threads: int | None = None, decoder: str = "pyav"
+) -> FrameReader:
     """Opens a video for reading frames by number, with the decoder that can read it.
 
     Example:

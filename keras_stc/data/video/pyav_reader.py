@@ -5,6 +5,7 @@ FFmpeg decodes, through PyAV, which is imported when the first file is opened.
 
 import dataclasses
 import enum
+import os
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from keras_stc.data.video.reader import FrameReader, VideoInfo
 SHORTEST_JUMP = 16
 
 
-def probe(path):
+def probe(path: str | os.PathLike[str]) -> VideoInfo:
     """Reads what a video is: its packets, and its first frame.
 
     Example:
@@ -69,7 +70,7 @@ class VideoReader(FrameReader):
         VideoError: If the file is not a video of which at least one frame decodes.
     """
 
-    def __init__(self, path, threads=None):
+    def __init__(self, path: str | os.PathLike[str], threads: int | None = None) -> None:
         self._file = video_file.VideoFile(path, threads)
         self._key = cache.file_key(self._file.path)
         self.known = cache.KNOWN_FILES.get(self._key)
@@ -81,7 +82,7 @@ class VideoReader(FrameReader):
                 raise
         self.info = self.known.info
 
-    def close(self):
+    def close(self) -> None:
         """Closes the file."""
         self._file.close()
 

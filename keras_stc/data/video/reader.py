@@ -1,12 +1,19 @@
 """What every decoder offers: frames of a video by number."""
 
+from __future__ import annotations
+
 import collections
 import contextlib
 import dataclasses
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keras_stc.data.geometry import Geometry
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,16 +49,20 @@ class FrameReader:
         info: A `VideoInfo`.
     """
 
-    def __enter__(self):
+    info: VideoInfo
+
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: Any) -> None:
         self.close()
 
-    def close(self):
+    def close(self) -> None:
         """Closes what is open."""
 
-    def read(self, indices, geometry=None):
+    def read(
+        self, indices: Iterable[int] | np.ndarray, geometry: Geometry | None = None
+    ) -> np.ndarray:
         """Frames by number.
 
         Args:
@@ -64,7 +75,9 @@ class FrameReader:
         """
         return next(self.clips([indices], geometry))
 
-    def clips(self, clips, geometry=None):
+    def clips(
+        self, clips: Iterable[Iterable[int] | np.ndarray], geometry: Geometry | None = None
+    ) -> Iterator[np.ndarray]:
         """Clips of a video, one after the other, decoding every frame once.
 
         As long as clips begin in ascending order, memory holds one clip and those that overlap
@@ -80,7 +93,9 @@ class FrameReader:
         for (pixels,) in self.views(clips, [geometry or Geometry()]):
             yield pixels
 
-    def views(self, clips, geometries):
+    def views(
+        self, clips: Iterable[Iterable[int] | np.ndarray], geometries: Sequence[Geometry]
+    ) -> Iterator[list[np.ndarray]]:
         """Clips of a video, each cut in several ways, decoding every frame once.
 
         Args:
