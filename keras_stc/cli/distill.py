@@ -129,7 +129,7 @@ def run_distill(arguments):
         held_out,
         arguments.windows,
         arguments.seed,
-        data=data.origin,
+        data={"origin": data.origin},
         verbose=fit_verbosity(arguments),
         save_steps=arguments.checkpoint_steps,
     )

@@ -124,7 +124,9 @@ def divide_unlabelled(
     """
     data = open_source(data)
     videos, subset = open_learnable(data, class_names)
-    origin = {"videos": data.spec, "subset": subset, "hold_out": hold_out}
+    # `held_out` finds labelled ones by their data.
+    kind = "videos" if class_names is None else "data"
+    origin = {kind: data.spec, "subset": subset, "hold_out": hold_out}
     if hold_out:
         rest, held = videos.split(hold_out, seed=seed)
         if len(held) >= 2:  # Pairs take two; one alone is better learned from.
