@@ -29,10 +29,10 @@ ALLOWED = {
     "bench": {"models", "data"},
     # Evaluations and predictions show themselves in a notebook; the page takes them as they are.
     "report": {"_version", "data", "files"},
-    "predict": {"files", "models", "data", "report"},
+    "predict": {"files", "models", "data", "report", "video_config"},
     "predict_annotate": {"predict"},
     "predict_live": {"predict"},
-    "evaluation": {"predict", "data", "report"},
+    "evaluation": {"predict", "data", "report", "video_config"},
     "explain": {"data", "layers", "models", "predict", "report"},
     "app": {"explain", "files", "models", "predict", "report"},
     "distribute": set(),

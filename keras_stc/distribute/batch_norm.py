@@ -1,6 +1,7 @@
 """Batch normalisation over the whole batch while it is spread over several devices."""
 
 import contextlib
+from collections.abc import Iterator
 
 import keras
 
@@ -8,7 +9,7 @@ from keras_stc.distribute.strategy import devices
 
 
 @contextlib.contextmanager
-def synchronized(model):
+def synchronized(model: keras.Model) -> Iterator[None]:
     """Makes a model's batch normalisations see the batches of all devices inside the block.
 
     The flag is `keras.layers.BatchNormalization(synchronized=True)`, which only TensorFlow has: it

@@ -1,13 +1,23 @@
 """`model.fit` where it works, and the same loop in public calls where it does not."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import keras
 
 from keras_stc.distribute.strategy import connected, devices, scope, share
 
 
 def fit(
-    model, data, validation_data=None, *, epochs=1, initial_epoch=0, callbacks=(), verbose="auto"
-):
+    model: keras.Model,
+    data: Any,
+    validation_data: Any = None,
+    *,
+    epochs: int = 1,
+    initial_epoch: int = 0,
+    callbacks: Iterable[keras.callbacks.Callback] = (),
+    verbose: str | int = "auto",
+) -> None:
     """Trains a compiled model on the devices of the strategy it was built with.
 
     On one device, and with JAX on several, it is `model.fit`. On several devices with TensorFlow
@@ -49,7 +59,7 @@ def fit(
             )
         return
     steps = int(data.cardinality())
-    callbacks = keras.callbacks.CallbackList(
+    callback_list = keras.callbacks.CallbackList(
         list(callbacks),
         add_history=True,
         add_progbar=verbose != 0,
@@ -59,7 +69,7 @@ def fit(
         model=model,
     )
     with connected(model):
-        _fit(model, data, validation_data, range(initial_epoch, epochs), callbacks)
+        _fit(model, data, validation_data, range(initial_epoch, epochs), callback_list)
 
 
 def _fit(model, data, validation_data, epochs, callbacks):

@@ -6,6 +6,8 @@ import json
 import multiprocessing.pool
 import os
 import traceback
+from collections.abc import Iterator
+from typing import Any
 
 import keras
 import numpy as np
@@ -16,7 +18,7 @@ class DistributionError(RuntimeError):
 
 
 @functools.cache
-def strategy():
+def strategy() -> Any:
     """The way this process trains: the same line for one device and for many.
 
     With TensorFlow it is the default strategy on one device, `tf.distribute.MirroredStrategy` on
@@ -57,7 +59,7 @@ def strategy():
     return _OneDevice()
 
 
-def devices(model):
+def devices(model: keras.Model) -> int:
     """On how many devices a batch of the model is computed.
 
     Args:
@@ -73,7 +75,7 @@ def devices(model):
     return 1
 
 
-def share(model):
+def share(model: keras.Model) -> tuple[int, int]:
     """Which part of every batch of a model this process reads.
 
     Args:
@@ -89,7 +91,7 @@ def share(model):
     return names.index(own), len(names)
 
 
-def scope(model):
+def scope(model: keras.Model) -> contextlib.AbstractContextManager[Any]:
     """Where a model's optimizer and metrics are made, and where it trains.
 
     Args:
@@ -103,19 +105,19 @@ def scope(model):
     return strategy().scope() if devices(model) > 1 else contextlib.nullcontext()
 
 
-def worker_count():
+def worker_count() -> int:
     """How many workers TF_CONFIG names; 1 without it."""
     return max(1, len(_cluster()[0]))
 
 
-def is_chief():
+def is_chief() -> bool:
     """Whether this process is the only one, or the first worker of TF_CONFIG."""
     names, own = _cluster()
     return len(names) < 2 or own == names[0]
 
 
 @contextlib.contextmanager
-def connected(model):
+def connected(model: keras.Model) -> Iterator[None]:
     """Turns the loss of another worker into a `DistributionError` of one sentence."""
     index, count = share(model)
     if count == 1:
@@ -146,7 +148,7 @@ def _close_pools(error):
                 value.close()
 
 
-def from_chief(model, value):
+def from_chief(model: keras.Model, value: Any) -> Any:
     """What the first worker says, on every worker; all of them have to ask.
 
     Args:

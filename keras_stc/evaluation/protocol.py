@@ -1,6 +1,12 @@
 """How videos are looked at in a test, as data."""
 
+from __future__ import annotations
+
 import dataclasses
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keras_stc.video_config import VideoConfig
 
 CROP_POSITIONS = {1: "centre", 3: "start, centre and end of the longer side"}
 
@@ -21,7 +27,7 @@ class Protocol:
     clips: int | None
     crops: int
 
-    def describe(self, config, max_clips=None):
+    def describe(self, config: VideoConfig, max_clips: int | None = None) -> dict[str, Any]:
         """The protocol of a result, in plain JSON types.
 
         Args:

@@ -1,6 +1,8 @@
 """Figures of an evaluation."""
 
 import dataclasses
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -35,24 +37,24 @@ class Evaluation:
     videos: tuple = ()
 
     @property
-    def video1(self):
+    def video1(self) -> float:
         """Share of videos whose most probable class is right."""
         return self._video_accuracy(1)
 
     @property
-    def video5(self):
+    def video5(self) -> float:
         """Share of videos whose class is among the five most probable."""
         return self._video_accuracy(5)
 
     @property
-    def confusion(self):
+    def confusion(self) -> np.ndarray:
         """Integer array `(classes, classes)`: rows are labels, columns predictions."""
         matrix = np.zeros((len(self.class_names),) * 2, dtype="int64")
         np.add.at(matrix, (self.labels, self.probabilities.argmax(axis=1)), 1)
         return matrix
 
     @property
-    def per_class(self):
+    def per_class(self) -> dict[str, float]:
         """`{class name: share of its videos that are right}`; NaN for a class without videos."""
         matrix = self.confusion
         with np.errstate(invalid="ignore"):
@@ -63,7 +65,7 @@ class Evaluation:
         best = np.argsort(-self.probabilities, axis=1, kind="stable")[:, :k]
         return float((best == self.labels[:, None]).any(axis=1).mean())
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Plain JSON types."""
         return {
             "protocol": self.protocol,
@@ -92,7 +94,7 @@ class Evaluation:
         )
 
 
-def mean_over_splits(evaluations):
+def mean_over_splits(evaluations: Iterable[Evaluation]) -> dict[str, Any]:
     """What UCF101 and HMDB51 are reported with: the mean over their splits.
 
     Args:

@@ -1,6 +1,11 @@
 """A model on whole videos: clips streamed through it, what they give gathered by video."""
 
+from __future__ import annotations
+
 import itertools
+import os
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,17 +14,22 @@ from keras_stc.evaluation.protocol import PROTOCOLS
 from keras_stc.evaluation.result import Evaluation
 from keras_stc.predict import class_names, classify, model_config
 
+if TYPE_CHECKING:
+    import keras
+
+    from keras_stc.data.sets.video import Video
+
 
 def evaluate_videos(
-    model,
-    videos,
-    batch_size=8,
-    max_clips=None,
-    progress=None,
+    model: keras.Model,
+    videos: Sequence[Video],
+    batch_size: int = 8,
+    max_clips: int | None = None,
+    progress: Callable[[int], object] | None = None,
     *,
-    protocol="paper",
-    partial=None,
-):
+    protocol: str = "paper",
+    partial: str | os.PathLike[str] | None = None,
+) -> Evaluation:
     """Evaluates a model on whole videos.
 
     By default each video is covered by non-overlapping clips, cropped at the centre; the softmax

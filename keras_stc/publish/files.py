@@ -1,8 +1,10 @@
 """What a repository of a published network holds, made from a run."""
 
 import json
+import os
 import pathlib
 import re
+from collections.abc import Sequence
 
 import keras
 import numpy as np
@@ -27,7 +29,14 @@ class PublishError(ValueError):
 
 
 @renamed(licence="license")
-def write_files(source, folder, repo, checkpoint="last", evaluations=(), license=None):
+def write_files(
+    source: str | os.PathLike[str],
+    folder: str | os.PathLike[str],
+    repo: str,
+    checkpoint: str = "last",
+    evaluations: Sequence[str | os.PathLike[str]] = (),
+    license: str | None = None,
+) -> list[pathlib.Path]:
     """Writes what `publish` uploads.
 
     Args:

@@ -2,7 +2,9 @@
 
 import contextlib
 import dataclasses
+import os
 import tempfile
+from collections.abc import Sequence
 
 from keras_stc._version import __version__
 from keras_stc.deprecated import renamed
@@ -35,15 +37,21 @@ class Upload:
     files: dict
 
     @property
-    def address(self):
+    def address(self) -> str:
         """What `weights=` and `load_model` take."""
         return f"{PREFIX}{self.repo}"
 
 
 @renamed(licence="license")
 def publish(
-    source, repo, checkpoint="last", evaluations=(), license=None, private=False, message=None
-):
+    source: str | os.PathLike[str],
+    repo: str,
+    checkpoint: str = "last",
+    evaluations: Sequence[str | os.PathLike[str]] = (),
+    license: str | None = None,
+    private: bool = False,
+    message: str | None = None,
+) -> Upload:
     """Publishes a trained network in a repository of the Hub, in one commit.
 
     Example:

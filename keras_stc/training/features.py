@@ -70,7 +70,7 @@ def split(model, freeze):
     )
 
 
-def cached_features(folder, name, trunk, clips, passes, about, verbose="auto"):
+def cached_features(folder, name, trunk, clips, passes, about, verbose: str | int = "auto"):
     """Features of every clip of some passes over the videos.
 
     They are kept in `folder`, file by file, so that a run that was killed goes on; other weights,

@@ -1,6 +1,10 @@
 """A training run: data, model, recipe and a folder that survives a kill."""
 
+from __future__ import annotations
+
 import functools
+import os
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -11,20 +15,24 @@ from keras_stc.models.classifier import ends_in_softmax
 from keras_stc.training.features import FeatureBatches, cached_features, split, videos_key
 from keras_stc.training.session import Session
 
+if TYPE_CHECKING:
+    from keras_stc.data.sets.video import VideoSet
+    from keras_stc.training.recipe import Recipe
+
 
 def train(
-    model,
-    videos,
-    recipe,
-    out,
-    validation=None,
-    seed=0,
-    data=None,
-    verbose="auto",
-    save_every=1,
-    save_steps=None,
-    tensorboard=False,
-):
+    model: keras.Model,
+    videos: VideoSet,
+    recipe: Recipe,
+    out: str | os.PathLike[str],
+    validation: VideoSet | None = None,
+    seed: int = 0,
+    data: Any = None,
+    verbose: str | int = "auto",
+    save_every: int = 1,
+    save_steps: int | None = None,
+    tensorboard: bool = False,
+) -> list[dict[str, Any]]:
     """Trains a model on videos; run again with the same arguments, it goes on where it was.
 
     A checkpoint holds weights, optimizer, history, random state and the place in the data. The

@@ -1,5 +1,7 @@
 """SGD with the weight decay of the paper's time, and batches larger than memory."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -29,18 +31,24 @@ class SGD(keras.optimizers.SGD):
         **kwargs: As `keras.optimizers.SGD`.
     """
 
-    def __init__(self, learning_rate=0.01, l2=0.0, accumulation=1, **kwargs):
+    def __init__(
+        self,
+        learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.01,
+        l2: float = 0.0,
+        accumulation: int = 1,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.l2 = l2
         self.accumulation = accumulation
 
-    def build(self, variables):
+    def build(self, variables: Any) -> None:
         super().build(variables)
         self.sums = []
         if self.accumulation > 1:
             self.sums = self.add_optimizer_variables(variables, "gradient_sum")
 
-    def update_step(self, gradient, variable, learning_rate):
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         index = self._get_variable_index(variable)
         if self.accumulation > 1:
             total = ops.add(self.sums[index], gradient)
@@ -62,5 +70,5 @@ class SGD(keras.optimizers.SGD):
             gradient = gradient + ops.cast(variable, gradient.dtype) * self.l2
         super().update_step(gradient, variable, learning_rate)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "l2": self.l2, "accumulation": self.accumulation}

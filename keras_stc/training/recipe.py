@@ -1,14 +1,22 @@
 """How to train, as data."""
 
+from __future__ import annotations
+
 import contextlib
 import dataclasses
 import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 
 from keras_stc.training.loss import SparseCrossentropy
 from keras_stc.training.optimizer import SGD
 from keras_stc.training.schedule import schedule
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 #: What a field may be.
 CHOICES = {
@@ -124,26 +132,26 @@ class Recipe:
                 f"Received: accumulation={self.accumulation!r}"
             )
 
-    def replace(self, **changes):
+    def replace(self, **changes: Any) -> Self:
         """A copy with the fields changed that are not `None`."""
         return dataclasses.replace(self, **{k: v for k, v in changes.items() if v is not None})
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_dict(cls, fields):
+    def from_dict(cls, fields: Mapping[str, Any]) -> Self:
         """What `to_dict` gave, of this version or an earlier one, as a `Recipe`."""
         fields = dict(fields)
         if "drop_every" in fields:  # a transfer's, which had no schedule but this one
             fields.update(schedule="step", step_epochs=fields.pop("drop_every"))
         return cls(**fields)
 
-    def peak_rate(self, batch_size):
+    def peak_rate(self, batch_size: int) -> float:
         """The highest learning rate with so many clips in an update."""
         return self.learning_rate * batch_size / (self.reference_batch or batch_size)
 
-    def optimizer(self, steps_per_epoch, batch_size=None):
+    def optimizer(self, steps_per_epoch: int, batch_size: int | None = None) -> SGD:
         """The optimizer, its schedule counted in steps so that a resumed run goes on with it.
 
         Args:
@@ -167,7 +175,7 @@ class Recipe:
             ema_momentum=self.ema ** (1 / self.accumulation),
         )
 
-    def loss(self, labels, classes):
+    def loss(self, labels: np.ndarray, classes: int) -> keras.losses.Loss:
         """Cross-entropy of integer labels against probabilities.
 
         Args:

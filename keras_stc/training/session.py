@@ -90,7 +90,7 @@ class Session:
         about=None,
         save_every=1,
         save_steps=None,
-        verbose="auto",
+        verbose: str | int = "auto",
         tensorboard=False,
     ):
         if tensorboard and importlib.util.find_spec("tensorboard") is None:

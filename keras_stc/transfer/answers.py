@@ -1,6 +1,10 @@
 """What a video teacher says of fixed clips of every video, asked once and kept on disk."""
 
+from __future__ import annotations
+
 import functools
+import os
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -8,6 +12,12 @@ import numpy as np
 from keras_stc.data import clip_dataset
 from keras_stc.data.clips import sampling
 from keras_stc.training.features import cached_features, videos_key
+
+if TYPE_CHECKING:
+    from keras_stc.data.clips.quarantine import Quarantine
+    from keras_stc.data.sets.video import VideoSet
+    from keras_stc.transfer.distillation import ClipTeacher
+    from keras_stc.video_config import VideoConfig
 
 
 class Answers:
@@ -19,10 +29,14 @@ class Answers:
         video_config: The teacher's `VideoConfig`.
     """
 
-    def __init__(self, answers, features, video_config):
+    def __init__(
+        self, answers: np.ndarray, features: np.ndarray, video_config: VideoConfig
+    ) -> None:
         self.answers, self.features, self.video_config = answers, features, video_config
 
-    def nearest(self, video, num_frames, fps, middle):
+    def nearest(
+        self, video: int, num_frames: int, fps: float, middle: float
+    ) -> tuple[np.ndarray, np.ndarray]:
         """What the teacher says of the window whose middle is nearest to a moment.
 
         Args:
@@ -43,15 +57,15 @@ class Answers:
 
 
 def kept_answers(
-    teacher,
-    videos,
-    folder,
-    windows=4,
-    batch_size=8,
-    name="train",
-    quarantine=None,
-    verbose="auto",
-):
+    teacher: ClipTeacher,
+    videos: VideoSet,
+    folder: str | os.PathLike[str],
+    windows: int = 4,
+    batch_size: int = 8,
+    name: str = "train",
+    quarantine: Quarantine | None = None,
+    verbose: str | int = "auto",
+) -> Answers:
     """A teacher's answers on some clips of every video, with centre crops.
 
     They are kept in `folder` as they come, so that a run that was killed goes on; another teacher,

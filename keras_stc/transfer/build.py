@@ -1,5 +1,9 @@
 """A student of the zoo and its teacher, ready to train on all devices."""
 
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 
 from keras_stc.distribute import strategy
@@ -10,7 +14,14 @@ from keras_stc.transfer.model import CorrespondenceTransfer
 from keras_stc.transfer.teacher import FrameTeacher
 
 
-def create_transfer(student, teacher, input_shape=None, stride=2, seed=0, **arguments):
+def create_transfer(
+    student: str,
+    teacher: FrameTeacher | Callable[[], FrameTeacher],
+    input_shape: Sequence[int | None] | None = None,
+    stride: int = 2,
+    seed: int = 0,
+    **arguments: Any,
+) -> CorrespondenceTransfer:
     """A `CorrespondenceTransfer` of a network of the zoo, in the scope of the machine's strategy.
 
     Example:
@@ -42,18 +53,18 @@ def create_transfer(student, teacher, input_shape=None, stride=2, seed=0, **argu
 
 
 def create_distillation(
-    student,
-    teacher="inception_i3d",
+    student: str,
+    teacher: str | os.PathLike[str] = "inception_i3d",
     *,
-    teacher_shape=None,
-    temperature=2.0,
-    label_weight=0.0,
-    feature_weight=0.0,
-    class_names=None,
-    seed=0,
-    precision="float32",
-    **arguments,
-):
+    teacher_shape: Sequence[int] | None = None,
+    temperature: float = 2.0,
+    label_weight: float = 0.0,
+    feature_weight: float = 0.0,
+    class_names: Sequence[str] | None = None,
+    seed: int = 0,
+    precision: str = "float32",
+    **arguments: Any,
+) -> Distillation:
     """A `Distillation` of a network of the zoo, in the scope of the machine's strategy.
 
     The student gets the teacher's classes and their names, or classes of its own where it learns

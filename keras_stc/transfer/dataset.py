@@ -1,47 +1,56 @@
 """Videos to pairs of frames and clip: what a teacher and its student see of the same moment."""
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_stc.data import Quarantine, VideoError, open_video
 from keras_stc.data.clips import sampling
-from keras_stc.data.clips.crops import changed_pixels, chosen_crops
+from keras_stc.data.clips.crops import Crops, changed_pixels, chosen_crops
 from keras_stc.data.clips.plan import check_share
 from keras_stc.data.clips.stream import Array, Stream, dataset
 from keras_stc.data.geometry import generator
-from keras_stc.data.sets.video import checked_videos
+from keras_stc.data.sets.video import Video, checked_videos
 from keras_stc.data.video.isolated import open_isolated
 from keras_stc.deprecated import renamed
 from keras_stc.video_config import VideoConfig
 
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from keras_stc.data.clips.sequence import ClipSequence
+
 
 @renamed(shard="share")
 def pair_dataset(
-    videos,
-    frames=16,
-    stride=2,
-    size=112,
-    batch_size=32,
+    videos: Sequence[Video],
+    frames: int = 16,
+    stride: int = 2,
+    size: int | tuple[int, int] = 112,
+    batch_size: int = 32,
     *,
-    frame_size=224,
-    training=True,
-    video_config=None,
-    flip=True,
-    multiscale=False,
-    clips_per_video=1,
-    seed=0,
-    first_epoch=0,
-    first_batch=0,
-    share=(0, 1),
-    drop_remainder=None,
-    quarantine=None,
-    num_parallel_calls=None,
-    prefetch=2,
-    isolate=True,
-    crops=None,
-    backend=None,
-):
+    frame_size: int = 224,
+    training: bool = True,
+    video_config: VideoConfig | None = None,
+    flip: bool = True,
+    multiscale: bool = False,
+    clips_per_video: int = 1,
+    seed: int = 0,
+    first_epoch: int = 0,
+    first_batch: int = 0,
+    share: tuple[int, int] = (0, 1),
+    drop_remainder: bool | None = None,
+    quarantine: Quarantine | None = None,
+    num_parallel_calls: int | None = None,
+    prefetch: int = 2,
+    isolate: bool = True,
+    crops: Crops | None = None,
+    backend: str | None = None,
+) -> tf.data.Dataset | ClipSequence:
     """Frames for a teacher and a clip for its student, for `CorrespondenceTransfer.fit`.
 
     Both show the same frames of the video in the same crop, mirrored or not, at two sizes; every

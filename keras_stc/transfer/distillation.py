@@ -1,10 +1,17 @@
 """A video network learns what a frozen video network says of the same clips."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import keras
 from keras import ops
 
 from keras_stc.models.classifier import ends_in_softmax
 from keras_stc.transfer.teacher import Teacher
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 #: The smallest probability whose logarithm is taken.
 LEAST = 1e-37
@@ -35,13 +42,13 @@ class ClipTeacher(Teacher):
         ValueError: If the model has no classifier, or its features are not pooled.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: keras.Model) -> None:
         self.outputs = answering(model, "teacher")
         super().__init__(model)
         self.video_config = model.video_config
         self.classes, self.features = (shape[-1] for shape in self.outputs.output_shape)
 
-    def __call__(self, clips):
+    def __call__(self, clips: Any) -> tuple[Any, Any]:
         """Answers and features of clips.
 
         Args:
@@ -53,7 +60,7 @@ class ClipTeacher(Teacher):
         answers, features = self.outputs(ops.cast(clips, "float32"), training=False)
         return ops.stop_gradient(answers), ops.stop_gradient(features)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {"model": keras.saving.serialize_keras_object(self.model)}
 
 
@@ -117,14 +124,14 @@ class Distillation(keras.Model):
 
     def __init__(
         self,
-        student,
-        teacher,
-        temperature=2.0,
-        label_weight=0.0,
-        feature_weight=0.0,
-        name="distillation",
-        **kwargs,
-    ):
+        student: keras.Model,
+        teacher: ClipTeacher | keras.Model,
+        temperature: float = 2.0,
+        label_weight: float = 0.0,
+        feature_weight: float = 0.0,
+        name: str = "distillation",
+        **kwargs: Any,
+    ) -> None:
         # Clips keep their values: rounding 0-255 to half precision is the networks' affair.
         super().__init__(name=name, autocast=False, **kwargs)
         outputs = answering(student, "student")
@@ -157,7 +164,7 @@ class Distillation(keras.Model):
         self.built = True
 
     @property
-    def weights_of_losses(self):
+    def weights_of_losses(self) -> dict[str, float]:
         """`{name: weight}` of the losses that count."""
         weights = {
             "answers": 1 - self.label_weight,
@@ -166,7 +173,7 @@ class Distillation(keras.Model):
         }
         return {name: weight for name, weight in weights.items() if weight}
 
-    def compile(self, optimizer="rmsprop", **kwargs):
+    def compile(self, optimizer: Any = "rmsprop", **kwargs: Any) -> None:
         """As `keras.Model.compile`, with the losses and metrics of a distillation.
 
         Metrics are `answers_agreement`, how often student and teacher name the same class, and
@@ -201,7 +208,7 @@ class Distillation(keras.Model):
             **kwargs,
         )
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         weights = self.weights_of_losses
         answers, features = self._answers(inputs["clip"], training=training)
         outputs = {"answers": answers}
@@ -220,11 +227,20 @@ class Distillation(keras.Model):
             outputs["label"] = inputs["label"]
         return outputs
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
         wanted, got = self._compared(y_pred)
         return super().compute_loss(x, wanted, got, self._for_all(sample_weight), training)
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
         wanted, got = self._compared(y_pred)
         return super().compute_metrics(x, wanted, got, self._for_all(sample_weight))
 
@@ -241,14 +257,14 @@ class Distillation(keras.Model):
             return None
         return dict.fromkeys(self.weights_of_losses, sample_weight)
 
-    def save_assets(self, folder):
+    def save_assets(self, folder: str) -> None:
         """Called by `save`, and not by `save_weights`: the teacher's weights."""
         self.teacher.model.save_weights(f"{folder}/teacher.weights.h5")
 
-    def load_assets(self, folder):
+    def load_assets(self, folder: str) -> None:
         self.teacher.model.load_weights(f"{folder}/teacher.weights.h5")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
@@ -260,17 +276,17 @@ class Distillation(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         parts = {
             key: keras.saving.deserialize_keras_object(config[key])
             for key in ("student", "teacher")
         }
         return cls(**{**config, **parts})
 
-    def get_compile_config(self):
+    def get_compile_config(self) -> dict[str, Any]:
         return {"optimizer": keras.saving.serialize_keras_object(self.optimizer)}
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 

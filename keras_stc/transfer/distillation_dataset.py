@@ -1,42 +1,53 @@
 """Videos to clips for a student, with what its teacher sees or says of the same moment."""
 
+from __future__ import annotations
+
 import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_stc.data import Quarantine, open_video
 from keras_stc.data.clips import sampling
-from keras_stc.data.clips.crops import changed_pixels, chosen_crops
+from keras_stc.data.clips.crops import Crops, changed_pixels, chosen_crops
 from keras_stc.data.clips.plan import check_share
 from keras_stc.data.clips.stream import Array, Stream, dataset
 from keras_stc.data.geometry import generator
-from keras_stc.data.sets.video import checked_videos
+from keras_stc.data.sets.video import Video, checked_videos
 from keras_stc.data.video.isolated import open_isolated
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from keras_stc.data.clips.sequence import ClipSequence
+    from keras_stc.transfer.answers import Answers
+    from keras_stc.video_config import VideoConfig
 
 
 def distillation_dataset(
-    videos,
-    video_config,
-    teacher_config,
-    answers=None,
-    batch_size=32,
+    videos: Sequence[Video],
+    video_config: VideoConfig,
+    teacher_config: VideoConfig,
+    answers: Answers | None = None,
+    batch_size: int = 32,
     *,
-    training=True,
-    flip=True,
-    multiscale=False,
-    clips_per_video=1,
-    seed=0,
-    first_epoch=0,
-    first_batch=0,
-    share=(0, 1),
-    drop_remainder=None,
-    quarantine=None,
-    num_parallel_calls=None,
-    prefetch=2,
-    isolate=True,
-    crops=None,
-    backend=None,
-):
+    training: bool = True,
+    flip: bool = True,
+    multiscale: bool = False,
+    clips_per_video: int = 1,
+    seed: int = 0,
+    first_epoch: int = 0,
+    first_batch: int = 0,
+    share: tuple[int, int] = (0, 1),
+    drop_remainder: bool | None = None,
+    quarantine: Quarantine | None = None,
+    num_parallel_calls: int | None = None,
+    prefetch: int = 2,
+    isolate: bool = True,
+    crops: Crops | None = None,
+    backend: str | None = None,
+) -> tf.data.Dataset | ClipSequence:
     """Clips for `Distillation.fit`.
 
     Without `answers`, the teacher's clip has the middle, the crop and the mirroring of the

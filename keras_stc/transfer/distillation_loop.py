@@ -1,6 +1,10 @@
 """A distillation with a run folder that survives a kill."""
 
+from __future__ import annotations
+
 import functools
+import os
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -11,20 +15,25 @@ from keras_stc.training.session import Session
 from keras_stc.transfer.answers import kept_answers
 from keras_stc.transfer.distillation_dataset import distillation_dataset
 
+if TYPE_CHECKING:
+    from keras_stc.data.sets.video import VideoSet
+    from keras_stc.training.recipe import Recipe
+    from keras_stc.transfer.distillation import Distillation
+
 
 def train_distillation(
-    distillation,
-    videos,
-    recipe,
-    out,
-    validation=None,
-    windows=4,
-    seed=0,
-    data=None,
-    verbose="auto",
-    save_every=1,
-    save_steps=None,
-):
+    distillation: Distillation,
+    videos: VideoSet,
+    recipe: Recipe,
+    out: str | os.PathLike[str],
+    validation: VideoSet | None = None,
+    windows: int = 4,
+    seed: int = 0,
+    data: Any = None,
+    verbose: str | int = "auto",
+    save_every: int = 1,
+    save_steps: int | None = None,
+) -> list[dict[str, Any]]:
     """Trains a student on what its teacher says; run again with the same arguments, it goes on.
 
     With `windows`, the teacher is asked once, of so many clips of every video, before the first

@@ -1,7 +1,11 @@
 """A transfer with a run folder that survives a kill."""
 
+from __future__ import annotations
+
 import contextlib
 import functools
+import os
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -13,20 +17,25 @@ from keras_stc.training.session import Session
 from keras_stc.transfer.dataset import pair_dataset
 from keras_stc.transfer.pairs import ONE_VIDEO
 
+if TYPE_CHECKING:
+    from keras_stc.data.sets.video import VideoSet
+    from keras_stc.training.recipe import Recipe
+    from keras_stc.transfer.model import CorrespondenceTransfer
+
 
 def train_transfer(
-    transfer,
-    videos,
-    recipe,
-    out,
-    validation=None,
-    seed=0,
-    frame_size=224,
-    data=None,
-    verbose="auto",
-    save_every=1,
-    save_steps=None,
-):
+    transfer: CorrespondenceTransfer,
+    videos: VideoSet,
+    recipe: Recipe,
+    out: str | os.PathLike[str],
+    validation: VideoSet | None = None,
+    seed: int = 0,
+    frame_size: int = 224,
+    data: Any = None,
+    verbose: str | int = "auto",
+    save_every: int = 1,
+    save_steps: int | None = None,
+) -> list[dict[str, Any]]:
     """Trains a student on videos; run again with the same arguments, it goes on where it was.
 
     Epochs end in a checkpoint of student, heads, optimizer and history; the teacher is not in it,

@@ -1,13 +1,20 @@
 """A 3D network learns whether frames and a clip belong together, from a frozen 2D network."""
 
+from __future__ import annotations
+
 import functools
 import operator
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
 from keras_stc.transfer.pairs import checked, negative_partners
 from keras_stc.transfer.teacher import FrameTeacher
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 @keras.saving.register_keras_serializable("keras_stc")
@@ -64,13 +71,13 @@ class CorrespondenceTransfer(keras.Model):
 
     def __init__(
         self,
-        student,
-        teacher,
-        projection=1024,
-        hidden=(512, 128),
-        name="correspondence_transfer",
-        **kwargs,
-    ):
+        student: keras.Model,
+        teacher: FrameTeacher,
+        projection: int = 1024,
+        hidden: Sequence[int] = (512, 128),
+        name: str = "correspondence_transfer",
+        **kwargs: Any,
+    ) -> None:
         # Frames keep their values: rounding 0-255 to half precision is the networks' affair.
         super().__init__(name=name, autocast=False, **kwargs)
         _check_student(student)
@@ -97,7 +104,9 @@ class CorrespondenceTransfer(keras.Model):
         self.classifier.build((None, 2 * projection))
         self.built = True
 
-    def compile(self, optimizer="rmsprop", loss=None, metrics=None, **kwargs):
+    def compile(
+        self, optimizer: Any = "rmsprop", loss: Any = None, metrics: Any = None, **kwargs: Any
+    ) -> None:
         """As `keras.Model.compile`; the loss and the metrics see logits of pairs.
 
         Args:
@@ -112,7 +121,7 @@ class CorrespondenceTransfer(keras.Model):
             metrics = [pair_accuracy, keras.metrics.AUC(name="auc", from_logits=True)]
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
         video = checked(inputs["video"])
         frames = self.frame_projection(self.teacher(inputs["frames"]))
         clips = self.student(inputs["clip"], training=training)
@@ -124,20 +133,29 @@ class CorrespondenceTransfer(keras.Model):
         negative = ops.concatenate([frames, others], axis=-1)
         return self.classifier(ops.concatenate([positive, negative], axis=0))
 
-    def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
         return super().compute_loss(x, _labels(y_pred), y_pred, _of_pairs(sample_weight), training)
 
-    def compute_metrics(self, x, y, y_pred, sample_weight=None):
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
         return super().compute_metrics(x, _labels(y_pred), y_pred, _of_pairs(sample_weight))
 
-    def save_assets(self, folder):
+    def save_assets(self, folder: str) -> None:
         """Called by `save`, and not by `save_weights`: the teacher's weights."""
         self.teacher.model.save_weights(f"{folder}/teacher.weights.h5")
 
-    def load_assets(self, folder):
+    def load_assets(self, folder: str) -> None:
         self.teacher.model.load_weights(f"{folder}/teacher.weights.h5")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "name": self.name,
             "dtype": keras.dtype_policies.serialize(self.dtype_policy),
@@ -148,14 +166,14 @@ class CorrespondenceTransfer(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         parts = {
             key: keras.saving.deserialize_keras_object(config[key])
             for key in ("student", "teacher")
         }
         return cls(**{**config, **parts})
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict[str, Any]) -> None:
         self.compile(**keras.saving.deserialize_keras_object(config))
         self.optimizer.build(self.trainable_variables)
 

@@ -1,9 +1,16 @@
 """How to transfer, as data."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 import keras
 
 from keras_stc.training import Recipe
 from keras_stc.training.schedule import StepDecay
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class TransferRecipe(Recipe):
@@ -18,7 +25,7 @@ class TransferRecipe(Recipe):
         **fields: As `Recipe`.
     """
 
-    def __init__(self, *args, drop_every=None, **fields):
+    def __init__(self, *args: Any, drop_every: int | None = None, **fields: Any) -> None:
         if drop_every is not None:
             fields["step_epochs"] = drop_every
         super().__init__(*args, **{"schedule": "step", **fields})
@@ -31,12 +38,12 @@ class TransferRecipe(Recipe):
                 f"Received: accumulation={self.accumulation}, batch_size={self.batch_size}"
             )
 
-    def replace(self, drop_every=None, **changes):
+    def replace(self, drop_every: int | None = None, **changes: Any) -> Self:
         """A copy with the fields changed that are not `None`."""
         return super().replace(**{"step_epochs": drop_every, **changes})
 
     @property
-    def drop_every(self):
+    def drop_every(self) -> int:
         """The former name of `step_epochs`."""
         return self.step_epochs
 

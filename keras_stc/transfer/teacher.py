@@ -1,11 +1,18 @@
 """A frozen 2D network that looks at the frames of a clip."""
 
+from __future__ import annotations
+
 import hashlib
 import importlib
 import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 #: Pattern of the whole name of a model in `keras.applications`, in small letters and without
 #: `-_.` -> the module with its preprocessing. Networks that are not there, such as ResNet-18, were
@@ -36,13 +43,13 @@ class Teacher:
         model: A Keras model.
     """
 
-    def __init__(self, model):
+    def __init__(self, model: keras.Model) -> None:
         for layer in _layers(model):
             # One by one: on TensorFlow a parent that is frozen already passes nothing on.
             layer.trainable = False
         self.model = model
 
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         """SHA-256 of the weights in hexadecimal: whether two teachers are the same one."""
         digest = hashlib.sha256()
         for weight in self.model.weights:
@@ -50,7 +57,7 @@ class Teacher:
         return digest.hexdigest()
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**{**config, "model": keras.saving.deserialize_keras_object(config["model"])})
 
 
@@ -90,7 +97,12 @@ class FrameTeacher(Teacher):
             preprocessing, or if `chunk` is not positive.
     """
 
-    def __init__(self, model, preprocess=None, chunk=64):
+    def __init__(
+        self,
+        model: keras.Model,
+        preprocess: str | Callable[..., Any] | None = None,
+        chunk: int = 64,
+    ) -> None:
         if not isinstance(model, keras.Model) or len(getattr(model, "inputs", None) or ()) != 1:
             raise ValueError(
                 "`model` must be a Keras model with one input, images (B, H, W, 3). "
@@ -120,7 +132,7 @@ class FrameTeacher(Teacher):
         self.features = model.output_shape[-1]
         self._prepare = _preprocess_function(self.preprocess)
 
-    def __call__(self, frames):
+    def __call__(self, frames: Any) -> Any:
         """The features of clips.
 
         Args:
@@ -143,7 +155,7 @@ class FrameTeacher(Teacher):
         features = ops.mean(ops.reshape(features, (-1, count, self.features)), axis=1)
         return ops.stop_gradient(features)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "model": keras.saving.serialize_keras_object(self.model),
             "preprocess": self.preprocess
@@ -153,7 +165,7 @@ class FrameTeacher(Teacher):
         }
 
     @classmethod
-    def from_config(cls, config):
+    def from_config(cls, config: dict[str, Any]) -> Self:
         config = dict(config)
         if not isinstance(config["preprocess"], str):
             config["preprocess"] = keras.saving.deserialize_keras_object(config["preprocess"])

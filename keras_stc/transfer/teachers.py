@@ -20,7 +20,9 @@ TEACHERS = {
 }
 
 
-def create_teacher(name="resnet50", weights="imagenet", chunk=64):
+def create_teacher(
+    name: str = "resnet50", weights: str | os.PathLike[str] = "imagenet", chunk: int = 64
+) -> FrameTeacher:
     """A `FrameTeacher` by its name, in the scope of the machine's strategy.
 
     Example:

@@ -1,11 +1,14 @@
 """From what `weights=` names to arrays: a tag, a path, or `hf://owner/repo`."""
 
+from __future__ import annotations
+
 import dataclasses
 import json
 import logging
 import os
 import pathlib
 import zipfile
+from typing import TYPE_CHECKING
 
 from keras_stc.files import first_line
 from keras_stc.runs import Run
@@ -16,6 +19,9 @@ from keras_stc.weights.inflate import inflate
 from keras_stc.weights.load import DAMAGE, assign_by_name, read_weights_file
 from keras_stc.weights.registry import class_names, find_record, tags
 from keras_stc.weights.torchvision import torchvision_file
+
+if TYPE_CHECKING:
+    import keras
 
 logger = logging.getLogger("keras_stc")
 
@@ -73,7 +79,7 @@ class Pretrained:
         return missing
 
 
-def find_weights(weights, arch):
+def find_weights(weights: str | os.PathLike[str] | Foreign, arch: str) -> Pretrained:
     """Finds, and where need be fetches, what `weights=` names.
 
     Args:
@@ -117,7 +123,9 @@ def find_weights(weights, arch):
     )
 
 
-def load_weights(model, weights, architecture=None):
+def load_weights(
+    model: keras.Model, weights: str | os.PathLike[str] | Foreign, architecture: str | None = None
+) -> None:
     """Loads what `weights=` names into a model that is built.
 
     Layers are matched by name, never by order. A classifier of another width is left as it is
