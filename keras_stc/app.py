@@ -1,7 +1,11 @@
 """A page in the browser: a video in, what it shows out."""
 
+from __future__ import annotations
+
 import threading
 import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from keras_stc.explain import explain_video
 from keras_stc.explain.view import heated
@@ -10,6 +14,9 @@ from keras_stc.models.load import named_model
 from keras_stc.predict import model_config, predict_video
 from keras_stc.report.prediction import timeline_chart
 from keras_stc.report.render import render
+
+if TYPE_CHECKING:
+    import gradio
 
 #: Networks that stay in memory, the last ones used.
 KEPT = 2
@@ -28,7 +35,9 @@ Drop a video, or record one with the camera. All its clips go through the networ
 probabilities are averaged."""
 
 
-def build_app(models=("inception_i3d",), any_model=True, max_clips=20):
+def build_app(
+    models: Iterable[str] = ("inception_i3d",), any_model: bool = True, max_clips: int = 20
+) -> gradio.Blocks:
     """The page as a Gradio app.
 
     Example:
@@ -107,7 +116,9 @@ def build_app(models=("inception_i3d",), any_model=True, max_clips=20):
     return page
 
 
-def serve(page, host="127.0.0.1", port=None, share=False):
+def serve(
+    page: gradio.Blocks, host: str = "127.0.0.1", port: int | None = None, share: bool = False
+) -> str:
     """Starts the server of a page in the background.
 
     Args:

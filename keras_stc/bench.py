@@ -1,14 +1,20 @@
 """What this machine does: steps of a network, clips of a data set, and which waits for which."""
 
+from __future__ import annotations
+
 import dataclasses
 import statistics
 import time
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
 
 from keras_stc.data import clip_dataset
 from keras_stc.models.complexity import count_macs
+
+if TYPE_CHECKING:
+    from keras_stc.data.sets.video import VideoSet
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +34,7 @@ class Figures:
     read_seconds: float
 
     @property
-    def waiting(self):
+    def waiting(self) -> float:
         """Least part of the training time, 0 to 1, in which training waits for clips.
 
         As if reading cost training nothing: what both do on the same cores comes on top.
@@ -36,7 +42,7 @@ class Figures:
         return max(0.0, 1 - self.train_seconds / self.read_seconds)
 
 
-def measure(model, videos, batch_size=4, batches=5):
+def measure(model: keras.Model, videos: VideoSet, batch_size: int = 4, batches: int = 5) -> Figures:
     """Times a network on random clips, and the clips it would be trained on.
 
     Example:

@@ -1,13 +1,15 @@
 """Other libraries' checkpoints into `.keras` files: Hara et al.'s, torchvision's, ImageNet's."""
 
 import dataclasses
+import os
 import pathlib
+from collections.abc import Sequence
 
 from keras_stc.models import create_model
 from keras_stc.models.configs import VARIANTS, takes_weights_of
 from keras_stc.models.densenet3d import DEPTHS as DENSE_DEPTHS
 from keras_stc.weights.cache import WeightsError
-from keras_stc.weights.foreign import NORMALIZATIONS, read_foreign
+from keras_stc.weights.foreign import NORMALIZATIONS, Foreign, read_foreign
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +33,13 @@ class Conversion:
     normalization: str
 
 
-def convert_checkpoint(source, arch=None, input_shape=None, class_names=None, normalization=None):
+def convert_checkpoint(
+    source: str | os.PathLike[str],
+    arch: str | None = None,
+    input_shape: Sequence[int | None] | None = None,
+    class_names: Sequence[str] | None = None,
+    normalization: str | None = None,
+) -> Conversion:
     """Builds the network of a checkpoint and puts its weights into it.
 
     Example:
@@ -89,7 +97,7 @@ def convert_checkpoint(source, arch=None, input_shape=None, class_names=None, no
     )
 
 
-def identify(foreign, source):
+def identify(foreign: Foreign, source: str | os.PathLike[str]) -> str:
     """Name of the network without STC blocks that a `Foreign` checkpoint is of.
 
     Raises:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import pathlib
 import tempfile
 import warnings
@@ -29,7 +30,9 @@ REFUSED = {
 }
 
 
-def export_model(model, path, preprocessing=False):
+def export_model(
+    model: keras.Model, path: str | os.PathLike[str], preprocessing: bool = False
+) -> float | None:
     """Writes a model for programs that have no Keras, and runs what it wrote.
 
     The input is a batch of clips of any number, float32 `(B, T, H, W, 3)`, RGB 0-255; the network
@@ -94,7 +97,7 @@ def export_model(model, path, preprocessing=False):
     return None if found is None else float(np.abs(found - expected).max())
 
 
-def with_preprocessing(model):
+def with_preprocessing(model: keras.Model) -> keras.Model:
     """The model behind what `predict_video` does to frames, for programs that only decode.
 
     Frames are resized by their shorter side and cut at the centre as the `video_config` says;

@@ -1,7 +1,11 @@
 """How a model wants to be fed: the contract between `models` and `data`."""
 
+from __future__ import annotations
+
 import dataclasses
 import numbers
+from collections.abc import Mapping
+from typing import Any
 
 #: Mean of Kinetics' RGB values, 0-255, as Hara et al. (CVPR 2018) subtract it; no division.
 KINETICS_MEAN = (114.7748, 107.7354, 99.4750)
@@ -52,8 +56,8 @@ class VideoConfig:
     stride: int = 2
     size: int | tuple[int, int] = 112
     resize: int | tuple[int, int] | None = None
-    mean: tuple[float, float, float] = KINETICS_MEAN
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    mean: tuple[float, ...] = KINETICS_MEAN
+    std: tuple[float, ...] = (1.0, 1.0, 1.0)
     channel_order: str = "RGB"
     class_names: tuple[str, ...] | None = None
     fps: float | None = None
@@ -117,7 +121,7 @@ class VideoConfig:
         if self.class_names is not None:
             object.__setattr__(self, "class_names", tuple(str(name) for name in self.class_names))
 
-    def step(self, video_fps):
+    def step(self, video_fps: float) -> float | None:
         """How far apart two frames of a clip are in a video.
 
         Args:
@@ -131,16 +135,16 @@ class VideoConfig:
         return self.stride if self.fps is None else video_fps / self.fps
 
     @property
-    def crop(self):
+    def crop(self) -> tuple[int, int]:
         """`(height, width)` of the crop in pixels."""
         return self.size if isinstance(self.size, tuple) else (self.size, self.size)
 
     @property
-    def clip_shape(self):
+    def clip_shape(self) -> tuple[int, int, int, int]:
         """`(T, H, W, C)` of one clip."""
         return (self.frames, *self.crop, self.channels)
 
-    def resize_for(self, crop):
+    def resize_for(self, crop: tuple[int, int]) -> int | tuple[int, int]:
         """`resize` for a crop of another size, which keeps its share of the frame.
 
         Args:
@@ -151,7 +155,7 @@ class VideoConfig:
             return tuple(round(new * side / old) for side, new, old in sides)
         return round(min(crop) * self.resize / min(self.crop))
 
-    def check_rgb(self):
+    def check_rgb(self) -> None:
         """Raises the `ValueError` for clips that videos cannot give, which are read as RGB."""
         if self.channels != 3:
             raise ValueError(
@@ -160,7 +164,7 @@ class VideoConfig:
                 f"Received: channels={self.channels}"
             )
 
-    def check_moment(self):
+    def check_moment(self) -> None:
         """Raises the `ValueError` for clips that show a whole video instead of a moment of it."""
         if self.segments:
             raise ValueError(
@@ -169,7 +173,7 @@ class VideoConfig:
                 "model.video_config.replace(segments=False, fps=3). Received: segments=True"
             )
 
-    def replace(self, **changes):
+    def replace(self, **changes: Any) -> VideoConfig:
         """A copy with some fields changed.
 
         Args:
@@ -188,13 +192,13 @@ class VideoConfig:
             changes["fps"] = None
         return dataclasses.replace(self, **changes)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; `VideoConfig.from_dict` reads them back."""
         config = dataclasses.asdict(self)
         return {k: list(v) if isinstance(v, tuple) else v for k, v in config.items()}
 
     @classmethod
-    def from_dict(cls, config):
+    def from_dict(cls, config: Mapping[str, Any]) -> VideoConfig:
         """What `to_dict` gave, or a file of it held, as a `VideoConfig`.
 
         Args:
@@ -207,4 +211,7 @@ class VideoConfig:
             TypeError: If there is a field that this version does not know.
             ValueError: If a value is outside its range.
         """
-        return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in config.items()})
+        fields: dict[str, Any] = {
+            k: tuple(v) if isinstance(v, list) else v for k, v in config.items()
+        }
+        return cls(**fields)

@@ -1,9 +1,14 @@
 """Trains and evaluates every setting of an ablation; what is done is not done again."""
 
+from __future__ import annotations
+
 import json
+import os
 import pathlib
 import tempfile
 import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -20,23 +25,28 @@ from keras_stc.training.recipe import upgraded
 from keras_stc.transfer.build import create_transfer
 from keras_stc.transfer.loop import train_transfer
 
+if TYPE_CHECKING:
+    from keras_stc.ablation.studies import Form
+    from keras_stc.data.sets.video import VideoSet
+    from keras_stc.transfer.teacher import FrameTeacher
+
 #: Shorter trainings are begun again after a kill: a checkpoint costs as much as some of their
 #: steps.
 SHORT = 10
 
 
 def run_ablation(
-    videos,
-    test,
-    form,
-    out,
-    studies=None,
-    seeds=(0, 1, 2),
-    teacher=None,
-    data=None,
-    say=print,
-    verbose=0,
-):
+    videos: VideoSet,
+    test: VideoSet,
+    form: Form,
+    out: str | os.PathLike[str],
+    studies: Sequence[str] | None = None,
+    seeds: Sequence[int] = (0, 1, 2),
+    teacher: FrameTeacher | None = None,
+    data: Any = None,
+    say: Callable[[str], object] = print,
+    verbose: str | int = 0,
+) -> list[dict[str, Any]]:
     """Trains a network for every setting and seed and evaluates it on the test videos.
 
     Settings that several studies share are trained once. Run again with the same arguments, or

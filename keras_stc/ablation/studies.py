@@ -1,6 +1,9 @@
 """What an ablation compares, as data."""
 
+from __future__ import annotations
+
 import dataclasses
+from typing import Any
 
 from keras_stc.demo.recipe import DEMO
 from keras_stc.models.configs import VARIANTS
@@ -31,7 +34,7 @@ class Setting:
     transfer: bool = False
 
     @property
-    def key(self):
+    def key(self) -> str:
         """Name of its folder, other for other settings."""
         parts = [self.model, f"{self.frames}x{self.stride}"]
         if self.has_stc:
@@ -39,11 +42,11 @@ class Setting:
         return "-".join(parts + ["transfer"] * self.transfer)
 
     @property
-    def has_stc(self):
+    def has_stc(self) -> bool:
         return self.model in VARIANTS and VARIANTS[self.model].stc
 
     @property
-    def arguments(self):
+    def arguments(self) -> dict[str, Any]:
         """Further arguments of `keras_stc.create_model`."""
         if not self.has_stc:
             return {}
@@ -53,10 +56,10 @@ class Setting:
             "reduction_ratio": self.ratio,
         }
 
-    def replace(self, **changes):
+    def replace(self, **changes: Any) -> Setting:
         return dataclasses.replace(self, **changes)
 
-    def without_stc(self):
+    def without_stc(self) -> Setting:
         """The same network without STC blocks: 3D-ResNet for STC-ResNet."""
         return self.replace(model=VARIANTS[self.model].base) if self.has_stc else self
 
@@ -116,11 +119,11 @@ class Form:
     test_videos: int = 24
     video_frames: int = 64
 
-    def replace(self, **changes):
+    def replace(self, **changes: Any) -> Form:
         """A copy with the fields changed that are not `None`."""
         return dataclasses.replace(self, **{k: v for k, v in changes.items() if v is not None})
 
-    def studies(self):
+    def studies(self) -> dict[str, Study]:
         """`{name: Study}`, all that there are."""
         base = self.base
         transfer = {}

@@ -1,11 +1,19 @@
 """The figures of an ablation: mean and spread over seeds, as rows, Markdown and a plot."""
 
+from __future__ import annotations
+
 import importlib.util
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from keras_stc.ablation.studies import Form, Study
 
-def rows(study, results):
+
+def rows(study: Study, results: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """A study's rows.
 
     Args:
@@ -42,7 +50,9 @@ def rows(study, results):
     return table
 
 
-def markdown(form, results, studies=None):
+def markdown(
+    form: Form, results: Sequence[dict[str, Any]], studies: Sequence[str] | None = None
+) -> str:
     """The tables of all studies that have results.
 
     Args:
@@ -78,7 +88,12 @@ def markdown(form, results, studies=None):
     return "\n\n".join([*parts, note]) + "\n"
 
 
-def save_plot(form, results, path, studies=None):
+def save_plot(
+    form: Form,
+    results: Sequence[dict[str, Any]],
+    path: str | os.PathLike[str],
+    studies: Sequence[str] | None = None,
+) -> None:
     """Draws a panel for each study that has results: every seed a dot, the mean a line.
 
     Args:

@@ -46,7 +46,7 @@ class DemoResult:
     seconds: float
 
 
-def run_demo(out, demo=DEMO, seed=0, say=print, verbose="auto"):
+def run_demo(out, demo=DEMO, seed=0, say=print, verbose: str | int = "auto"):
     """Writes videos, trains a network and a control on them, evaluates both, writes a report.
 
     The control is the same network trained with the same recipe on clips of one frame: the class

@@ -4,8 +4,11 @@ Hu et al., "Squeeze-and-Excitation Networks", CVPR 2018, look at their gates by 
 STC block has two of them, of its temporal and its spatial branch (Diba et al., section 3.1).
 """
 
+from __future__ import annotations
+
 import collections
 import dataclasses
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
@@ -13,8 +16,13 @@ from keras import ops
 
 from keras_stc.layers.stc import stc_blocks
 
+if TYPE_CHECKING:
+    from keras_stc.data.sets.video import VideoSet
 
-def stc_gates(model, clips, batch_size=4):
+
+def stc_gates(
+    model: keras.Model, clips: np.ndarray, batch_size: int = 4
+) -> dict[str, dict[str, np.ndarray]]:
     """The gates that STC blocks compute for clips.
 
     Args:
@@ -77,11 +85,11 @@ class ClassGates:
     counts: np.ndarray
     gates: dict
 
-    def mean(self, block, branch):
+    def mean(self, block: str, branch: str) -> np.ndarray:
         """Array `(C,)`: the mean over the classes that there are."""
         return np.nanmean(self.gates[block][branch], axis=0)
 
-    def selectivity(self):
+    def selectivity(self) -> dict[str, list[float]]:
         """`{branch: [one number for each block]}`: the deviation over classes, mean over channels.
 
         Near zero where a block treats all classes alike.
@@ -93,7 +101,7 @@ class ClassGates:
         return dict(found)
 
 
-def class_gates(model, videos, per_class=4):
+def class_gates(model: keras.Model, videos: VideoSet, per_class: int = 4) -> ClassGates:
     """The gates of each class, by the centre clips of some of its videos.
 
     Args:

@@ -1,18 +1,26 @@
 """Grad-CAM over time and space: which parts of a clip speak for a class."""
 
+from __future__ import annotations
+
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from keras import ops
 
 from keras_stc.explain.gradients import scores_and_gradients, split_at
 
+if TYPE_CHECKING:
+    import keras
+
 #: Positions in time and space that a map should tell apart (our choice): the last one of a network
 #: for small clips has one moment and a handful of places.
 POSITIONS = 64
 
 
-def grad_cam(model, clips, label, layer=None):
+def grad_cam(
+    model: keras.Model, clips: np.ndarray, label: int, layer: str | None = None
+) -> np.ndarray:
     """Where in clips a network sees a class.
 
     A layer's channels, weighted by how much the class's score would rise with each, averaged over
@@ -53,7 +61,7 @@ def grad_cam(model, clips, label, layer=None):
     return np.stack(maps)
 
 
-def feature_layer(model, name=None):
+def feature_layer(model: keras.Model, name: str | None = None) -> keras.Layer:
     """The layer of a name, or the one whose features `grad_cam` looks at.
 
     Args:
@@ -80,7 +88,7 @@ def feature_layer(model, name=None):
     )
 
 
-def upsampled(maps, size):
+def upsampled(maps: np.ndarray, size: tuple[int, int, int]) -> np.ndarray:
     """Maps at the resolution of their clips, by linear interpolation along each axis.
 
     Args:

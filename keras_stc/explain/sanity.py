@@ -4,13 +4,20 @@ Source: Adebayo et al., "Sanity Checks for Saliency Maps", NeurIPS 2018: a map t
 when the weights are random shows the picture, not the network.
 """
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
+
+if TYPE_CHECKING:
+    import keras
 
 #: Which weights are shuffled, from the output down.
 PARTS = ("classifier", "whole network")
 
 
-def randomized(model, part="whole network", seed=0):
+def randomized(model: keras.Model, part: str = "whole network", seed: int = 0) -> keras.Model:
     """A copy of a network whose kernels are shuffled, each within itself.
 
     Their scale stays, and with it that of the features, which batch normalisation expects (our
@@ -44,7 +51,7 @@ def randomized(model, part="whole network", seed=0):
     return copy
 
 
-def rank_correlation(first, second):
+def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
     """Spearman's rank correlation of two arrays of one shape, by which Adebayo et al. compare maps.
 
     Returns:

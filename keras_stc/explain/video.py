@@ -1,14 +1,23 @@
 """A video explained: where the network looks in it, and what its gates do meanwhile."""
 
+from __future__ import annotations
+
 import dataclasses
+import os
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_stc.explain.gates import stc_gates
+from keras_stc.explain.gates import ClassGates, stc_gates
 from keras_stc.explain.grad_cam import feature_layer, grad_cam, upsampled
 from keras_stc.explain.sanity import PARTS, randomized, rank_correlation
 from keras_stc.layers.stc import stc_blocks
 from keras_stc.predict import class_names, classify, model_config
+
+if TYPE_CHECKING:
+    import keras
+
+    from keras_stc.data.sets.video import Video
 
 #: Clips that gates are followed through, spread evenly, overlapping where the video is short.
 GATE_CLIPS = 16
@@ -57,7 +66,15 @@ class VideoExplanation:
         return render("explanation_fragment.html", view=explanation_view(self))
 
 
-def explain_video(model, video, label=None, layer=None, max_clips=3, check=True, compare_with=None):
+def explain_video(
+    model: keras.Model,
+    video: str | os.PathLike[str] | Video,
+    label: str | None = None,
+    layer: str | None = None,
+    max_clips: int = 3,
+    check: bool = True,
+    compare_with: ClassGates | None = None,
+) -> VideoExplanation:
     """Explains what a network sees in a video.
 
     Example:

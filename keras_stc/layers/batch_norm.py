@@ -1,5 +1,7 @@
 """Batch normalisation of videos that is fast on the CPU with TensorFlow."""
 
+from typing import Any
+
 import keras
 
 from keras_stc.layers.conv import on_tensorflow_cpu
@@ -38,7 +40,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         Tensor of the shape of `inputs`.
     """
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if mask is not None or not self._is_fused(inputs):
             return super().call(inputs, training=training, mask=mask)
         from keras_stc.layers.tensorflow_kernels import batch_norm

@@ -1,5 +1,7 @@
 """A Conv3D whose gradient is right in bfloat16 on short clips, on TensorFlow's CPU too."""
 
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -34,7 +36,7 @@ class Conv3D(keras.layers.Conv3D):
         Tensor of shape `(B, T', H', W', filters)`.
     """
 
-    def convolution_op(self, inputs, kernel):
+    def convolution_op(self, inputs: Any, kernel: Any) -> Any:
         """Keras' hook. Layers that convolve in a way of their own override `_convolve`."""
         if keras.backend.standardize_dtype(inputs.dtype) == "float16" and on_tensorflow_cpu():
             # The processor has no fast kernels for it: the sums are made in float32, the same to

@@ -4,6 +4,9 @@ Source: Hara, Kataoka, Satoh, "Can Spatiotemporal 3D CNNs Retrace the History of
 ImageNet?", CVPR 2018, section 3.2.
 """
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -28,18 +31,18 @@ FEW_CHANNELS = 16
 
 
 def residual_unit(
-    x,
-    unit,
-    width,
-    filters,
-    strides=1,
-    groups=1,
-    shortcut="projection",
-    preactivation=False,
-    stc=None,
-    convolution="3d",
-    name=None,
-):
+    x: Any,
+    unit: str,
+    width: int,
+    filters: int,
+    strides: int | Sequence[int] = 1,
+    groups: int = 1,
+    shortcut: str = "projection",
+    preactivation: bool = False,
+    stc: dict[str, Any] | None = None,
+    convolution: str = "3d",
+    name: str | None = None,
+) -> Any:
     """One residual unit, built from named layers.
 
     Post-activation: `ReLU(shortcut + STC(last BN))`, the convolutions being Conv-BN-ReLU.
@@ -180,30 +183,30 @@ class PaddingShortcut(keras.layers.Layer):
         Tensor of shape `(B, ceil(T/s), ceil(H/s), ceil(W/s), filters)`, `s` being each axis' own.
     """
 
-    def __init__(self, filters, strides=1, **kwargs):
+    def __init__(self, filters: int, strides: int | Sequence[int] = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.filters = filters
         self.strides = strides
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         if input_shape[-1] > self.filters:
             raise ValueError(
                 "`filters` must not be below the number of input channels, "
                 f"{input_shape[-1]}. Received: filters={self.filters}"
             )
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         t, h, w = _three(self.strides)
         missing = self.filters - inputs.shape[-1]
         return ops.pad(inputs[:, ::t, ::h, ::w], [(0, 0)] * 4 + [(0, missing)])
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         batch, *positions, _ = input_shape
         strides = _three(self.strides)
         positions = (n and -(-n // s) for n, s in zip(positions, strides, strict=True))
         return (batch, *positions, self.filters)
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "filters": self.filters, "strides": self.strides}
 
 

@@ -1,5 +1,8 @@
 """Frames of any size to the crop that a network takes, within the network."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import keras
 import numpy as np
 from keras import ops
@@ -38,7 +41,7 @@ class ResizedCrop(keras.layers.Layer):
         ValueError: If `crop` or `resize` is not positive.
     """
 
-    def __init__(self, crop, resize, **kwargs):
+    def __init__(self, crop: tuple[int, int], resize: int | tuple[int, int], **kwargs: Any) -> None:
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         self.crop = tuple(map(int, crop))
@@ -52,7 +55,7 @@ class ResizedCrop(keras.layers.Layer):
         # Bytes stay bytes: a cast to the layer's dtype before the call would be one of all frames.
         self.autocast = False
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         shape = ops.shape(inputs)
         length, channels = shape[1], shape[-1]
         height, width = (ops.cast(side, "float32") for side in shape[2:4])
@@ -71,13 +74,13 @@ class ResizedCrop(keras.layers.Layer):
         x = ops.round(ops.matmul(columns, x))
         return ops.reshape(x, (-1, length, *self.crop, channels))
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return (*input_shape[:2], *self.crop, input_shape[-1])
 
-    def compute_output_spec(self, inputs):
+    def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:
         return keras.KerasTensor(self.compute_output_shape(inputs.shape), "float32")
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "crop": self.crop, "resize": self.resize}
 
 

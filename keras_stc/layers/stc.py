@@ -1,5 +1,8 @@
 """The spatio-temporal channel correlation block (paper, section 3.1)."""
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import keras
 from keras import ops
 
@@ -48,8 +51,13 @@ class STCBlock(keras.layers.Layer):
     """
 
     def __init__(
-        self, reduction_ratio=4, branches=BRANCHES, inner_activation="relu", gain=1.0, **kwargs
-    ):
+        self,
+        reduction_ratio: int = 4,
+        branches: str | Sequence[str] = BRANCHES,
+        inner_activation: str | Callable[..., Any] | None = "relu",
+        gain: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.reduction_ratio = check_ratio(reduction_ratio)
         self.branches = check_branches(branches)
@@ -57,7 +65,7 @@ class STCBlock(keras.layers.Layer):
         self.gain = gain
         self.input_spec = keras.layers.InputSpec(ndim=5)
 
-    def build(self, input_shape):
+    def build(self, input_shape: Sequence[int | None]) -> None:
         frames, channels = input_shape[1], input_shape[-1]
         if "spatial" in self.branches and frames is None:
             raise ValueError(
@@ -79,7 +87,7 @@ class STCBlock(keras.layers.Layer):
                 "spatial", frames * channels, channels
             )
 
-    def call(self, inputs):
+    def call(self, inputs: Any) -> Any:
         # (B, T, C); the mean over T, H and W is this one's mean over T.
         gates = list(self.gates(ops.mean(inputs, axis=(2, 3))).values())
         # (x_tcb + x_scb) / 2 with the large map touched once.
@@ -88,7 +96,7 @@ class STCBlock(keras.layers.Layer):
             gate = self.gain * gate
         return inputs * ops.reshape(gate, (-1, 1, 1, 1, inputs.shape[-1]))
 
-    def gates(self, descriptor):
+    def gates(self, descriptor: Any) -> dict[str, Any]:
         """By how much each branch scales the channels.
 
         Args:
@@ -108,10 +116,10 @@ class STCBlock(keras.layers.Layer):
             found["spatial"] = self.spatial_excite(self.spatial_squeeze(squeezed))
         return found
 
-    def compute_output_shape(self, input_shape):
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return input_shape
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "reduction_ratio": self.reduction_ratio,

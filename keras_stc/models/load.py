@@ -1,5 +1,6 @@
 """Trained networks, from a run folder, a file or the Hub."""
 
+import os
 import pathlib
 
 import keras
@@ -15,7 +16,7 @@ from keras_stc.weights.registry import records_of
 _NO_CHECKPOINT = "The run in {} has no checkpoint yet: repeat its command line to go on."
 
 
-def load_model(source, checkpoint="last"):
+def load_model(source: str | os.PathLike[str], checkpoint: str = "last") -> VideoModel:
     """A trained model with its `video_config`.
 
     Example:

@@ -1,5 +1,7 @@
 """A functional Keras model that knows how it wants to be fed."""
 
+from typing import Any
+
 import keras
 
 from keras_stc.layers.conv import on_tensorflow_cpu
@@ -35,8 +37,15 @@ class VideoModel(keras.Model):
     """
 
     def __init__(
-        self, inputs, outputs, name=None, *, video_config=None, architecture=None, **kwargs
-    ):
+        self,
+        inputs: Any,
+        outputs: Any,
+        name: str | None = None,
+        *,
+        video_config: VideoConfig | dict[str, Any] | None = None,
+        architecture: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(inputs=inputs, outputs=outputs, name=name, **kwargs)
         if on_tensorflow_cpu():
             from keras_stc.layers.tensorflow_kernels import warn_without_onednn
@@ -58,12 +67,12 @@ class VideoModel(keras.Model):
         self._architecture = _Opaque(architecture)
 
     @property
-    def video_config(self):
+    def video_config(self) -> VideoConfig:
         """How a clip has to look like: a `VideoConfig`."""
         return self._video_config
 
     @video_config.setter
-    def video_config(self, config):
+    def video_config(self, config: VideoConfig) -> None:
         _check_fits(config, self.input_shape, self._video_config)
         classes = self.output_shape[-1]
         names = config.class_names
@@ -75,11 +84,11 @@ class VideoModel(keras.Model):
         self._video_config = config
 
     @property
-    def architecture(self):
+    def architecture(self) -> dict[str, Any] | None:
         """Arguments from which `keras_stc.create_model` builds this network, or `None`."""
         return self._architecture.value
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             **super().get_config(),
             "video_config": self.video_config.to_dict(),

@@ -1,11 +1,18 @@
 """A video with what a network sees in it: label, probability and a bar over time."""
 
+from __future__ import annotations
+
 import fractions
+import os
 import pathlib
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_stc.files import atomic_path
+
+if TYPE_CHECKING:
+    from keras_stc.predict.result import VideoPrediction
 
 #: Pixels: the most on a frame's short side, and the fewest of the picture's width.
 SHORT_SIDE, WIDTH = 720, 320
@@ -18,7 +25,12 @@ BACK, INK, SOFT = (20, 24, 30), (235, 239, 244), (70, 80, 94)
 ENCODERS = ("libx264", "mpeg4")
 
 
-def annotate_video(prediction, path, top=2, font=None):
+def annotate_video(
+    prediction: VideoPrediction,
+    path: str | os.PathLike[str],
+    top: int = 2,
+    font: str | os.PathLike[str] | None = None,
+) -> pathlib.Path:
     """Writes a video of what was predicted, below its frames: needs Pillow.
 
     At every moment it shows the best classes of the clip that is seen, and over the whole time

@@ -1,11 +1,20 @@
 """Clips to probabilities, by any classifier; what a model must have for it."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from keras_stc.models.classifier import ends_in_softmax
 
+if TYPE_CHECKING:
+    import keras
 
-def classify(model, clips):
+    from keras_stc.video_config import VideoConfig
+
+
+def classify(model: keras.Model, clips: np.ndarray) -> np.ndarray:
     """Softmax probabilities of a batch of clips, of a classifier with softmax or with logits.
 
     Args:
@@ -23,7 +32,7 @@ def classify(model, clips):
     return outputs / outputs.sum(axis=-1, keepdims=True)
 
 
-def model_config(model):
+def model_config(model: keras.Model) -> VideoConfig:
     """The `video_config` of a model that can classify, or a `ValueError` that says what lacks."""
     config = getattr(model, "video_config", None)
     if config is None:
@@ -41,7 +50,7 @@ def model_config(model):
     return config
 
 
-def class_names(model):
+def class_names(model: keras.Model) -> tuple[str, ...]:
     """Names of a model's classes; numbers where it carries none."""
     names = model.video_config.class_names
     return names or tuple(f"class {i}" for i in range(model.output_shape[-1]))

@@ -41,11 +41,11 @@ class VideoPrediction:
     video: object = None
 
     @property
-    def probabilities(self):
+    def probabilities(self) -> np.ndarray:
         """Array `(classes,)`: the mean over the clips (paper, section 4.2)."""
         return self.clip_probabilities.mean(axis=0)
 
-    def top(self, k=5):
+    def top(self, k: int = 5) -> list[tuple[str, float]]:
         """The most probable classes.
 
         Args:
@@ -59,7 +59,7 @@ class VideoPrediction:
         return [(self.class_names[i], float(probabilities[i])) for i in best]
 
     @property
-    def timeline(self):
+    def timeline(self) -> list[ClipPrediction]:
         """A `ClipPrediction` for each clip, in the order of time."""
         best = self.clip_probabilities.argmax(axis=1)
         return [

@@ -1,15 +1,23 @@
 """Cameras and streams to labels: a sliding window, answered as fast as the machine can."""
 
+from __future__ import annotations
+
 import collections
 import contextlib
 import dataclasses
 import math
+import os
 import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_stc.predict.classify import class_names, classify, model_config
 from keras_stc.predict.feed import Feed
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,13 +42,19 @@ class StreamPrediction:
     rate: float
     delay: float
 
-    def top(self, k=5):
+    def top(self, k: int = 5) -> list[tuple[str, float]]:
         """`[(name, probability), ...]` of the most probable classes, best first."""
         best = np.argsort(-self.probabilities, kind="stable")[:k]
         return [(self.class_names[i], float(self.probabilities[i])) for i in best]
 
 
-def predict_stream(model, source, smoothing=1.0, every=None, live=True):
+def predict_stream(
+    model: keras.Model,
+    source: int | str | os.PathLike[str],
+    smoothing: float = 1.0,
+    every: float | None = None,
+    live: bool = True,
+) -> Iterator[StreamPrediction]:
     """Says what a camera or a stream shows, again and again.
 
     A window of the model's clip length slides over the newest frames. Live, frames that come while

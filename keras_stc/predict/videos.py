@@ -1,15 +1,30 @@
 """A file to labels: all clips of a video, their probabilities averaged."""
 
+from __future__ import annotations
+
 import collections
 import os
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_stc.predict.classify import class_names, classify, model_config
 from keras_stc.predict.result import VideoPrediction
 
+if TYPE_CHECKING:
+    import keras
 
-def predict_video(model, video, batch_size=None, max_clips=None):
+    from keras_stc.data.errors import VideoError
+    from keras_stc.data.sets.video import Video
+
+
+def predict_video(
+    model: keras.Model,
+    video: str | os.PathLike[str] | Video,
+    batch_size: int | None = None,
+    max_clips: int | None = None,
+) -> VideoPrediction:
     """Classifies a whole video.
 
     Non-overlapping clips cover it from start to end, each cropped at its centre; their softmax
@@ -41,7 +56,12 @@ def predict_video(model, video, batch_size=None, max_clips=None):
     return prediction
 
 
-def predict_videos(model, videos, batch_size=None, max_clips=None):
+def predict_videos(
+    model: keras.Model,
+    videos: Iterable[str | os.PathLike[str] | Video],
+    batch_size: int | None = None,
+    max_clips: int | None = None,
+) -> Iterator[VideoPrediction | VideoError]:
     """Classifies whole videos, one after the other, as `predict_video` does.
 
     Clips of several videos share a batch, and the next videos are decoded while the model works:

@@ -63,7 +63,7 @@ def figures(evaluation):
     return shown
 
 
-def wilson_interval(right, total, confidence=0.95):
+def wilson_interval(right: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
     """Between which shares the true one lies, when `right` of `total` were right.
 
     Source: Wilson, "Probable Inference, the Law of Succession, and Statistical Inference", JASA

@@ -1,9 +1,19 @@
 """Whole pages: of what was trained or evaluated, and of what videos show."""
 
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
 from keras_stc.report.charts import line_chart
 from keras_stc.report.evaluation import evaluation_view
 from keras_stc.report.prediction import prediction_view
 from keras_stc.report.render import write_page
+
+if TYPE_CHECKING:
+    import numpy as np
 
 #: Charts of a training: heading, `{column of the history: caption}`, whether it is a share.
 CHARTS = (
@@ -18,18 +28,18 @@ WORST = 8
 
 
 def write_report(
-    path,
-    title,
-    subtitle="",
+    path: str | os.PathLike[str],
+    title: str,
+    subtitle: str = "",
     *,
-    evaluation=None,
-    history=(),
-    figures=None,
-    samples=(),
-    quarantine=None,
-    facts=None,
-    worst=WORST,
-):
+    evaluation: Any = None,
+    history: Sequence[Mapping[str, Any]] = (),
+    figures: Mapping[str, str] | None = None,
+    samples: Iterable[tuple[Any, str, np.ndarray]] = (),
+    quarantine: Mapping[str, str] | None = None,
+    facts: Mapping[str, str] | None = None,
+    worst: int = WORST,
+) -> pathlib.Path:
     """Writes a page of a training or an evaluation; what is left out it does not speak of.
 
     It is one file: no script, no file beside it, nothing from the network.
@@ -85,7 +95,13 @@ def write_report(
     )
 
 
-def prediction_report(path, predictions, *, failures=None, facts=None):
+def prediction_report(
+    path: str | os.PathLike[str],
+    predictions: Iterable[Any],
+    *,
+    failures: Mapping[str, str] | None = None,
+    facts: Mapping[str, str] | None = None,
+) -> pathlib.Path:
     """Writes a page of what videos show: the best classes of each, and how they change over time.
 
     Example:
