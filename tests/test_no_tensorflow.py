@@ -15,12 +15,12 @@ if importlib.util.find_spec("tensorflow"):
     pytest.skip("TensorFlow is installed", allow_module_level=True)
 
 import keras
-from transfer_parts import frame_teacher, small_student
+from transfer_parts import frame_teacher, small_distillation, small_student
 
 import keras_stc
 from keras_stc.demo.motion import write_motion_videos
 from keras_stc.training import RECIPES, train
-from keras_stc.transfer import CorrespondenceTransfer, pair_dataset
+from keras_stc.transfer import CorrespondenceTransfer, pair_dataset, train_distillation
 
 CLASSES = ("move_left", "move_right")
 CLIP = (4, 32, 32, 3)
@@ -84,6 +84,15 @@ def test_transfer_from_videos(videos):
     pairs = pair_dataset(videos, video_config=config, frame_size=16, batch_size=4)
     history = transfer.fit(pairs, verbose=0).history
     assert np.isfinite(history["loss"]).all()
+
+
+@pytest.mark.parametrize("windows", [0, 2])
+def test_distillation_from_videos(videos, tmp_path, windows):
+    """From a teacher that is asked in every step, or once before the first."""
+    recipe = RECIPES["default"].replace(epochs=1, batch_size=4)
+    model = small_distillation(feature_weight=1.0)
+    (row,) = train_distillation(model, videos, recipe, tmp_path, windows=windows, verbose=0)
+    assert np.isfinite(row["loss"])
 
 
 def test_what_needs_tensorflow_says_so(folder, tmp_path):

@@ -1,8 +1,9 @@
-"""Small teachers, students and batches for the tests of knowledge transfer, on any backend."""
+"""Small teachers, students and batches of transfers and distillations, on any backend."""
 
 import keras
 import numpy as np
 
+import keras_stc
 from keras_stc.transfer import CorrespondenceTransfer, FrameTeacher
 
 
@@ -50,6 +51,40 @@ def small_student(frames=4, size=16, seed=1, synchronized=False):
     )
 
 
+def small_classifier(frames=4, classes=3, size=16, seed=1, synchronized=False):
+    """A student of a distillation: pooled, then a dense layer of probabilities."""
+    small = small_student(frames, size, seed, synchronized)
+    pooled = keras.layers.Identity(name="avg_pool")(small.outputs[0])
+    answers = keras.layers.Dense(classes, activation="softmax")(pooled)
+    return _video_model(small, answers, "student")
+
+
+def clip_teacher(frames=8, classes=3, size=16, seed=3):
+    """As InceptionI3D ends: several pooled places, classified each, their logits averaged."""
+    keras.utils.set_random_seed(seed)
+    clips = keras.Input((frames, size, size, 3))
+    x = keras.layers.Rescaling(1 / 64, offset=-2)(clips)
+    x = keras.layers.Conv3D(6, 3, strides=2, padding="same", activation="relu")(x)
+    x = keras.layers.BatchNormalization()(x)
+    x = keras.layers.AveragePooling3D((2, 4, 4), name="avg_pool")(x)
+    x = keras.layers.Dropout(0.5)(x)
+    x = keras.layers.Conv3D(classes, 1)(x)
+    answers = keras.layers.GlobalAveragePooling3D()(x)
+    return _video_model(keras.Model(clips, x), answers, "teacher")
+
+
+def _video_model(network, answers, name):
+    clips = network.inputs[0]
+    config = keras_stc.VideoConfig(clips.shape[1], 1, clips.shape[2])
+    return keras_stc.VideoModel(clips, answers, name=name, video_config=config)
+
+
+def small_distillation(student=None, teacher=None, **options):
+    student, teacher = student or small_classifier(), teacher or clip_teacher()
+    keras.utils.set_random_seed(2)
+    return keras_stc.transfer.Distillation(student, teacher, **options)
+
+
 def small_transfer(student=None, teacher=None, **options):
     keras.utils.set_random_seed(2)
     return CorrespondenceTransfer(
@@ -57,6 +92,14 @@ def small_transfer(student=None, teacher=None, **options):
         teacher or frame_teacher(),
         **{"projection": 16, "hidden": (12, 8), **options},
     )
+
+
+def distillation_batch(count=4, frames=(4, 8), size=16, seed=0):
+    """Random clips for student and teacher, and labels, one of four missing."""
+    rng = np.random.default_rng(seed)
+    clips = [rng.integers(0, 256, (count, each, size, size, 3), "uint8") for each in frames]
+    labels = np.resize(np.array([0, -1, 2, 1], "int32"), count)
+    return {"clip": clips[0], "teacher_clip": clips[1], "label": labels}
 
 
 def batch(videos=(0, 1, 2, 3), frames=4, frame_size=16, size=16, seed=0):

@@ -72,7 +72,7 @@ class Distillation(keras.Model):
 
     - the teacher's probabilities, softened: T² times the Kullback-Leibler divergence of both
       softmaxes at temperature T, with weight `1 - label_weight`;
-    - the true label, where there is one: cross-entropy, with weight `label_weight`;
+    - the true label: cross-entropy, nothing where there is none, with weight `label_weight`;
     - the teacher's pooled features: one minus the cosine between them and a linear projection of
       the student's own, with weight `feature_weight`.
 
@@ -192,7 +192,7 @@ class Distillation(keras.Model):
         weights = self.weights_of_losses
         losses = {
             "answers": SoftenedDivergence(self.temperature),
-            "label": keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=-1),
+            "label": LabelEntropy(),
             "features": CosineDistance(),
         }
         metrics = {
@@ -321,6 +321,21 @@ class CosineDistance(keras.losses.Loss):
 
 
 @keras.saving.register_keras_serializable("keras_stc")
+class LabelEntropy(keras.losses.Loss):
+    """Cross-entropy with integer labels, 0 for -1, which is none.
+
+    The mean is that of all clips, so that those of a part of a batch, on a device or in an
+    accumulated step, weigh the same whatever else has a label.
+    """
+
+    def call(self, y_true, y_pred):
+        labelled = ops.cast(ops.greater_equal(y_true, 0), "float32")
+        return labelled * keras.losses.sparse_categorical_crossentropy(
+            ops.maximum(y_true, 0), y_pred, from_logits=True
+        )
+
+
+@keras.saving.register_keras_serializable("keras_stc")
 class LabelAccuracy(keras.metrics.SparseCategoricalAccuracy):
     """Accuracy of those that have a label: -1 is none."""
 
@@ -347,12 +362,12 @@ def answering(model, role):
 
     Returns:
         A `keras.Model` of `(B, classes)`, logarithms of probabilities, and `(B, D)`, what the
-        layer `avg_pool` puts out, averaged over its positions.
+        layer `avg_pool` puts out, averaged over its positions; of networks without one, what the
+        layer before `predictions` and its dropout puts out.
     """
-    layers = [layer for layer in getattr(model, "layers", ()) if layer.name == "avg_pool"]
     shape = getattr(model, "output_shape", None)
-    last = getattr(model, "layers", [None])[-1]
-    if not layers or last is layers[0] or not isinstance(shape, tuple) or len(shape) != 2:
+    end = _features_end(getattr(model, "layers", ()))
+    if end is None or not isinstance(shape, tuple) or len(shape) != 2:
         raise ValueError(
             f"`{role}` must be a network of the zoo with its classifier, such as "
             f"STCResNet18(classes=400). Received: {getattr(model, 'name', model)!r}"
@@ -362,10 +377,21 @@ def answering(model, role):
         answers = ops.log(ops.maximum(answers, LEAST))
     else:
         answers = ops.log_softmax(answers, axis=-1)
-    features = ops.cast(layers[0].output, "float32")
+    features = ops.cast(end.output, "float32")
     if len(features.shape) == 5:
         features = ops.mean(features, axis=(1, 2, 3))
     return keras.Model(model.input, [answers, features], name=f"{model.name}_answers")
+
+
+def _features_end(layers):
+    """The layer that puts out what the classifier takes, or `None`."""
+    names = [layer.name for layer in layers]
+    if "avg_pool" in names[:-1]:
+        return layers[names.index("avg_pool")]
+    if "predictions" not in names:
+        return None
+    before = layers[: names.index("predictions")]
+    return next(layer for layer in reversed(before) if not isinstance(layer, keras.layers.Dropout))
 
 
 def _check_weights(temperature, label_weight, feature_weight):

@@ -1,41 +1,17 @@
-"""Distillation: its losses by hand, the frozen teacher, clips for both, a run that goes on."""
+"""Distillation: its losses by hand, the frozen teacher, a model saved and gone on with."""
 
 import keras
 import numpy as np
 import pytest
+import transfer_parts
 from keras import ops
 
 import keras_stc
-from keras_stc.data import VideoSet
-from keras_stc.transfer import (
-    Answers,
-    ClipTeacher,
-    Distillation,
-    distillation_dataset,
-    train_distillation,
-)
+from keras_stc.transfer import ClipTeacher, Distillation
 
 
 def array(value):
     return ops.convert_to_numpy(value)
-
-
-def network(name, frames, classes=3, **options):
-    keras.utils.set_random_seed(len(name))
-    build = keras_stc.create_model
-    return build(name, classes=classes, input_shape=(frames, 32, 32, 3), alpha=0.0625, **options)
-
-
-def clips(frames, count=4):
-    return np.random.default_rng(frames).integers(0, 256, (count, frames, 32, 32, 3), "uint8")
-
-
-def batch(labels=(0, -1, 2, 1)):
-    return {
-        "clip": clips(4),
-        "teacher_clip": clips(8),
-        "label": np.array(labels, "int32"),
-    }
 
 
 def softmax(logits):
@@ -44,20 +20,23 @@ def softmax(logits):
 
 
 def test_the_losses_are_those_of_the_paper():
-    student, teacher = network("stc_resnet18", 4), network("resnet3d18", 8)
-    model = Distillation(student, teacher, 3.0, label_weight=0.25, feature_weight=2.0)
+    student, teacher = transfer_parts.small_classifier(), transfer_parts.clip_teacher()
+    model = transfer_parts.small_distillation(
+        student, teacher, temperature=3.0, label_weight=0.25, feature_weight=2.0
+    )
     model.compile(keras_stc.training.SGD(0.1))
-    x = batch()
+    x = transfer_parts.distillation_batch()
     got = model.evaluate(x, batch_size=4, verbose=0, return_dict=True)
-    theirs = np.log(array(teacher(x["teacher_clip"], training=False)))
-    ours = np.log(array(student(x["clip"], training=False)))
+    theirs = np.log(softmax(teacher.predict_on_batch(x["teacher_clip"])))
+    ours = np.log(student.predict_on_batch(x["clip"]))
     wanted, soft = softmax(theirs / 3), softmax(ours / 3)
     divergence = 9 * (wanted * np.log(wanted / soft)).sum(-1).mean()
-    entropy = -ours[[0, 2, 3], [0, 2, 1]].mean()  # the second one has no label
+    entropy = -ours[[0, 2, 3], [0, 2, 1]].sum() / 4  # the second one has no label
 
-    def pooled(model, clip):
-        layer = model.get_layer("avg_pool")
-        return array(keras.Model(model.input, layer.output)(clip, training=False))
+    def pooled(network, clip):
+        end = network.get_layer("avg_pool").output
+        found = keras.Model(network.input, end).predict_on_batch(clip)
+        return found.reshape(len(found), -1, found.shape[-1]).mean(1)
 
     features = pooled(student, x["clip"]) @ array(model.projection.kernel)
     features = features + array(model.projection.bias)
@@ -67,41 +46,82 @@ def test_the_losses_are_those_of_the_paper():
     np.testing.assert_allclose(got["answers_loss"], divergence, rtol=1e-3)
     np.testing.assert_allclose(got["label_loss"], entropy, rtol=1e-3)
     np.testing.assert_allclose(got["features_loss"], distance, rtol=1e-3)
+    whole = 0.75 * divergence + 0.25 * entropy + 2 * distance
+    np.testing.assert_allclose(got["loss"], whole, rtol=1e-3)
     agreed = (theirs.argmax(-1) == ours.argmax(-1)).mean()
     np.testing.assert_allclose(got["answers_agreement"], agreed)
     right = (ours.argmax(-1)[[0, 2, 3]] == [0, 2, 1]).mean()
     np.testing.assert_allclose(got["label_accuracy"], right, rtol=1e-6)
 
 
-def test_the_student_learns_and_the_teacher_does_not(tmp_path):
-    student, teacher = network("stc_resnet18", 4), network("resnet3d18", 8)
-    model = Distillation(student, teacher, feature_weight=1.0)
+def test_the_student_learns_and_the_teacher_does_not():
+    model = transfer_parts.small_distillation(feature_weight=1.0)
+    teacher = model.teacher.model
     model.compile(keras_stc.training.SGD(0.05, momentum=0.9))
     before = [array(weight).copy() for weight in teacher.weights]
-    history = model.fit(batch(), batch_size=4, epochs=15, verbose=0).history
+    x = transfer_parts.distillation_batch()
+    history = model.fit(x, batch_size=4, epochs=15, verbose=0).history
     assert history["loss"][-1] < 0.5 * history["loss"][0]
     for weight, was in zip(teacher.weights, before, strict=True):
         np.testing.assert_array_equal(array(weight), was)
     kept = {id(weight) for weight in model.weights}
     assert not kept & {id(weight) for weight in teacher.weights}
+
+
+def test_saved_whole_and_gone_on_with(tmp_path):
+    """Teacher, optimizer and all: the next step is the one the original makes."""
+    model = transfer_parts.small_distillation(feature_weight=1.0, label_weight=0.5)
+    model.compile(keras_stc.training.SGD(0.01, momentum=0.9))
+    x = transfer_parts.distillation_batch()
+    model.train_on_batch(x)
     model.save(tmp_path / "d.keras")
     loaded = keras.models.load_model(tmp_path / "d.keras")
-    for name, value in model(batch(), training=False).items():
-        np.testing.assert_allclose(
-            array(loaded(batch(), training=False)[name]), array(value), rtol=1e-4, atol=1e-5
-        )
+    assert loaded.teacher.fingerprint() == model.teacher.fingerprint()
+    assert not loaded.teacher.model.trainable_weights
+    assert loaded.student.video_config == model.student.video_config
+    for each in (model, loaded):
+        each.train_on_batch(x)
+    for one, other in zip(model.get_weights(), loaded.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
 def test_what_the_teacher_said_takes_its_place():
-    student, teacher = network("stc_resnet18", 4), network("resnet3d18", 8)
-    model = Distillation(student, teacher, feature_weight=1.0)
+    model = transfer_parts.small_distillation(feature_weight=1.0)
     model.compile("sgd")
-    x = batch()
-    answers, features = ClipTeacher(teacher)(x["teacher_clip"])
-    said = {**x, "answers": array(answers), "features": array(features)}
+    x = transfer_parts.distillation_batch()
+    answers, features = model.teacher.outputs.predict_on_batch(x["teacher_clip"])
+    said = {**x, "answers": answers, "features": features}
     del said["teacher_clip"]
     live, kept = (model.evaluate(part, batch_size=4, verbose=0) for part in (x, said))
     np.testing.assert_allclose(live, kept, rtol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("name", "frames", "features"),
+    [("stc_resnet18", 4, 512), ("inception_i3d", 16, 1024), ("c3d", 16, 4096)],
+)
+def test_networks_of_the_zoo_can_teach(name, frames, features):
+    """Pooled at once, at positions that are averaged later, and through dense layers."""
+    network = keras_stc.create_model(name, classes=3, input_shape=(frames, 32, 32, 3))
+    teacher = ClipTeacher(network)
+    assert (teacher.classes, teacher.features) == (3, features)
+
+
+def test_without_a_pooling_what_the_classifier_takes_is_taught():
+    """As C3D's `fc7`, before its dropout."""
+    pooled = transfer_parts.small_student()
+    x = keras.layers.Dense(5, activation="relu", name="fc7")(pooled.outputs[0])
+    x = keras.layers.Dropout(0.5)(x)
+    answers = keras.layers.Dense(3, activation="softmax", name="predictions")(x)
+    config = keras_stc.VideoConfig(4, 1, 16)
+    network = keras_stc.VideoModel(pooled.inputs[0], answers, video_config=config)
+    clip = transfer_parts.distillation_batch()["clip"]
+    said, features = ClipTeacher(network).outputs.predict_on_batch(clip)
+    assert features.shape == (4, 5) and features.std() > 0
+    head = network.get_layer("predictions")
+    logits = features @ array(head.kernel) + array(head.bias)
+    np.testing.assert_allclose(np.exp(said), softmax(logits), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(np.exp(said), network.predict_on_batch(clip), rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -115,80 +135,20 @@ def test_what_the_teacher_said_takes_its_place():
     ],
 )
 def test_wrong_arguments_are_told(options, classes, sentence):
-    student = network("stc_resnet18", 4, classes)
+    student = transfer_parts.small_classifier(classes=classes)
     with pytest.raises(ValueError, match=sentence):
-        Distillation(student, network("resnet3d18", 8), **options)
+        Distillation(student, transfer_parts.clip_teacher(), **options)
+
+
+@pytest.mark.parametrize("role", ["student", "teacher"])
+def test_networks_without_classifier_are_told(role):
+    parts = {"student": transfer_parts.small_classifier(), "teacher": transfer_parts.clip_teacher()}
+    parts[role] = transfer_parts.small_student()
+    with pytest.raises(ValueError, match=f"`{role}` must be a network of the zoo with its class"):
+        Distillation(**parts)
 
 
 def test_other_classes_learn_from_features_alone():
-    student = network("stc_resnet18", 4, classes=2)
-    model = Distillation(student, network("resnet3d18", 8), label_weight=1, feature_weight=1)
+    student = transfer_parts.small_classifier(classes=2)
+    model = transfer_parts.small_distillation(student, label_weight=1, feature_weight=1)
     assert set(model.weights_of_losses) == {"label", "features"}
-
-
-def test_both_see_the_same_moment(small_run):
-    """The teacher's clip has the student's middle, crop and mirroring, at its own size."""
-    videos = keras_stc.data.open_unlabelled(small_run.videos)
-    config = keras_stc.VideoConfig
-    student, teacher = config(4, 2, 32, 36), config(8, 1, 32, 36)
-    for seed in range(3):
-        made = distillation_dataset(
-            videos, student, teacher, batch_size=2, seed=seed, backend="pydataset"
-        )
-        part = made[0]
-        for clip, theirs in zip(part["clip"], part["teacher_clip"], strict=True):
-            # The student's seven frames lie in the teacher's eight, from the first or second on.
-            assert any(np.array_equal(clip, theirs[first : first + 7 : 2]) for first in (0, 1))
-        assert (part["label"] == -1).all()
-    with pytest.raises(ValueError, match="clips of a moment .* Received: segments=True"):
-        distillation_dataset(videos, student, teacher.replace(segments=True))
-
-
-def test_the_nearest_window_teaches():
-    values = np.arange(3, dtype="float32").reshape(1, 3, 1)
-    answers = Answers(values, -values, keras_stc.VideoConfig(10, 1, 32))
-    # Windows of 10 of 110 frames begin at 0, 50 and 100: middles 4.5, 54.5, 104.5.
-    for middle, window in ((0, 0), (29, 0), (30, 1), (79, 1), (80, 2), (109, 2)):
-        said, features = answers.nearest(0, 110, 25.0, middle)
-        assert (said[0], features[0]) == (window, -window)
-
-
-@pytest.mark.parametrize("windows", [0, 2])
-def test_a_run_goes_on_where_it_was(small_run, tmp_path, windows):
-    videos = VideoSet(list(keras_stc.data.open_unlabelled(small_run.videos))[:4])
-    recipe = keras_stc.training.RECIPES["default"].replace(epochs=2, batch_size=4)
-
-    def made():
-        return Distillation(network("stc_resnet18", 4), network("resnet3d18", 8))
-
-    def run(model, out):
-        return train_distillation(model, videos, recipe, tmp_path / out, videos, windows, verbose=0)
-
-    whole = run(made(), "whole")
-
-    class Killed(Exception):
-        pass
-
-    model, fit = made(), keras.Model.fit
-
-    def cut(*args, **options):
-        def kill(epoch, _):
-            if epoch == 1:
-                raise Killed
-
-        options["callbacks"] = [
-            *options["callbacks"],
-            keras.callbacks.LambdaCallback(on_epoch_begin=kill),
-        ]
-        return fit(model, *args, **options)
-
-    model.fit = cut
-    with pytest.raises(Killed):
-        run(model, "cut")
-    assert keras_stc.runs.Run(tmp_path / "cut").state()["epoch"] == 1
-    resumed = run(made(), "cut")
-    assert [row["loss"] for row in resumed] == pytest.approx([row["loss"] for row in whole], 1e-3)
-    loaded = keras_stc.load_model(tmp_path / "cut")
-    assert loaded.output_shape == (None, 3)
-    with pytest.raises(keras_stc.runs.RunError, match="teacher"):
-        run(Distillation(network("stc_resnet18", 4), network("stc_resnet18", 8)), "cut")

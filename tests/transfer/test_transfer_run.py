@@ -161,13 +161,14 @@ def test_another_teacher_is_refused(videos, finished, monkeypatch):
 
 
 @pytest.mark.multi_device
-def test_two_replicas_are_one(tmp_path):
-    """Losses and weights after five steps, within 1e-5: the same pairs, the loss scaled right."""
+@pytest.mark.parametrize("kind", ["transfer", "distillation"])
+def test_two_replicas_are_one(tmp_path, kind):
+    """Figures and weights after five steps, within 1e-5: the same pairs, the loss scaled right."""
     script = pathlib.Path(__file__).parents[1] / "transfer_replicas.py"
     files = [tmp_path / f"{replicas}.npz" for replicas in (1, 2)]
     for replicas, file in zip((1, 2), files, strict=True):
         done = subprocess.run(
-            [sys.executable, script, str(replicas), file], capture_output=True, text=True
+            [sys.executable, script, kind, str(replicas), file], capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr[-2000:]
     one, two = (np.load(file) for file in files)

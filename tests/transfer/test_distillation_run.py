@@ -1,0 +1,146 @@
+"""Clips for student and teacher, a distillation that survives a kill, and the command."""
+
+import json
+
+import helpers
+import keras
+import numpy as np
+import pytest
+import transfer_parts
+
+import keras_stc
+from keras_stc.cli import main
+from keras_stc.data import VideoSet
+from keras_stc.transfer import Answers, distillation_dataset, train_distillation
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    return helpers.write_videos(tmp_path_factory.mktemp("videos"))
+
+
+def test_both_see_the_same_moment(videos):
+    """The teacher's clip has the student's middle, crop and mirroring, at its own size."""
+    config = keras_stc.VideoConfig
+    student, teacher = config(4, 2, 32, 36), config(8, 1, 32, 36)
+    videos = keras_stc.data.open_unlabelled(videos)
+    for seed in range(3):
+        made = distillation_dataset(
+            videos, student, teacher, batch_size=2, seed=seed, backend="pydataset"
+        )
+        part = made[0]
+        for clip, theirs in zip(part["clip"], part["teacher_clip"], strict=True):
+            # The student's seven frames lie in the teacher's eight, from the first or second on.
+            assert any(np.array_equal(clip, theirs[first : first + 7 : 2]) for first in (0, 1))
+        assert (part["label"] == -1).all()
+    with pytest.raises(ValueError, match="clips of a moment .* Received: segments=True"):
+        distillation_dataset(videos, student, teacher.replace(segments=True))
+
+
+def test_the_nearest_window_teaches():
+    values = np.arange(3, dtype="float32").reshape(1, 3, 1)
+    answers = Answers(values, -values, keras_stc.VideoConfig(10, 1, 32))
+    # Windows of 10 of 110 frames begin at 0, 50 and 100: middles 4.5, 54.5, 104.5.
+    for middle, window in ((0, 0), (29, 0), (30, 1), (79, 1), (80, 2), (109, 2)):
+        said, features = answers.nearest(0, 110, 25.0, middle)
+        assert (said[0], features[0]) == (window, -window)
+
+
+@pytest.mark.parametrize("windows", [0, 2])
+def test_a_run_goes_on_where_it_was(videos, tmp_path, windows):
+    videos = VideoSet(list(keras_stc.data.open_unlabelled(videos))[:4])
+    recipe = keras_stc.training.RECIPES["default"].replace(epochs=2, batch_size=4)
+
+    def run(model, out):
+        return train_distillation(model, videos, recipe, tmp_path / out, videos, windows, verbose=0)
+
+    whole = run(transfer_parts.small_distillation(), "whole")
+
+    class Killed(Exception):
+        pass
+
+    model, fit = transfer_parts.small_distillation(), keras.Model.fit
+
+    def cut(*args, **options):
+        def kill(epoch, _):
+            if epoch == 1:
+                raise Killed
+
+        options["callbacks"] = [
+            *options["callbacks"],
+            keras.callbacks.LambdaCallback(on_epoch_begin=kill),
+        ]
+        return fit(model, *args, **options)
+
+    model.fit = cut
+    with pytest.raises(Killed):
+        run(model, "cut")
+    assert keras_stc.runs.Run(tmp_path / "cut").state()["epoch"] == 1
+    resumed = run(transfer_parts.small_distillation(), "cut")
+    assert [row["loss"] for row in resumed] == pytest.approx([row["loss"] for row in whole], 1e-3)
+    loaded = keras_stc.load_model(tmp_path / "cut")
+    assert loaded.output_shape == (None, 3)
+    with pytest.raises(keras_stc.runs.RunError, match="teacher"):
+        other = transfer_parts.clip_teacher(seed=7)
+        run(transfer_parts.small_distillation(teacher=other), "cut")
+
+
+# === The command line ===
+
+
+@pytest.fixture(scope="module")
+def teacher(tmp_path_factory):
+    """A file of a network that knows the two classes of the videos, by name."""
+    model = transfer_parts.clip_teacher(classes=2)
+    model.video_config = model.video_config.replace(class_names=helpers.CLASSES)
+    path = tmp_path_factory.mktemp("teacher") / "teacher.keras"
+    model.save(path)
+    return path
+
+
+def run(capsys, *line):
+    status = main([str(word) for word in line])
+    out, err = capsys.readouterr()
+    return status, out, err
+
+
+@pytest.mark.slow
+def test_distill_then_predict(capsys, videos, teacher, tmp_path):
+    """With labels and a teacher that is asked in every step; the student names its classes."""
+    line = ["distill", videos, "--teacher", teacher, "--student", "resnet3d18", "--alpha", 0.0625]
+    line += ["--frames", 2, "--size", 32, "--windows", 0, "--label-weight", 0.5, "--epochs", 1]
+    line += ["--batch-size", 8, "--hold-out", 0.3, "--out", tmp_path / "d", "--json"]
+    status, out, err = run(capsys, *line)
+    assert status == 0, err
+    last = json.loads(out)["last"]
+    assert {"label_loss", "val_answers_agreement", "val_label_accuracy"} <= set(last)
+    config = json.loads((tmp_path / "d" / "config.json").read_text())
+    assert config["videos"] == 8 and config["distillation"]["windows"] == 0
+    video = next((videos / "test").rglob("*.mp4"))
+    status, out, err = run(capsys, "predict", video, "--model", tmp_path / "d", "--json")
+    assert status == 0, err
+    top = json.loads(out)["videos"][0]["top"]
+    assert {row["label"] for row in top} == set(helpers.CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["nowhere"], "nowhere does not exist"),
+        (["{videos}", "--teacher", "x"], "The model x does not exist"),
+        (["{videos}", "--teacher", "{teacher}", "--teacher-size", "32"], "leave out another shape"),
+        (["{videos}", "--teacher-frames", "0"], "--teacher-frames must be at least 1"),
+        (["{videos}", "--teacher", "{teacher}", "--windows", "-1"], "`windows` must be at least 0"),
+        (["{videos}", "--teacher", "{teacher}", "--temperature", "0"], "`temperature` must be at"),
+        (["{videos}", "--teacher", "{teacher}", "--student", "x"], "`name` must be one of"),
+        (["{videos}", "--recipe", "classifier"], "--recipe must be default, paper or modern"),
+        (["{videos}", "--hold-out", "1"], "--hold-out must be at least 0 and below 1"),
+    ],
+)
+def test_mistakes_get_one_sentence(capsys, videos, teacher, tmp_path, more, words):
+    small = ["--alpha", "0.0625", "--frames", "2", "--size", "32", "--out", tmp_path / "d"]
+    line = [part.format(videos=videos, teacher=teacher) for part in more]
+    status, _, err = run(capsys, "distill", *line, *small)
+    assert status == 1
+    assert err.startswith("keras-stc: error: ") and words in err
+    assert err.count("\n") == 1 and "Traceback" not in err
