@@ -111,14 +111,7 @@ def run(arguments):
         print_json({"model": arguments.model, "videos": results, "failures": failures})
     elif arguments.csv:
         print(f"{len(results)} videos in {arguments.csv}")
-    if failures:
-        print(
-            f"keras-stc: {len(failures)} of {len(files)} videos could not be used:",
-            *(f"  {reason}" for reason in failures.values()),
-            sep="\n",
-            file=sys.stderr,
-        )
-        return 1
+    return unusable(failures, len(files))
 
 
 def find_files(arguments):
@@ -166,18 +159,37 @@ def _annotated_paths(out, files):
     elif out.suffix and not out.is_dir():
         raise ValueError(f"--video {out} must be a folder, since there are {len(files)} videos.")
     else:
-        out.mkdir(parents=True, exist_ok=True)
-        paths = []
-        for file in files:
-            stem = pathlib.PurePath(file).stem
-            name, number = f"{stem}.mp4", 2
-            while out / name in paths:
-                name, number = f"{stem}-{number}.mp4", number + 1
-            paths.append(out / name)
+        paths = paths_in(out, files, ".mp4")
     for file, path in zip(files, paths, strict=True):
         if path.exists() and os.path.exists(file) and path.samefile(file):
             raise ValueError(f"--video {path} would replace the video itself: choose another name.")
     return dict(zip(files, paths, strict=True))
+
+
+def paths_in(folder, files, ending):
+    """What is written into a folder, made if need be, for each of some files, under its name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = []
+    for file in files:
+        stem = pathlib.PurePath(file).stem
+        name, number = f"{stem}{ending}", 2
+        while folder / name in paths:
+            name, number = f"{stem}-{number}{ending}", number + 1
+        paths.append(folder / name)
+    return paths
+
+
+def unusable(failures, count):
+    """Says which of so many videos could not be used: `{path: reason}`; the exit status."""
+    if not failures:
+        return 0
+    print(
+        f"keras-stc: {len(failures)} of {count} videos could not be used:",
+        *(f"  {reason}" for reason in failures.values()),
+        sep="\n",
+        file=sys.stderr,
+    )
+    return 1
 
 
 @contextlib.contextmanager

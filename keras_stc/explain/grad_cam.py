@@ -48,17 +48,35 @@ def grad_cam(
     Raises:
         ValueError: If there is no such class or layer, or the layer has no feature map.
     """
-    classes = model.output_shape[-1]
-    if not 0 <= label < classes:
-        raise ValueError(f"`label` must be from 0 to {classes - 1}. Received: label={label!r}")
-    features, scores = split_at(model, feature_layer(model, layer))
-    maps = []
-    for clip in clips:  # one by one: features of a long clip fill a memory
-        found = ops.convert_to_numpy(ops.cast(features.predict_on_batch(clip[None]), "float32"))
-        _, gradients = scores_and_gradients(scores, found, label)
-        weights = gradients.mean(axis=(1, 2, 3), keepdims=True)
-        maps.append(np.maximum(0, (weights * found).sum(axis=-1))[0])
-    return np.stack(maps)
+    return GradCAM(model, layer)(clips, label)
+
+
+class GradCAM:
+    """`grad_cam` of one network, for many clips.
+
+    Args:
+        model: As of `grad_cam`.
+        layer: As of `grad_cam`.
+    """
+
+    def __init__(self, model, layer=None):
+        self.classes = model.output_shape[-1]
+        self.features, self.scores = split_at(model, feature_layer(model, layer))
+
+    def __call__(self, clips, label):
+        """Maps of clips: what `grad_cam` takes and returns."""
+        if not 0 <= label < self.classes:
+            raise ValueError(
+                f"`label` must be from 0 to {self.classes - 1}. Received: label={label!r}"
+            )
+        maps = []
+        for clip in clips:  # one by one: features of a long clip fill a memory
+            found = self.features.predict_on_batch(clip[None])
+            found = ops.convert_to_numpy(ops.cast(found, "float32"))
+            _, gradients = scores_and_gradients(self.scores, found, label)
+            weights = gradients.mean(axis=(1, 2, 3), keepdims=True)
+            maps.append(np.maximum(0, (weights * found).sum(axis=-1))[0])
+        return np.stack(maps)
 
 
 def feature_layer(model: keras.Model, name: str | None = None) -> keras.Layer:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_stc.explain.gates import ClassGates, stc_gates
-from keras_stc.explain.grad_cam import feature_layer, grad_cam, upsampled
+from keras_stc.explain.grad_cam import GradCAM, feature_layer, upsampled
 from keras_stc.explain.sanity import PARTS, randomized, rank_correlation
 from keras_stc.layers.stc import stc_blocks
 from keras_stc.predict import class_names, classify, model_config
@@ -17,6 +18,7 @@ from keras_stc.predict import class_names, classify, model_config
 if TYPE_CHECKING:
     import keras
 
+    from keras_stc.data import VideoError
     from keras_stc.data.sets.video import Video
 
 #: Clips that gates are followed through, spread evenly, overlapping where the video is short.
@@ -100,44 +102,95 @@ def explain_video(
         ValueError: If there is no such class or layer, or the model has no classifier.
         VideoError: If the video cannot be read.
     """
-    from keras_stc.data.clips.whole_video import video_clips
+    (found,) = explain_videos(model, [video], label, layer, max_clips, check, compare_with)
+    if isinstance(found, ValueError):
+        raise found
+    return found
+
+
+def explain_videos(
+    model: keras.Model,
+    videos: Iterable[str | os.PathLike[str] | Video],
+    label: str | None = None,
+    layer: str | None = None,
+    max_clips: int = 3,
+    check: bool = True,
+    compare_with: ClassGates | None = None,
+) -> Iterator[VideoExplanation | VideoError]:
+    """Explains what a network sees in videos, one after the other, as `explain_video` does.
+
+    The shuffled networks are made once.
+
+    Example:
+
+    ```python
+    for explanation in keras_stc.explain.explain_videos(model, ["a.mp4", "b.mp4"]):
+        print(explanation if isinstance(explanation, ValueError) else explanation.label)
+    ```
+
+    Args:
+        model: See `explain_video`.
+        videos: A list of paths or of `keras_stc.data.Video`s.
+        label: See `explain_video`.
+        layer: See `explain_video`.
+        max_clips: See `explain_video`.
+        check: See `explain_video`.
+        compare_with: See `explain_video`.
+
+    Yields:
+        For each video, in order, a `VideoExplanation`; or the `VideoError` because of which there
+        is none.
+
+    Raises:
+        ValueError: See `explain_video`.
+    """
+    from keras_stc.data import VideoError
 
     config, names = model_config(model), class_names(model)
     if label is not None and label not in names:
         raise ValueError(f"`label` must be a class of the model. {_likely(label, names)}")
     end = feature_layer(model, layer)
-    batches = list(video_clips(video, config, max_clips=max_clips))
+    own = GradCAM(model, end.name)
+    shuffled = {part: GradCAM(randomized(model, part), end.name) for part in PARTS if check}
+    for video in videos:
+        try:
+            clips, times = _clips(video, config, max_clips=max_clips)
+            gates, gate_times = {}, np.empty(0)
+            if stc_blocks(model):
+                many, spans = _clips(video, config, uniform=GATE_CLIPS, batch_size=4)
+                gates, gate_times = stc_gates(model, many), spans.mean(axis=1)
+        except VideoError as error:
+            yield error
+            continue
+        probabilities = np.mean([classify(model, clip[None])[0] for clip in clips], axis=0)
+        best = np.argsort(-probabilities, kind="stable")[:5]
+        place = names.index(label) if label is not None else int(best[0])
+        raw = own(clips, place)
+        others = {part: grad_cam(clips, place) for part, grad_cam in shuffled.items()}
+        yield VideoExplanation(
+            path=str(getattr(video, "path", video)),
+            label=names[place],
+            probabilities={names[i]: float(probabilities[i]) for i in (*best, place)},
+            layer=end.name,
+            map_size=raw.shape[1:],
+            clips=clips,
+            clip_times=times,
+            maps=_shown(raw, clips),
+            checks={part: rank_correlation(raw, other) for part, other in others.items()},
+            random_maps=_shown(others[PARTS[-1]], clips) if check else None,
+            gates=gates,
+            gate_times=gate_times,
+            class_gates=compare_with,
+        )
+
+
+def _clips(video, config, **options):
+    """Clips of a video, `(N, T, H, W, 3)`, and where they start and end in seconds, `(N, 2)`."""
+    from keras_stc.data.clips.whole_video import video_clips
+
+    batches = list(video_clips(video, config, **options))
     clips, _, starts, ends = (np.concatenate(part) for part in zip(*batches, strict=True))
-    probabilities = np.mean([classify(model, clip[None])[0] for clip in clips], axis=0)
-    best = np.argsort(-probabilities, kind="stable")[:5]
-    place = names.index(label) if label is not None else int(best[0])
-    raw = grad_cam(model, clips, place, end.name)
-    maps = _shown(raw, clips)
-    checks, random_maps = {}, None
-    for part in PARTS if check else ():
-        other = grad_cam(randomized(model, part), clips, place, end.name)
-        checks[part] = rank_correlation(raw, other)
-        random_maps = _shown(other, clips)
-    gates, times = {}, np.empty(0)
-    if stc_blocks(model):
-        found = list(video_clips(video, config, uniform=GATE_CLIPS, batch_size=4))
-        many, _, first, last = (np.concatenate(part) for part in zip(*found, strict=True))
-        gates, times = stc_gates(model, many), (first + last) / 2
-    return VideoExplanation(
-        path=str(getattr(video, "path", video)),
-        label=names[place],
-        probabilities={names[i]: float(probabilities[i]) for i in (*best, place)},
-        layer=end.name,
-        map_size=raw.shape[1:],
-        clips=clips,
-        clip_times=np.stack([starts, ends], axis=1),
-        maps=maps,
-        checks=checks,
-        random_maps=random_maps,
-        gates=gates,
-        gate_times=times,
-        class_gates=compare_with,
-    )
+    return clips, np.stack([starts, ends], axis=1)
 
 
 def _shown(maps, clips):

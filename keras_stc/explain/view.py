@@ -25,7 +25,11 @@ def explanation_report(path, explanations, facts=None):
     Returns:
         `path` as a `pathlib.Path`.
     """
-    views = [explanation_view(each) for each in explanations]
+    return write_views(path, [explanation_view(each) for each in explanations], facts)
+
+
+def write_views(path, views, facts=None):
+    """Writes the page of `explanation_report` of what `explanation_view` returned."""
     return write_page(path, "explanation.html", views=views, facts=facts or {})
 
 

@@ -1,6 +1,7 @@
 """A video explained: the page, the command, and that the map depends on what was learned."""
 
 import json
+import pathlib
 
 import numpy as np
 import pages
@@ -57,7 +58,7 @@ def test_explain_command(small_run, tmp_path, capsys, monkeypatch):
     video = next((small_run.videos / "test").rglob("*.mp4"))
     line = ["explain", str(video), "--model", str(small_run.folder), "--clips", "1"]
     assert main([*line, "--json", "--frames", "frames", "--no-check", "--label", "move_left"]) == 0
-    result = json.loads(capsys.readouterr().out)
+    (result,) = json.loads(capsys.readouterr().out)["videos"]
     assert result["label"] == "move_left" and result["page"] == f"{video.stem}-explained.html"
     assert (tmp_path / result["page"]).exists() and len(list((tmp_path / "frames").iterdir())) == 4
     for more, words in (
@@ -70,6 +71,38 @@ def test_explain_command(small_run, tmp_path, capsys, monkeypatch):
         assert main([*line, *more]) == 1
         error = capsys.readouterr().err
         assert words in error and "Traceback" not in error, error
+
+
+def test_explain_many(small_run, tmp_path, capsys):
+    """Folders, two of one name, and one that cannot be read, which is told at the end."""
+    folder = small_run.videos / "test" / "move_left"
+    first, second = sorted(folder.glob("*.mp4"))
+    beside = tmp_path / "beside" / first.name
+    beside.parent.mkdir()
+    beside.write_bytes(second.read_bytes())
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"no video")
+    line = ["explain", str(folder), str(bad), str(beside), "--model", str(small_run.folder)]
+    line += ["--clips", "1", "--no-check"]
+    pages_of, frames = tmp_path / "pages", tmp_path / "frames"
+    assert main([*line, "--out", str(pages_of), "--frames", str(frames), "--json"]) == 1
+    out, err = capsys.readouterr()
+    found = json.loads(out)
+    names = [first.stem, second.stem, f"{first.stem}-2"]
+    wanted = [str(pages_of / f"{name}-explained.html") for name in names]
+    assert [result["page"] for result in found["videos"]] == wanted
+    assert list(found["failures"]) == [str(bad)]
+    assert "1 of 4 videos could not be used" in err and "bad.mp4" in err
+    for result in found["videos"]:
+        text, _ = pages.read_page(pathlib.Path(result["page"]).read_text())
+        assert f"Why {result['label']}?" in text and result["path"] in text
+    assert {each.parent.name for each in frames.glob("*/*.png")} == set(names)
+
+    assert main([*line, "--out", str(tmp_path / "all.html")]) == 1
+    shown = capsys.readouterr().out
+    assert shown.count("Report: ") == 1 and shown.count(f"{first.name}\n") == 2
+    text, _ = pages.read_page((tmp_path / "all.html").read_text())
+    assert "Why? 3 videos" in text and str(beside) in text and str(second) in text
 
 
 @pytest.mark.slow
