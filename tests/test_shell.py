@@ -35,7 +35,12 @@ def script(tmp_path_factory):
         (["tra"], {"train", "transfer"}),
         (["export", "--pre"], {"--preprocessing"}),
         (["train", "x", "--placement", "st"], {"stage"}),
+        (["dis"], {"distill"}),
+        (["distill", "x", "--teach"], {"--teacher", "--teacher-frames", "--teacher-size"}),
         (["predict", "vid"], {"video.mp4"}),
+        (["explain", "x.mp4", "vid"], {"video.mp4"}),
+        (["distill", "vid"], {"video.mp4"}),
+        (["distill", "x", "--teacher", "vid"], {"video.mp4"}),
         (["train", "x", "--weights", "vid"], {"video.mp4"}),
     ],
 )
