@@ -6,9 +6,11 @@ import pathlib
 import numpy as np
 import pages
 import pytest
+import transfer_parts
 
 import keras_stc
 from keras_stc.cli import main
+from keras_stc.demo.motion import write_motion_videos
 from keras_stc.explain.view import explanation_report, heated
 
 
@@ -73,17 +75,20 @@ def test_explain_command(small_run, tmp_path, capsys, monkeypatch):
         assert words in error and "Traceback" not in error, error
 
 
-def test_explain_many(small_run, tmp_path, capsys):
+def test_explain_many(tmp_path, capsys):
     """Folders, two of one name, and one that cannot be read, which is told at the end."""
-    folder = small_run.videos / "test" / "move_left"
-    first, second = sorted(folder.glob("*.mp4"))
+    model = transfer_parts.clip_teacher(classes=2)
+    model.video_config = model.video_config.replace(class_names=("move_left", "move_right"))
+    model.save(tmp_path / "model.keras")
+    folder = write_motion_videos(tmp_path / "videos", 2, 24, 48, classes=("move_left",))
+    first, second = sorted(folder.rglob("*.mp4"))
     beside = tmp_path / "beside" / first.name
     beside.parent.mkdir()
     beside.write_bytes(second.read_bytes())
     bad = tmp_path / "bad.mp4"
     bad.write_bytes(b"no video")
-    line = ["explain", str(folder), str(bad), str(beside), "--model", str(small_run.folder)]
-    line += ["--clips", "1", "--no-check"]
+    line = ["explain", str(folder), str(bad), str(beside), "--clips", "1"]
+    line += ["--model", str(tmp_path / "model.keras")]
     pages_of, frames = tmp_path / "pages", tmp_path / "frames"
     assert main([*line, "--out", str(pages_of), "--frames", str(frames), "--json"]) == 1
     out, err = capsys.readouterr()
