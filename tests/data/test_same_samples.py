@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from keras_stc.data import Video, VideoSet, clip_dataset
-from keras_stc.transfer import pair_dataset
+from keras_stc.transfer import Answers, distillation_dataset, pair_dataset
 from keras_stc.video_config import VideoConfig
 
 COUNTS = (30, 12, 17, 3, 20)
@@ -45,7 +45,16 @@ PAIRS = {
     "pairs, multiscale": {"seed": 1, "multiscale": True, "batch_size": 2},
     "pairs, resumed": {"seed": 3, "clips_per_video": 4, "batch_size": 4, "first_batch": 2},
 }
-CASES = {**CLIPS, **PAIRS}
+TAUGHT = {
+    "distillation": TRAINING,
+    "distillation, evaluation": {"training": False, "clips_per_video": 2, "batch_size": 4},
+    "distillation, multiscale, resumed": TRAINING | {"multiscale": True, "first_batch": 2},
+    "distillation, answers": TRAINING | {"first_epoch": 1, "answers": True},
+}
+CASES = {**CLIPS, **PAIRS, **TAUGHT}
+
+#: What a teacher of three windows says of each video: any numbers.
+ANSWERS = np.random.default_rng(0).standard_normal((6, 3, 9)).astype("float32")
 
 
 def write_pictures(folder):
@@ -71,6 +80,12 @@ def dataset(name, videos, **options):
     if name in PAIRS:
         options = {"video_config": CONFIG, "frame_size": 16, **PAIRS[name], **options}
         return pair_dataset(videos, **options)
+    if name in TAUGHT:
+        teacher = CONFIG.replace(frames=6, stride=1)
+        options = {**TAUGHT[name], **options}
+        if "answers" in options:
+            options["answers"] = Answers(ANSWERS[..., :5], ANSWERS[..., 5:], teacher)
+        return distillation_dataset(videos, CONFIG, teacher, **options)
     return clip_dataset(videos, **{"video_config": CONFIG, **CLIPS[name], **options})
 
 
