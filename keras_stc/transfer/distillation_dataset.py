@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_stc.data import Quarantine, open_video
+from keras_stc.data import Video
 from keras_stc.data.clips import sampling
-from keras_stc.data.clips.crops import Crops, changed_pixels, chosen_crops
-from keras_stc.data.clips.plan import check_share
-from keras_stc.data.clips.stream import Array, Stream, dataset
-from keras_stc.data.geometry import generator
-from keras_stc.data.sets.video import Video, checked_videos
-from keras_stc.data.video.isolated import open_isolated
+from keras_stc.data.clips.backends import dataset
+from keras_stc.data.clips.dataset import Clips, label_of
+from keras_stc.data.clips.stream import Array, Options, Stream
 
 if TYPE_CHECKING:
     import tensorflow as tf
+    from typing_extensions import Unpack
 
-    from keras_stc.data.clips.sequence import ClipSequence
+    from keras_stc.data import ClipSequence
     from keras_stc.transfer.answers import Answers
     from keras_stc.video_config import VideoConfig
 
@@ -33,20 +32,7 @@ def distillation_dataset(
     batch_size: int = 32,
     *,
     training: bool = True,
-    flip: bool = True,
-    multiscale: bool = False,
-    clips_per_video: int = 1,
-    seed: int = 0,
-    first_epoch: int = 0,
-    first_batch: int = 0,
-    share: tuple[int, int] = (0, 1),
-    drop_remainder: bool | None = None,
-    quarantine: Quarantine | None = None,
-    num_parallel_calls: int | None = None,
-    prefetch: int = 2,
-    isolate: bool = True,
-    crops: Crops | None = None,
-    backend: str | None = None,
+    **options: Unpack[Options],
 ) -> tf.data.Dataset | ClipSequence:
     """Clips for `Distillation.fit`.
 
@@ -65,20 +51,10 @@ def distillation_dataset(
         answers: An `Answers` of these videos, or `None` for clips for the teacher.
         batch_size: Clips in a batch, those of all shares together.
         training: Whether clips, crops and their order are random.
-        flip: In training, whether half of the clips are mirrored.
-        multiscale: In training, Hara et al.'s multi-scale corner crop.
-        clips_per_video: Clips of every video in an epoch.
-        seed: A non-negative integer; chooses all that is random.
-        first_epoch: Number of the first iteration, for a training that goes on.
-        first_batch: Number of the batch with which every iteration begins.
-        share: `(index, count)`: of every batch, only part number `index` of `count` equal ones.
-        drop_remainder: Whether a last batch that is not full is left out. Defaults to `training`.
-        quarantine: A `keras_stc.data.Quarantine` to share, or `None` for a new one.
-        num_parallel_calls: Clips decoded at a time. Defaults to the number of processor cores.
-        prefetch: Batches made in advance.
-        isolate: Whether video files are decoded in helper processes.
-        crops: A `keras_stc.data.Crops`, in the place of `flip` and `multiscale`.
-        backend: What the clips come as; see `keras_stc.data.clip_dataset`.
+        **options: `flip`, `multiscale`, `crops`, `clips_per_video`, `seed`, `first_epoch`,
+            `first_batch`, `share`, `drop_remainder`, `quarantine`, `num_parallel_calls`,
+            `prefetch`, `decoder`, `isolate` and `backend`, as in `keras_stc.data.clip_dataset`; but
+            `drop_remainder` defaults to `training`.
 
     Returns:
         A `tf.data.Dataset`, or a `keras_stc.data.ClipSequence`, of dictionaries: `"clip"`, uint8
@@ -91,138 +67,76 @@ def distillation_dataset(
         ValueError: If an argument is out of range.
         VideoError: If there are no videos.
     """
-    for name, value, least in (
-        ("batch_size", batch_size, 1),
-        ("clips_per_video", clips_per_video, 1),
-        ("seed", seed, 0),
-        ("first_epoch", first_epoch, 0),
-        ("first_batch", first_batch, 0),
-    ):
-        if value < least:
-            raise ValueError(f"`{name}` must be at least {least}. Received: {name}={value!r}")
-    check_share(share, batch_size)
     for config in (video_config, teacher_config):
         config.check_moment()
-    videos = checked_videos(videos)
-    if answers is not None and len(answers.answers) != len(videos):
+    if answers is None:
+        clips = _Shown(videos, video_config, batch_size, training=training, **options)
+        clips.teacher_config = teacher_config
+        return dataset(clips)
+    clips = _Told(videos, video_config, batch_size, training=training, **options)
+    clips.answers = answers
+    if len(answers.answers) != len(clips.videos):
         raise ValueError(
-            f"`answers` must be of these {len(videos)} videos. "
+            f"`answers` must be of these {len(clips.videos)} videos. "
             f"Received: answers on {len(answers.answers)}"
         )
-    quarantine = Quarantine() if quarantine is None else quarantine
-    taught = _Taught(
-        videos,
-        video_config,
-        teacher_config,
-        answers,
-        chosen_crops(crops, training, video_config, flip=flip, multiscale=multiscale),
-        quarantine,
-        open_isolated if isolate else open_video,
-        training=training,
-        seed=seed,
-        per_video=clips_per_video,
-    )
-    return dataset(
-        Stream(
-            taught.plan,
-            taught.read,
-            taught.signature(),
-            taught.rows,
-            batch_size,
-            video_config=video_config,
-            videos=videos,
-            quarantine=quarantine,
-            share=share,
-            drop_remainder=training if drop_remainder is None else drop_remainder,
-            first_epoch=first_epoch,
-            first_batch=first_batch,
-        ),
-        backend,
-        num_parallel_calls,
-        prefetch,
-    )
+    return dataset(clips)
 
 
-class _Taught:
-    """The rows of an epoch, and what reads one.
+class _Told(Clips):
+    """Clips with what a teacher said of the window nearest to each."""
 
-    A row is epoch, place in the epoch, video, and number of the clip among the video's.
-    """
+    answers: Answers
 
-    def __init__(
-        self,
-        videos,
-        config,
-        teacher_config,
-        answers,
-        crops,
-        quarantine,
-        opened,
-        *,
-        training,
-        seed,
-        per_video,
-    ):
-        self.videos, self.config, self.teacher_config = videos, config, teacher_config
-        self.answers, self.crops = answers, crops
-        self.quarantine, self.opened = quarantine, opened
-        self.training, self.seed, self.per_video = training, seed, per_video
-        self.rows = len(videos) * per_video
-        self.numbers = {video: number for number, video in enumerate(videos)}
-
+    @property
     def signature(self):
-        """What a sample is, as a `Stream` takes it."""
-        clip = {"clip": Array("uint8", self.config.clip_shape)}
-        if self.answers is None:
-            said = {"teacher_clip": Array("uint8", self.teacher_config.clip_shape)}
-        else:
-            said = {
-                "answers": Array("float32", self.answers.answers.shape[2:]),
-                "features": Array("float32", self.answers.features.shape[2:]),
-            }
-        return {**clip, **said, "label": Array("int32", ())}
+        return {
+            "clip": Array("uint8", self.video_config.clip_shape),
+            "answers": Array("float32", self.answers.answers.shape[2:]),
+            "features": Array("float32", self.answers.features.shape[2:]),
+            "label": Array("int32", ()),
+        }
 
-    def plan(self, epoch):
-        order = np.arange(self.rows)
-        if self.training:
-            order = generator(self.seed, epoch, 0).permutation(self.rows)
-        chosen, number = np.divmod(order, self.per_video)
-        return np.stack([np.full(self.rows, epoch), np.arange(self.rows), chosen, number], axis=1)
+    @functools.cached_property
+    def _numbers(self):
+        return {video: number for number, video in enumerate(self.videos)}
 
-    def read(self, epoch, position, chosen, number):
-        """The arrays of a row, in the order of `signature`."""
-        # A replacement draws the same random numbers, so that who comes first to a bad video makes
-        # no difference.
-        video, made = self.quarantine.first_usable(
-            self.videos, chosen, lambda video: self._cut(video, epoch, position, number)
-        )
-        return *made, np.int32(-1 if video.label is None else video.label)
+    def said(self, cut):
+        """The teacher's answers and features."""
+        number, fps = self._numbers[cut.video], cut.reader.info.fps
+        return self.answers.nearest(number, cut.count, fps, _middle(cut, self.video_config))
 
-    def _cut(self, video, epoch, position, number):
-        rng, config = generator(self.seed, epoch, 1 + position), self.config
-        with self.opened(video.path, threads=1) as reader:
-            first, count = video.frame_range(reader.info)
-            fps = reader.info.fps
-            step = config.step(fps)
-            if self.training:
-                clip = sampling.training_clip(count, config.frames, step, rng)
-            else:
-                clip = sampling.uniform_clips(count, config.frames, step, self.per_video)[number]
-            geometry = self.crops.geometry(config, rng)
-            middle = clip[0] + (sampling.touched(config.frames, step) - 1) / 2
-            key = (self.seed, epoch, 1 + position, 1)
-            if self.answers is not None:
-                pixels = reader.read(first + clip, geometry)
-                said = self.answers.nearest(self.numbers[video], count, fps, middle)
-                return changed_pixels(self.crops, pixels, generator(*key)), *said
-            theirs = _around(middle, count, self.teacher_config, fps)
-            needed = np.unique([*clip, *theirs])
-            views = [geometry, self._teacher_geometry(geometry)]
-            cut = next(reader.views([first + needed], views))
-        return [
-            changed_pixels(self.crops, pixels[np.searchsorted(needed, frames)], generator(*key))
-            for pixels, frames in zip(cut, (clip, theirs), strict=True)
-        ]
+
+class _Shown(Stream):
+    """Clips with their teacher's, of the same crop at the same moment."""
+
+    teacher_config: VideoConfig
+
+    @property
+    def signature(self):
+        return {
+            "clip": Array("uint8", self.video_config.clip_shape),
+            "teacher_clip": Array("uint8", self.teacher_config.clip_shape),
+            "label": Array("int32", ()),
+        }
+
+    def read(self, *row):
+        """The two clips of a row, and the label."""
+
+        def both(cut):
+            (own,) = cut.clips
+            middle = _middle(cut, self.video_config)
+            theirs = _around(middle, cut.count, self.teacher_config, cut.reader.info.fps)
+            needed = np.unique([*own, *theirs])
+            views = [cut.geometry, self._teacher_geometry(cut.geometry)]
+            pixels = next(cut.reader.views([cut.first + needed], views))
+            return [
+                self.changed(frames[np.searchsorted(needed, clip)], row)
+                for frames, clip in zip(pixels, (own, theirs), strict=True)
+            ]
+
+        video, made = self.usable(row, both)
+        return *made, label_of(video)
 
     def _teacher_geometry(self, geometry):
         """The same part of the frame, at the teacher's size."""
@@ -235,6 +149,12 @@ class _Taught:
         scale = min(crop) / min(geometry.crop)
         short_side = round(geometry.short_side * scale)
         return dataclasses.replace(geometry, crop=crop, short_side=short_side)
+
+
+def _middle(cut, config):
+    """Where the middle of a student's clip lies, a frame number of its video."""
+    step = config.step(cut.reader.info.fps)
+    return cut.clips[0][0] + (sampling.touched(config.frames, step) - 1) / 2
 
 
 def _around(middle, num_frames, config, fps):

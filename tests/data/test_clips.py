@@ -361,7 +361,7 @@ def test_quarantine_is_shared():
             {"clips_per_video": 2, "clips_per_decode": 2, "first_batch": 1},
             "`clips_per_decode` must be 1 where only a part",
         ),
-        ({"seed": -1}, "`seed` must not be negative"),
+        ({"seed": -1}, "`seed` must be at least 0"),
         ({"share": (2, 2)}, "`share` must be .index, count."),
         ({"batch_size": 3, "share": (0, 2)}, "count must divide `batch_size`"),
     ],

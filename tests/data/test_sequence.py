@@ -235,9 +235,9 @@ def test_what_does_not_fit_is_refused(videos, options, message):
 
 
 def test_without_tensorflow_clips_are_a_sequence(videos, monkeypatch):
-    from keras_stc.data.clips import stream
+    from keras_stc.data.clips import backends
 
-    monkeypatch.setattr(stream.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(backends.importlib.util, "find_spec", lambda name: None)
     assert isinstance(clips(videos), ClipSequence)
     with pytest.raises(ImportError, match="need TensorFlow: pip install tensorflow"):
         clips(videos, backend="tf.data")

@@ -11,6 +11,7 @@ import transfer_parts
 import keras_stc
 from keras_stc.cli import main
 from keras_stc.data import VideoSet
+from keras_stc.data.video.shard import clip_of_jpegs
 from keras_stc.transfer import Answers, distillation_dataset, train_distillation
 
 
@@ -35,6 +36,31 @@ def test_both_see_the_same_moment(videos):
         assert (part["label"] == -1).all()
     with pytest.raises(ValueError, match="clips of a moment .* Received: segments=True"):
         distillation_dataset(videos, student, teacher.replace(segments=True))
+
+
+def test_clips_of_shards_are_decoded_by_the_graph(videos, tmp_path, monkeypatch):
+    """With answers, as `clip_dataset` does it: the pixels and answers that the reader gives."""
+    keras_stc.data.pack(videos, tmp_path, short_side=36)
+    packed = keras_stc.data.open_data(tmp_path)
+    config = keras_stc.VideoConfig(4, 2, 32, 36)
+    values = np.arange(4 * len(packed), dtype="float32").reshape(-1, 2, 2)
+    answers = Answers(values, -values, config)
+    decoded = []
+
+    def counted(*tensors):
+        decoded.append(tensors)
+        return clip_of_jpegs(*tensors)
+
+    monkeypatch.setattr("keras_stc.data.clips.dataset.clip_of_jpegs", counted)
+    made = (
+        distillation_dataset(packed, config, config, answers, 4, seed=3, backend=backend)
+        for backend in ("tf.data", "pydataset")
+    )
+    for ours, theirs in zip(*made, strict=True):
+        assert ours.keys() == theirs.keys() == {"clip", "answers", "features", "label"}
+        for name in ours:
+            np.testing.assert_array_equal(np.asarray(ours[name]), theirs[name])
+    assert len(decoded) == 1  # traced
 
 
 def test_the_nearest_window_teaches():

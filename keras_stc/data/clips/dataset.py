@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_stc.data.clips import sampling
-from keras_stc.data.clips.crops import Crops, RandomCrops, changed_pixels, chosen_crops
-from keras_stc.data.clips.plan import check_share
+from keras_stc.data.clips.backends import dataset
+from keras_stc.data.clips.crops import Crops, RandomCrops, chosen_crops
 from keras_stc.data.clips.quarantine import Quarantine
-from keras_stc.data.clips.stream import Array, InGraph, Stream, dataset
+from keras_stc.data.clips.stream import Array, InGraph, Stream
 from keras_stc.data.errors import VideoError
-from keras_stc.data.geometry import generator
-from keras_stc.data.sets.video import Video, checked_videos
-from keras_stc.data.video.isolated import open_isolated
-from keras_stc.data.video.open import check_decoder, open_video
+from keras_stc.data.sets.video import Video
 from keras_stc.data.video.shard import clip_of_jpegs, is_packed_video, open_shard
 from keras_stc.deprecated import renamed
 from keras_stc.video_config import VideoConfig
@@ -134,171 +129,98 @@ def clip_dataset(
         ValueError: If an argument is out of range.
         VideoError: If there are no videos, or no labels to train on.
     """
-    config = video_config or VideoConfig(frames, stride, size, resize, fps=fps)
-    for name, value in (("batch_size", batch_size), ("clips_per_video", clips_per_video)):
-        if value < 1:
-            raise ValueError(f"`{name}` must be at least 1. Received: {name}={value!r}")
     if clips_per_decode < 1 or clips_per_video % clips_per_decode:
         raise ValueError(
             "`clips_per_decode` must divide `clips_per_video`. Received: "
             f"clips_per_decode={clips_per_decode!r}, clips_per_video={clips_per_video!r}"
         )
-    for name, value in (("seed", seed), ("first_epoch", first_epoch), ("first_batch", first_batch)):
-        if value < 0:
-            raise ValueError(f"`{name}` must not be negative. Received: {name}={value!r}")
+    config = video_config or VideoConfig(frames, stride, size, resize, fps=fps)
+    clips = Clips(
+        videos,
+        config,
+        batch_size,
+        training=training,
+        drop_remainder=drop_remainder,
+        clips_per_video=clips_per_video,
+        seed=seed,
+        first_epoch=first_epoch,
+        first_batch=first_batch,
+        share=share,
+        quarantine=quarantine,
+        num_parallel_calls=num_parallel_calls,
+        prefetch=prefetch,
+        decoder=decoder,
+        isolate=isolate,
+        crops=chosen_crops(
+            crops,
+            training,
+            config,
+            flip=flip,
+            multiscale=multiscale,
+            when_smaller=resize_when_smaller,
+        ),
+        backend=backend,
+    )
+    clips.shuffle = training if shuffle is None else shuffle
+    clips.per_row = clips_per_decode
     if clips_per_decode > 1 and (share[1] > 1 or first_batch):
         raise ValueError(
             "`clips_per_decode` must be 1 where only a part of an epoch is decoded, by `share` or "
             f"`first_batch`. Received: clips_per_decode={clips_per_decode!r}"
         )
-    check_share(share, batch_size)
-    videos = checked_videos(videos)
-    check_decoder(decoder)
-    _check_videos(videos, training)
-    shuffle = training if shuffle is None else shuffle
-    crops = chosen_crops(
-        crops,
-        training,
-        config,
-        flip=flip,
-        multiscale=multiscale,
-        when_smaller=resize_when_smaller,
-    )
-    quarantine = Quarantine() if quarantine is None else quarantine
-    opened = functools.partial(open_isolated if isolate else open_video, decoder=decoder)
-    clips = _Clips(
-        videos,
-        config,
-        crops,
-        quarantine,
-        opened,
-        training=training,
-        shuffle=shuffle,
-        seed=seed,
-        per_video=clips_per_video,
-        per_decode=clips_per_decode,
-    )
-    return dataset(
-        Stream(
-            clips.plan,
-            clips.read,
-            (Array("uint8", config.clip_shape), Array("int32", ())),
-            clips.rows,
-            batch_size,
-            video_config=config,
-            videos=videos,
-            quarantine=quarantine,
-            share=share,
-            drop_remainder=drop_remainder,
-            first_epoch=first_epoch,
-            first_batch=first_batch,
-            per_row=clips_per_decode,
-            mix=clips.mixed if shuffle else None,
-            in_graph=clips.in_graph(),
-        ),
-        backend,
-        num_parallel_calls,
-        prefetch,
-    )
+    for video in clips.videos:
+        if training and video.label is None:
+            raise VideoError(f"{video.path} has no label; training needs one for every video.")
+    return dataset(clips)
 
 
-class _Clips:
-    """The rows of an epoch, and what reads the clips of one.
+class Clips(Stream):
+    """Clips with labels, and what a subclass says of each of them."""
 
-    A row is epoch, place in the epoch, video, and number of its first clip among the video's.
-    """
+    @property
+    def signature(self):
+        return Array("uint8", self.video_config.clip_shape), Array("int32", ())
 
-    def __init__(
-        self,
-        videos,
-        config,
-        crops,
-        quarantine,
-        opened,
-        *,
-        training,
-        shuffle,
-        seed,
-        per_video,
-        per_decode,
-    ):
-        self.videos, self.config, self.crops = videos, config, crops
-        self.quarantine, self.opened = quarantine, opened
-        self.training, self.shuffle, self.seed = training, shuffle, seed
-        self.per_video, self.per_decode = per_video, per_decode
-        self.rows = len(videos) * per_video // per_decode
+    def read(self, *row):
+        """The clips of a row, what there is to say of them, and their labels."""
 
-    def plan(self, epoch):
-        order = np.arange(self.rows)
-        if self.shuffle:
-            order = generator(self.seed, epoch, 0).permutation(self.rows)
-        chosen, number = np.divmod(order * self.per_decode, self.per_video)
-        return np.stack([np.full(self.rows, epoch), np.arange(self.rows), chosen, number], axis=1)
+        def pixels(cut):
+            clips = cut.reader.clips([cut.first + clip for clip in cut.clips], cut.geometry)
+            made = [self.changed(clip, row, 1 + k) for k, clip in enumerate(clips)]
+            return made[0] if self.per_row == 1 else np.stack(made), *self.said(cut)
 
-    def read(self, epoch, position, chosen, number):
-        """`(clips, labels)` of a row; of a single clip without the axis of clips."""
+        video, made = self.usable(row, pixels)
+        label = label_of(video)
+        return *made, label if self.per_row == 1 else np.full(self.per_row, label)
 
-        def pixels(reader, clips, geometry):
-            made = [
-                changed_pixels(self.crops, clip, generator(self.seed, epoch, 1 + position, 1 + k))
-                for k, clip in enumerate(reader.clips(clips, geometry))
-            ]
-            return made[0] if self.per_decode == 1 else np.stack(made)
-
-        made, label = self._first_usable(pixels, epoch, position, chosen, number)
-        if self.per_decode == 1:
-            return made, label
-        return made, np.full(self.per_decode, label)
-
-    def read_jpegs(self, epoch, position, chosen, number):
-        """What `clip_of_jpegs` makes a clip of, and the label."""
-
-        def jpegs(reader, clips, geometry):
-            info = reader.info
-            window = np.int32([*geometry.window(info.height, info.width), *geometry.crop])
-            return np.array(reader.encoded(clips[0]), object), window, np.bool_(geometry.flip)
-
-        made, label = self._first_usable(jpegs, epoch, position, chosen, number)
-        return *made, label
-
-    def _first_usable(self, read, epoch, position, chosen, number):
-        # A replacement draws the same random numbers, so that who comes first to a bad video makes
-        # no difference.
-        video, made = self.quarantine.first_usable(
-            self.videos,
-            chosen,
-            lambda video: self._cut(video, number, generator(self.seed, epoch, 1 + position), read),
-        )
-        return made, np.int32(-1 if video.label is None else video.label)
-
-    def _cut(self, video, number, rng, read):
-        """What `read` makes of the clips that a video is asked for."""
-        config, numbers = self.config, range(number, number + self.per_decode)
-        with self.opened(video.path, threads=1) as reader:
-            first, count = video.frame_range(reader.info)
-            step = config.step(reader.info.fps)
-            if self.training:
-                clips = [sampling.training_clip(count, config.frames, step, rng) for _ in numbers]
-                clips.sort(key=lambda clip: clip[0])
-            else:
-                clips = sampling.uniform_clips(count, config.frames, step, self.per_video)[numbers]
-            geometry = self.crops.geometry(config, rng)
-            return read(reader, [first + clip for clip in clips], geometry)
-
-    def mixed(self, row, count):
-        """The clips of some videos, in an order that depends on seed and epoch alone."""
-        epoch, position = row[:2]
-        return generator(self.seed, epoch, 1 + position, 0).permutation(count)
+    def said(self, cut):
+        """Arrays of a sample between its clip and its label; none where a row gives several."""
+        return ()
 
     def in_graph(self):
-        """How TensorFlow's graph makes clips of the JPEG frames of shards, where it can."""
-        if self.per_decode > 1 or not self._are_cut_alone():
+        """JPEG frames of shards are decoded in TensorFlow's graph, where they are only cut."""
+        if self.per_row > 1 or not self._are_cut_alone():
             return None
         return InGraph(
-            self.read_jpegs,
-            ("string", "int32", "bool", "int32"),
-            lambda *made: (clip_of_jpegs(*made[:3], self.config.frames), made[3]),
+            self._read_jpegs,
+            ["string", "int32", "bool", *(array.dtype for array in self.arrays[1:])],
+            lambda jpegs, window, flip, *rest: (
+                clip_of_jpegs(jpegs, window, flip, self.video_config.frames),
+                *rest,
+            ),
         )
+
+    def _read_jpegs(self, *row):
+        """What `clip_of_jpegs` makes a clip of, in the place of the clip."""
+
+        def jpegs(cut):
+            info, geometry = cut.reader.info, cut.geometry
+            window = np.int32([*geometry.window(info.height, info.width), *geometry.crop])
+            encoded = np.array(cut.reader.encoded(cut.first + cut.clips[0]), object)
+            return encoded, window, np.bool_(geometry.flip), *self.said(cut)
+
+        video, made = self.usable(row, jpegs)
+        return *made, label_of(video)
 
     def _are_cut_alone(self):
         """Whether videos are JPEG frames of which only a part is cut, without resizing."""
@@ -312,13 +234,10 @@ class _Clips:
                 sizes.update(
                     (video["height"], video["width"]) for video in open_shard(shard).videos
                 )
-        geometry = self.crops.geometry(self.config, np.random.default_rng(0))
+        geometry = self.crops.geometry(self.video_config, np.random.default_rng(0))
         return all(geometry.frame_size(*size) == size for size in sizes)
 
 
-def _check_videos(videos, training):
-    if not videos:
-        raise VideoError("`videos` holds no video; expected at least one.")
-    for video in videos:
-        if training and video.label is None:
-            raise VideoError(f"{video.path} has no label; training needs one for every video.")
+def label_of(video):
+    """A video's label as it stands in a batch."""
+    return np.int32(-1 if video.label is None else video.label)

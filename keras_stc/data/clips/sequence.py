@@ -35,8 +35,6 @@ class ClipSequence(keras.utils.PyDataset):
 
     Args:
         stream: A `keras_stc.data.clips.stream.Stream`.
-        parallel: Samples read at a time.
-        prefetch: Batches made in advance.
 
     Attributes:
         batches: Batches in an epoch.
@@ -46,10 +44,10 @@ class ClipSequence(keras.utils.PyDataset):
         element_spec: A `keras.KerasTensor` for each array of a batch.
     """
 
-    def __init__(self, stream: Stream, parallel: int, prefetch: int) -> None:
+    def __init__(self, stream: Stream) -> None:
         # One worker: Keras' own queue hands batches of one epoch on to the next.
         super().__init__(workers=1)
-        self._stream, self._parallel, self._prefetch = stream, parallel, prefetch
+        self._stream = stream
         self._lock = threading.Lock()
         self._running = None
         self.batches = stream.batches
@@ -73,7 +71,7 @@ class ClipSequence(keras.utils.PyDataset):
         )
 
     def __iter__(self) -> Generator[Any, None, None]:
-        return self._batches(self._stream.epochs.take(), self._prefetch)
+        return self._batches(self._stream.epochs.take(), self._stream.prefetch)
 
     def __getitem__(self, index: int) -> Any:
         with self._lock:
@@ -101,4 +99,4 @@ class ClipSequence(keras.utils.PyDataset):
             self._running = None
 
     def _batches(self, epoch, ahead):
-        return self._stream.numpy_batches(epoch, self._parallel, ahead)
+        return self._stream.numpy_batches(epoch, ahead)

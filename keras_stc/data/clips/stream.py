@@ -1,33 +1,55 @@
 """The spine of all samples: the plan of an epoch, what reads a row of it, batches of what is read.
 
-`clip_dataset` and `pair_dataset` say which rows an epoch has and how one is read. What is made of
-them here depends on the seed, the epoch and the place alone, and is the same as a
+`clip_dataset`, `pair_dataset` and `distillation_dataset` say what a sample is and how one is read.
+What is made of them here depends on the seed, the epoch and the place alone, and is the same as a
 `tf.data.Dataset` and, where there is no TensorFlow, as a `keras.utils.PyDataset`.
 """
 
+from __future__ import annotations
+
 import collections
 import concurrent.futures
-import importlib.util
+import functools
 import itertools
-import warnings
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypedDict
 
 import numpy as np
 
+from keras_stc.data.clips import sampling
+from keras_stc.data.clips.crops import Crops, changed_pixels, chosen_crops
 from keras_stc.data.clips.plan import Epochs, check_share, share_positions
 from keras_stc.data.clips.quarantine import Quarantine
 from keras_stc.data.cores import available_cores
-
-#: What the samples may come as.
-BACKENDS = ("tf.data", "pydataset")
+from keras_stc.data.errors import VideoError
+from keras_stc.data.geometry import Geometry, generator
+from keras_stc.data.sets.video import Video, checked_videos
+from keras_stc.data.video.isolated import open_isolated
+from keras_stc.data.video.open import check_decoder, open_video
+from keras_stc.data.video.reader import FrameReader
 
 #: Rows whose samples are mixed with one another where one row gives several.
 MIXED_ROWS = 16
 
-#: What Keras says of every `tf.data.Dataset` that `fit` gets without `shuffle=False`.
-SHUFFLE_WARNING = (
-    "`shuffle=True` was passed, but will be ignored since the data `x` was provided as"
-)
+
+class Options(TypedDict, total=False):
+    """What all datasets of clips take; `clip_dataset` says what it means."""
+
+    flip: bool
+    multiscale: bool
+    clips_per_video: int
+    seed: int
+    first_epoch: int
+    first_batch: int
+    share: tuple[int, int]
+    drop_remainder: bool | None
+    quarantine: Quarantine | None
+    num_parallel_calls: int | None
+    prefetch: int
+    decoder: str
+    isolate: bool
+    crops: Crops | None
+    backend: str | None
 
 
 class Array(NamedTuple):
@@ -46,74 +68,177 @@ class InGraph(NamedTuple):
         finish: Called with them as tensors; returns a sample's arrays as tensors.
     """
 
-    read: collections.abc.Callable
-    dtypes: tuple
-    finish: collections.abc.Callable
+    read: Callable
+    dtypes: Sequence[str]
+    finish: Callable
+
+
+class Cut(NamedTuple):
+    """Clips of an open video, chosen and not yet read.
+
+    Args:
+        video: The `Video`.
+        reader: It, open.
+        first: Frame of the file with which the video begins.
+        count: Its frames.
+        clips: A list of arrays of frame numbers of the video.
+        geometry: The `Geometry` of them all.
+    """
+
+    video: Video
+    reader: FrameReader
+    first: int
+    count: int
+    clips: list[np.ndarray]
+    geometry: Geometry
 
 
 class Stream:
     """Samples in the order of an epoch, and their division into batches and shares.
 
+    A subclass says what a sample is, by `signature`, and how it is read, by `read`. A row of an
+    epoch is its number, the place in it, the video, and which of the video's clips is the first.
+
     Args:
-        plan: Called with the number of an epoch: its rows, int64 `(rows, columns)`.
-        read: Called with the numbers of a row: the arrays of a sample, a tuple.
-        signature: What a sample is: a tuple or a dictionary of `Array`s, in the order of `read`.
-        rows: Rows in an epoch.
-        batch_size: Samples in a batch, those of all shares together.
+        videos: A `VideoSet`, or a list of `Video`s.
         video_config: The `VideoConfig` of the clips.
-        quarantine: A `Quarantine`, or `None` for a new one.
-        videos: All videos of the stream, which the quarantine counts.
-        share: `(index, count)`: of every batch, only this part.
-        drop_remainder: Whether a last batch that is not full is left out.
-        least: Samples that a last batch must have at least.
-        first_epoch: Number of the first iteration.
-        first_batch: Number of the batch with which every iteration begins.
+        batch_size: Samples in a batch, those of all shares together.
+        training: Whether clips and crops are random.
+        drop_remainder: Whether a last batch that is not full is left out. Defaults to `training`.
+
+    The other arguments are those of `keras_stc.data.clip_dataset`.
+
+    Attributes:
+        least: Samples that a batch must have at least.
+        shuffle: Whether every epoch has a random order; from the start, as `training`.
         per_row: Samples that a row gives; their arrays have a first axis of that length then.
-        mix: Where a row gives several and their order is random: called with a row and a number
-            of samples, the order of those of this row and the ones after it.
-        in_graph: An `InGraph`, or `None`.
     """
+
+    least = per_row = 1
 
     def __init__(
         self,
-        plan,
-        read,
-        signature,
-        rows,
+        videos,
+        video_config,
         batch_size,
         *,
-        video_config,
-        videos,
-        quarantine=None,
-        share=(0, 1),
-        drop_remainder=False,
-        least=1,
+        training,
+        drop_remainder=None,
+        clips_per_video=1,
+        seed=0,
         first_epoch=0,
         first_batch=0,
-        per_row=1,
-        mix=None,
-        in_graph=None,
+        share=(0, 1),
+        quarantine=None,
+        num_parallel_calls=None,
+        prefetch=2,
+        decoder="pyav",
+        isolate=True,
+        crops=None,
+        flip=True,
+        multiscale=False,
+        backend=None,
     ):
+        self.parallel = num_parallel_calls or available_cores()
+        for name, value, least in (
+            ("batch_size", batch_size, self.least),
+            ("clips_per_video", clips_per_video, 1),
+            ("seed", seed, 0),
+            ("first_epoch", first_epoch, 0),
+            ("first_batch", first_batch, 0),
+            ("num_parallel_calls", self.parallel, 1),
+            ("prefetch", prefetch, 0),
+        ):
+            if value < least:
+                raise ValueError(f"`{name}` must be at least {least}. Received: {name}={value!r}")
         check_share(share, batch_size)
+        check_decoder(decoder)
         video_config.check_rgb()
-        self.read, self.signature, self.in_graph = read, signature, in_graph
-        self.per_row, self.mix = per_row, mix
+        self.videos = checked_videos(videos)
+        if not self.videos:
+            raise VideoError("`videos` holds no video; expected at least one.")
         self.video_config = video_config
+        self.crops = chosen_crops(crops, training, video_config, flip=flip, multiscale=multiscale)
+        self.training, self.shuffle, self.seed = training, training, seed
+        self.clips_per_video = clips_per_video
+        self.backend, self.prefetch = backend, prefetch
+        self._open = functools.partial(open_isolated if isolate else open_video, decoder=decoder)
         self.quarantine = Quarantine() if quarantine is None else quarantine
-        self.quarantine.watch(video.name for video in videos)
+        self.quarantine.watch(video.name for video in self.videos)
         self.epochs = Epochs(first_epoch)
-        self.drop_remainder = drop_remainder
+        self.drop_remainder = training if drop_remainder is None else drop_remainder
         #: Samples in a batch of this share.
         self.batch_size = batch_size // share[1]
-        samples = rows * per_row
-        positions = share_positions(samples, batch_size, share, drop_remainder)
-        if samples % batch_size < least:
+        samples = len(self.videos) * clips_per_video
+        positions = share_positions(samples, batch_size, share, self.drop_remainder)
+        if samples % batch_size < self.least:
             positions = positions[positions < samples - samples % batch_size]
         #: Batches in an epoch, and in an iteration.
         self.batches = len(np.unique(positions // batch_size))
         self.length = max(0, self.batches - first_batch)
-        self._plan = plan
         self._positions = positions[positions >= first_batch * batch_size]
+
+    @property
+    def signature(self) -> tuple[Array, ...] | dict[str, Array]:
+        """What a sample is, in the order of `read`."""
+        raise NotImplementedError
+
+    def read(self, *row):
+        """The arrays of a row's sample, a tuple."""
+        raise NotImplementedError
+
+    def plan(self, epoch):
+        """All rows of an epoch, int64 `(rows, 4)`."""
+        count = len(self.videos) * self.clips_per_video // self.per_row
+        order = np.arange(count)
+        if self.shuffle:
+            order = generator(self.seed, epoch, 0).permutation(count)
+        chosen, number = np.divmod(order * self.per_row, self.clips_per_video)
+        return np.stack([np.full(count, epoch), np.arange(count), chosen, number], axis=1)
+
+    def in_graph(self):
+        """An `InGraph`, or `None` where TensorFlow's graph has no part in it."""
+        return None
+
+    def usable(self, row, read, avoid=()):
+        """The video of a row, or the next one that can be used, and what is read of it.
+
+        Args:
+            row: Its four numbers.
+            read: Called with a `Cut`.
+            avoid: As `Quarantine.first_usable`.
+        """
+        _, _, chosen, number = row
+
+        # A replacement draws the same random numbers, so that who comes first to a bad video makes
+        # no difference.
+        def cut(video):
+            rng, config = self.generator(row), self.video_config
+            numbers = range(number, number + self.per_row)
+            with self._open(video.path, threads=1) as reader:
+                first, count = video.frame_range(reader.info)
+                span = (count, config.frames, config.step(reader.info.fps))
+                if self.training:
+                    clips = [sampling.training_clip(*span, rng) for _ in numbers]
+                    clips.sort(key=lambda clip: clip[0])
+                else:
+                    clips = list(sampling.uniform_clips(*span, self.clips_per_video)[numbers])
+                geometry = self.crops.geometry(config, rng)
+                return read(Cut(video, reader, first, count, clips, geometry))
+
+        return self.quarantine.first_usable(self.videos, chosen, cut, avoid)
+
+    def generator(self, row, *more):
+        """What all that is random of a row is drawn from."""
+        return generator(self.seed, row[0], 1 + row[1], *more)
+
+    def changed(self, pixels, row, number=1):
+        """What the `Crops` make of pixels that were read."""
+        return changed_pixels(self.crops, pixels, self.generator(row, number))
+
+    def mixed(self, row, count):
+        """The samples of some rows, in an order that depends on seed and epoch alone."""
+        return self.generator(row, 0).permutation(count)
 
     @property
     def arrays(self):
@@ -129,29 +254,28 @@ class Stream:
 
     def rows(self, epoch):
         """The rows of an iteration, int64 `(rows, columns)`."""
-        rows = self._plan(epoch)
+        rows = self.plan(epoch)
         return rows if self.per_row > 1 else rows[self._positions]
 
-    def numpy_batches(self, epoch, parallel, ahead):
+    def numpy_batches(self, epoch, ahead):
         """The batches of an epoch as NumPy arrays, some of them made in advance.
 
         Args:
             epoch: Its number.
-            parallel: Rows read at a time.
             ahead: Batches that are begun before they are asked for.
         """
-        pool = concurrent.futures.ThreadPoolExecutor(parallel, "keras_stc clips")
+        pool = concurrent.futures.ThreadPoolExecutor(self.parallel, "keras_stc clips")
         try:
-            samples = self._samples(pool, self.rows(epoch), parallel, ahead)
+            samples = self._samples(pool, self.rows(epoch), ahead)
             for _ in range(self.length):
                 batch = list(itertools.islice(samples, self.batch_size))
                 yield self.sample(np.stack(part) for part in zip(*batch, strict=True))
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _samples(self, pool, rows, parallel, ahead):
+    def _samples(self, pool, rows, ahead):
         """Tuples of arrays, one sample each, in order."""
-        count = max(parallel, -(-(ahead + 1) * self.batch_size // self.per_row))
+        count = max(self.parallel, -(-(ahead + 1) * self.batch_size // self.per_row))
         if self.per_row == 1:
             yield from read_ahead(pool, self.read, rows.tolist(), count)
             return
@@ -160,8 +284,8 @@ class Stream:
             read = zip(*itertools.islice(several, MIXED_ROWS), strict=True)
             arrays = [np.concatenate(part) for part in read]
             order = range(len(arrays[0]))
-            if self.mix:
-                order = self.mix(rows[first], len(arrays[0]))
+            if self.shuffle:
+                order = self.mixed(rows[first], len(arrays[0]))
             for place in order:
                 yield tuple(array[place] for array in arrays)
 
@@ -175,96 +299,3 @@ def read_ahead(pool, read, rows, count):
             yield running.popleft().result()
     while running:
         yield running.popleft().result()
-
-
-def dataset(stream, backend=None, num_parallel_calls=None, prefetch=2):
-    """The samples of a stream as what `model.fit` takes.
-
-    Args:
-        stream: A `Stream`.
-        backend: One of `BACKENDS`, or `None` for tf.data where TensorFlow is installed.
-        num_parallel_calls: Rows read at a time. Defaults to the number of processor cores.
-        prefetch: Batches made in advance.
-
-    Returns:
-        A `tf.data.Dataset` or a `ClipSequence`, with the attributes `batches`, `quarantine`,
-        `set_epoch` and `video_config`.
-    """
-    has_tensorflow = importlib.util.find_spec("tensorflow") is not None
-    if backend is None:
-        backend = "tf.data" if has_tensorflow else "pydataset"
-    if backend not in BACKENDS:
-        raise ValueError(f"`backend` must be one of {BACKENDS}. Received: backend={backend!r}")
-    parallel = num_parallel_calls or available_cores()
-    for name, value, least in (
-        ("num_parallel_calls", parallel, 1),
-        ("prefetch", prefetch, 0),
-    ):
-        if value < least:
-            raise ValueError(f"`{name}` must be at least {least}. Received: {name}={value!r}")
-    if backend == "pydataset":
-        from keras_stc.data.clips.sequence import ClipSequence
-
-        return ClipSequence(stream, parallel, prefetch)
-    if not has_tensorflow:
-        raise ImportError("Clips as a tf.data.Dataset need TensorFlow: pip install tensorflow")
-    return _tf_dataset(stream, parallel, prefetch)
-
-
-def _tf_dataset(stream, parallel, prefetch):
-    import tensorflow as tf
-
-    read, dtypes, finish = stream.in_graph or (
-        stream.read,
-        [array.dtype for array in stream.arrays],
-        lambda *tensors: tensors,
-    )
-    dtypes = [tf.as_dtype(dtype) for dtype in dtypes]
-    several = () if stream.per_row == 1 else (stream.per_row,)
-
-    def begin():
-        return stream.rows(stream.epochs.take())
-
-    def load(row):
-        made = tf.numpy_function(lambda row: read(*map(int, row)), [row], dtypes)
-        return [
-            tf.ensure_shape(tensor, (*several, *array.shape))
-            for tensor, array in zip(finish(*made), stream.arrays, strict=True)
-        ]
-
-    def mixed(rows, *tensors):
-        tensors = [tf.reshape(tensor, (-1, *tensor.shape[2:])) for tensor in tensors]
-        order = tf.numpy_function(stream.mix, [rows[0], tf.shape(tensors[0])[0]], tf.int64)
-        order = tf.ensure_shape(order, [None])
-        return tuple(tf.gather(tensor, order) for tensor in tensors)
-
-    options = {"num_parallel_calls": parallel, "deterministic": True}
-    # A plan made anew for every iteration.
-    dataset = tf.data.Dataset.from_tensors(0)
-    dataset = dataset.map(
-        lambda _: tf.ensure_shape(tf.numpy_function(begin, [], tf.int64), (None, None))
-    )
-    dataset = dataset.flat_map(tf.data.Dataset.from_tensor_slices)
-    if stream.per_row == 1:
-        dataset = dataset.map(lambda row: stream.sample(load(row)), **options)
-    elif stream.mix:
-        dataset = dataset.map(lambda row: (row, *load(row)), **options)
-        dataset = dataset.batch(MIXED_ROWS).map(mixed).unbatch()
-    else:
-        dataset = dataset.map(lambda row: tuple(load(row)), **options).unbatch()
-    dataset = dataset.batch(stream.batch_size, drop_remainder=stream.drop_remainder)
-    # Keras must know where an epoch ends: what it finds out by itself counts for all epochs.
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(stream.length))
-    # Without TensorFlow's automatic tuning: nothing is left to be tuned, and the end of an
-    # iteration waits for the tuner, up to nine seconds on two busy cores.
-    options = tf.data.Options()
-    options.autotune.enabled = False
-    dataset = dataset.prefetch(prefetch).with_options(options)
-    dataset.batches = stream.batches
-    dataset.quarantine = stream.quarantine
-    dataset.set_epoch = stream.epochs.set
-    dataset.video_config = stream.video_config
-    # `fit` shuffles unless told otherwise, and tells everybody that it cannot shuffle these.
-    message = rf"{SHUFFLE_WARNING} a tf\.data\.Dataset"
-    warnings.filterwarnings("ignore", message, UserWarning)
-    return dataset
