@@ -25,7 +25,27 @@ LIST_FOLDERS = (
 HMDB51_USE = {"0": UNUSED, "1": "train", "2": "test"}
 
 
-class UCF101(ListedVideos):
+class _Official(ListedVideos):
+    """Videos by the lists of one of three splits; a subclass reads them."""
+
+    def __init__(
+        self,
+        root: str | os.PathLike[str],
+        split: int | str = 1,
+        subset: str | None = "train",
+        lists: str | os.PathLike[str] | None = None,
+        class_names: Sequence[str] | None = None,
+    ) -> None:
+        _check_split(split, subset)
+        super().__init__(self.listing(root, split, lists), subset, class_names)
+
+    @staticmethod
+    def listing(root, split: int | str = 1, lists=None):
+        """The `Listing` of a split."""
+        raise NotImplementedError
+
+
+class UCF101(_Official):
     """UCF101: 13,320 videos of 101 actions, in three splits (Soomro et al. 2012).
 
     Expects what its two archives hold: the videos, `UCF101.rar`, and the lists for action
@@ -56,106 +76,66 @@ class UCF101(ListedVideos):
         VideoWarning: If some classes or videos are missing. The videos are named in `missing`.
     """
 
-    def __init__(
-        self,
-        root: str | os.PathLike[str],
-        split: int | str = 1,
-        subset: str | None = "train",
-        lists: str | os.PathLike[str] | None = None,
-        class_names: Sequence[str] | None = None,
-    ) -> None:
-        _check_split(split, subset)
-        super().__init__(read_ucf101(root, split, lists), subset, class_names)
+    @staticmethod
+    def listing(root, split: int | str = 1, lists=None):
+        folder = _list_folder(root, lists, "classInd.txt", "UCF101")
+        names = []
+        for number, line in _lines(folder / "classInd.txt"):
+            position, _, name = line.partition(" ")
+            if position != str(len(names) + 1) or not name:
+                raise VideoError(
+                    f"{folder / 'classInd.txt'}, line {number}, is {line!r}; expected the number "
+                    f"{len(names) + 1} and a class: download the lists again."
+                )
+            names.append(name)
+        uses = {}
+        for use in ("train", "test"):
+            path = folder / f"{use}list{1 if split == 'all' else split:02d}.txt"
+            for number, line in _lines(path):
+                video, _, position = line.partition(" ")
+                name = video.partition("/")[0]
+                if name not in names or position not in ("", str(names.index(name) + 1)):
+                    raise VideoError(
+                        f"{path}, line {number}, is {line!r}; expected CLASS/VIDEO.avi and, in "
+                        "training lists, the class's number: download the lists again."
+                    )
+                uses[video] = use
+        return _listing("UCF101", root, uses, names, UCF101_VIDEOS)
 
 
-class HMDB51(ListedVideos):
+class HMDB51(_Official):
     """HMDB51: 6,766 videos of 51 actions, in three splits (Kuehne et al. 2011).
 
     Expects what its two archives hold, unpacked: the videos, `hmdb51_org.rar`, and the lists,
     `brush_hair_test_split1.txt`, …. Each split trains on 70 and tests on 30 videos of a class and
-    leaves the others out. Videos may be re-encoded, or folders of extracted frames: a video is
-    found by its name without the ending, anywhere below `root`. Folders of some classes alone are
-    a data set of these classes.
+    leaves the others out. Arguments, and what becomes of re-encoded and missing videos, are as of
+    `UCF101`; the official order of the classes is that of the alphabet.
 
     Example:
 
     ```python
     test = keras_stc.data.HMDB51("hmdb51_org", split=2, subset="test")      # 1,530 videos
     ```
-
-    Args:
-        root: Folder of the videos.
-        split: 1, 2 or 3, or `"all"` for all 6,766 videos; without a subset.
-        subset: `"train"`, `"test"`, or `None` for both.
-        lists: Folder of the lists. Defaults to where they lie in `root` or beside it.
-        class_names: Names of the classes by label. Defaults to those of which there are videos,
-            sorted.
-
-    Raises:
-        VideoError: If the lists are not found or not complete, or most of the videos are missing of
-            the classes that are there.
-
-    Warns:
-        VideoWarning: If some classes or videos are missing. The videos are named in `missing`.
     """
 
-    def __init__(
-        self,
-        root: str | os.PathLike[str],
-        split: int | str = 1,
-        subset: str | None = "train",
-        lists: str | os.PathLike[str] | None = None,
-        class_names: Sequence[str] | None = None,
-    ) -> None:
-        _check_split(split, subset)
-        super().__init__(read_hmdb51(root, split, lists), subset, class_names)
-
-
-def read_ucf101(root, split: int | str = 1, lists=None):
-    """The `Listing` of UCF101."""
-    folder = _list_folder(root, lists, "classInd.txt", "UCF101")
-    names = []
-    for number, line in _lines(folder / "classInd.txt"):
-        position, _, name = line.partition(" ")
-        if position != str(len(names) + 1) or not name:
-            raise VideoError(
-                f"{folder / 'classInd.txt'}, line {number}, is {line!r}; expected the number "
-                f"{len(names) + 1} and a class: download the lists again."
-            )
-        names.append(name)
-    uses = {}
-    for use in ("train", "test"):
-        path = folder / f"{use}list{1 if split == 'all' else split:02d}.txt"
-        for number, line in _lines(path):
-            video, _, position = line.partition(" ")
-            name = video.partition("/")[0]
-            if name not in names or position not in ("", str(names.index(name) + 1)):
-                raise VideoError(
-                    f"{path}, line {number}, is {line!r}; expected CLASS/VIDEO.avi and, in "
-                    "training lists, the class's number: download the lists again."
-                )
-            uses[video] = use
-    return _listing("UCF101", root, uses, names, UCF101_VIDEOS)
-
-
-def read_hmdb51(root, split: int | str = 1, lists=None):
-    """The `Listing` of HMDB51."""
-    ending = f"_test_split{1 if split == 'all' else split}.txt"
-    folder = _list_folder(root, lists, f"*{ending}", "HMDB51")
-    names, uses = [], {}
-    for path in sorted(folder.glob(f"*{ending}")):
-        names.append(path.name.removesuffix(ending))
-        for number, line in _lines(path):
-            video, _, use = line.rpartition(" ")
-            if not video or use not in HMDB51_USE:
-                raise VideoError(
-                    f"{path}, line {number}, is {line!r}; expected VIDEO.avi and 0, 1 or 2: "
-                    "download the lists again."
-                )
-            uses[f"{names[-1]}/{video}"] = HMDB51_USE[use]
-    if split == "all":
-        uses = dict.fromkeys(uses, "all")
-    return _listing("HMDB51", root, uses, names, HMDB51_VIDEOS)
+    @staticmethod
+    def listing(root, split: int | str = 1, lists=None):
+        ending = f"_test_split{1 if split == 'all' else split}.txt"
+        folder = _list_folder(root, lists, f"*{ending}", "HMDB51")
+        names, uses = [], {}
+        for path in sorted(folder.glob(f"*{ending}")):
+            names.append(path.name.removesuffix(ending))
+            for number, line in _lines(path):
+                video, _, use = line.rpartition(" ")
+                if not video or use not in HMDB51_USE:
+                    raise VideoError(
+                        f"{path}, line {number}, is {line!r}; expected VIDEO.avi and 0, 1 or 2: "
+                        "download the lists again."
+                    )
+                uses[f"{names[-1]}/{video}"] = HMDB51_USE[use]
+        if split == "all":
+            uses = dict.fromkeys(uses, "all")
+        return _listing("HMDB51", root, uses, names, HMDB51_VIDEOS)
 
 
 def _listing(name, root, uses, names, official):
@@ -167,10 +147,10 @@ def _listing(name, root, uses, names, official):
     return Listing(name, root, tuple(rows), tuple(names), (len(uses), official))
 
 
-class _ThreeSplits(Data):
+class _OfficialData(Data):
     """`NAME:ROOT:SPLIT`, with the split 1, 2, 3 or all."""
 
-    videos, read = None, None
+    videos: type[_Official]
 
     def __init__(self, name):
         super().__init__(name)
@@ -182,7 +162,7 @@ class _ThreeSplits(Data):
 
     @functools.cached_property
     def _listing(self):
-        return self.read(self._root, self._split)
+        return self.videos.listing(self._root, self._split)
 
     @property
     def spec(self):
@@ -209,16 +189,16 @@ class _ThreeSplits(Data):
         return self.videos.of(self._listing, subset, class_names)
 
 
-class UCF101Data(_ThreeSplits):
+class UCF101Data(_OfficialData):
     """`ucf101:ROOT:SPLIT`."""
 
-    usage, videos, read = "ucf101:ROOT:SPLIT", UCF101, staticmethod(read_ucf101)
+    usage, videos = "ucf101:ROOT:SPLIT", UCF101
 
 
-class HMDB51Data(_ThreeSplits):
+class HMDB51Data(_OfficialData):
     """`hmdb51:ROOT:SPLIT`."""
 
-    usage, videos, read = "hmdb51:ROOT:SPLIT", HMDB51, staticmethod(read_hmdb51)
+    usage, videos = "hmdb51:ROOT:SPLIT", HMDB51
 
 
 def _check_split(split, subset):
