@@ -5,15 +5,13 @@ from __future__ import annotations
 import json
 import os
 import pathlib
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
 
-from keras_stc.data import VideoFolder
-from keras_stc.demo.motion import write_motion_videos
+from keras_stc.demo.motion import motion_sets
 from keras_stc.distribute import DistributionError, worker_count
 from keras_stc.evaluation import evaluate_videos
 from keras_stc.files import write_atomically
@@ -154,15 +152,7 @@ def motion_videos(folder, form, say=print):
     folder = pathlib.Path(folder)
     if not folder.exists():
         say(f"Writing motion videos to {folder}")
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
-            unfinished = pathlib.Path(unfinished) / folder.name
-            counts = (("train", form.train_videos), ("test", form.test_videos))
-            for seed, (subset, count) in enumerate(counts):
-                write_motion_videos(unfinished / subset, count, frames=form.video_frames, seed=seed)
-            unfinished.rename(folder)
-    videos = VideoFolder(folder / "train")
-    return videos, VideoFolder(folder / "test", videos.class_names)
+    return motion_sets(folder, form.train_videos, form.test_videos, frames=form.video_frames)
 
 
 def _run(videos, test, form, setting, seed, teacher, folder, verbose):

@@ -22,13 +22,12 @@ def register(commands, common):
 
 def run(arguments):
     from keras_stc.cli.console import print_json
-    from keras_stc.cli.main import parser
 
     try:
         import shtab
     except ImportError as error:
         raise ImportError("Completion needs shtab: pip install 'keras-stc[shell]'") from error
-    root = parser()
+    root = arguments.parser
     (commands,) = (action for action in root._actions if hasattr(action.choices, "values"))
     for command in commands.choices.values():
         for action in command._actions:

@@ -88,6 +88,7 @@ def parser():
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     for module in COMMANDS:
         module.register(commands, common)
+    root.set_defaults(parser=root)  # whose commands `completion` completes
     return root
 
 

@@ -19,8 +19,12 @@ So a network that sees one frame at a time can only guess; it is the control of 
 import concurrent.futures
 import dataclasses
 import os
+import pathlib
+import tempfile
 
 import numpy as np
+
+from keras_stc.data import VideoFolder
 
 #: Class -> (right, down, clockwise, nearer) in speeds. A speed of 1 is one picture's side, one
 #: turn or a factor of e in size a frame, times `Scene.speed`.
@@ -155,6 +159,33 @@ def write_motion_videos(
     with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(write, range(videos_per_class)))
     return folder
+
+
+def motion_sets(folder, train_videos, test_videos, seed=0, **options):
+    """Motion videos to train and to test on, written once and whole.
+
+    Args:
+        folder: Where to; left as it is if it is there.
+        train_videos: Number of videos in each class to train on.
+        test_videos: Likewise to test on, of other scenes.
+        seed: Of all that is random.
+        **options: Of `write_motion_videos`.
+
+    Returns:
+        Two `VideoFolder`s.
+    """
+    folder = pathlib.Path(folder)
+    if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as unfinished:
+            unfinished = pathlib.Path(unfinished) / folder.name
+            for part, (subset, count) in enumerate(
+                (("train", train_videos), ("test", test_videos))
+            ):
+                write_motion_videos(unfinished / subset, count, seed=2 * seed + part, **options)
+            unfinished.rename(folder)
+    videos = VideoFolder(folder / "train")
+    return videos, VideoFolder(folder / "test", videos.class_names)
 
 
 def draw_scene(rng, frames, size):

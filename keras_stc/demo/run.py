@@ -5,8 +5,8 @@ import pathlib
 import shutil
 import time
 
-from keras_stc.data import VideoFolder, VideoReader
-from keras_stc.demo.motion import CLASSES, write_motion_videos
+from keras_stc.data import VideoReader
+from keras_stc.demo.motion import CLASSES, motion_sets
 from keras_stc.demo.recipe import DEMO
 from keras_stc.distribute import devices
 from keras_stc.evaluation import evaluate_videos
@@ -70,16 +70,14 @@ def run_demo(out, demo=DEMO, seed=0, say=print, verbose: str | int = "auto"):
     _clear(out)
     total = (demo.train_videos + demo.test_videos) * len(CLASSES)
     say(f"Writing {total} videos of {len(CLASSES)} motions to {out / 'videos'}")
-    for subset, count, offset in (("train", demo.train_videos, 0), ("test", demo.test_videos, 1)):
-        write_motion_videos(
-            out / "videos" / subset,
-            count,
-            frames=demo.video_frames,
-            size=demo.video_size,
-            seed=2 * seed + offset,
-        )
-    train_videos = VideoFolder(out / "videos" / "train")
-    test_videos = VideoFolder(out / "videos" / "test", train_videos.class_names)
+    train_videos, test_videos = motion_sets(
+        out / "videos",
+        demo.train_videos,
+        demo.test_videos,
+        seed,
+        frames=demo.video_frames,
+        size=demo.video_size,
+    )
 
     say(f"\nTraining {demo.model} on {len(train_videos)} videos")
     model, history = _train(
