@@ -113,6 +113,13 @@ def test_the_zoo_is_what_its_script_writes():
     assert (DOCS / "zoo.md").read_text() == script.page(), "python docs/make_zoo.py"
 
 
+def test_every_benchmark_is_named():
+    """Each backs a figure, or it is said that it has none yet."""
+    pages = "".join(page.read_text() for page in doc_blocks.PAGES)
+    for path in (ROOT / "benchmarks").iterdir():
+        assert f"benchmarks/{path.name}" in pages or path.name == "__pycache__", path
+
+
 def test_the_sentences_of_troubleshooting_are_said():
     """Each is in the source, where sentences go over several lines and have values in them."""
     table = (DOCS / "troubleshooting.md").read_text()
