@@ -88,6 +88,17 @@ def test_symbols_become_files_and_lines_on_the_site():
     assert lines[0].startswith("def check_ratio") and lines[-1] == "    return reduction_ratio"
 
 
+def test_pictures_are_there_and_small_and_said_in_words():
+    shown = [
+        (page.parent / path, words)
+        for page in doc_blocks.PAGES
+        for words, path in re.findall(r"!\[([^\]]*)\]\((.+?)\)", page.read_text())
+    ]
+    assert shown
+    for path, words in shown:
+        assert path.stat().st_size < 200_000 and len(words) > 20, path
+
+
 def test_the_zoo_has_every_network_and_every_weight_with_where_it_comes_from():
     rows = [line for line in (DOCS / "zoo.md").read_text().splitlines() if line.startswith("| `")]
     for name, entry in zoo_complexity().items():
