@@ -64,6 +64,13 @@ def test_doctor(capsys):
     assert "h264" in report["decoders"]["codecs"] and report["problems"] == {}
 
 
+def test_doctor_has_something_under_each_heading(capsys):
+    assert main(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    headings = [k for k, line in enumerate(lines) if not line.startswith(" ")]
+    assert all(lines[k + 1].startswith("  ") for k in headings if lines[k] != "nothing is missing")
+
+
 def test_doctor_starts_the_backend_where_asked(capsys):
     assert doctor.backend_name() == keras.backend.backend()
     assert run_json(capsys, "doctor", "--start")["problems"] == {}

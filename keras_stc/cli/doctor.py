@@ -56,7 +56,7 @@ def run(arguments):
         print_json(report)
     else:
         for section, entries in report.items():
-            if section == "missing":
+            if section == "missing" or not entries:
                 continue
             print(section)
             for name, value in entries.items():
