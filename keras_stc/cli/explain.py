@@ -5,7 +5,7 @@ import pathlib
 import time
 
 from keras_stc.cli import options
-from keras_stc.cli.console import print_json, progress_bar, say, show_report
+from keras_stc.cli.console import print_json, progress_bar, say
 from keras_stc.cli.predict import DEFAULT, find_files, paths_in, unusable
 
 #: What the name of a page ends in.
@@ -106,9 +106,8 @@ def run(arguments):
             bar.update()
     if arguments.json:
         print_json({"model": arguments.model, "videos": results, "failures": failures})
-    else:
-        for page in views:
-            show_report(page)
+    elif views:
+        print("", *(f"Report: {page}" for page in views), sep="\n")
     return unusable(failures, len(files))
 
 
