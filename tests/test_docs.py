@@ -24,6 +24,9 @@ import source_lines  # noqa: E402
 
 
 def command_lines():
+    """Those of the blocks, and those of the timed walk, a table."""
+    for line in re.findall(r"^\|.*?`(keras-stc [^`]+)`", (DOCS / "index.md").read_text(), re.M):
+        yield pytest.param(None, line, id=f"index.md:{line[:40]}")
     for page in doc_blocks.PAGES:
         for block in doc_blocks.blocks(page, "bash", "console"):
             for line in block.lines:
