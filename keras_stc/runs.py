@@ -64,13 +64,13 @@ class Run:
         self.report_path = self.folder / "report.html"
         self.evaluation_report_path = self.folder / "evaluation.html"
 
-    def open(self, config, anew=False, known=lambda config: config):
+    def open(self, config, anew=False, upgrade=lambda old, now: old):
         """Begins a run in the folder, or checks that it was begun with the same configuration.
 
         Args:
             config: Of JSON's types.
             anew: Whether another configuration takes the place of the one that is there.
-            known: Makes what an earlier version wrote comparable.
+            upgrade: Makes of what an earlier version wrote, and `config`, what can be compared.
 
         Raises:
             RunError: If it was started with another one, or the folder cannot be written.
@@ -78,7 +78,7 @@ class Run:
         config = json.loads(json.dumps(config))
         if self.config_path.exists():
             remove_unfinished(self.folder)
-            different = _differences(known(self.config()), config)
+            different = _differences(upgrade(self.config(), config), config)
             if not different:
                 return
             if not anew:
@@ -184,7 +184,7 @@ class Run:
 class Follower(Run):
     """The same run as a worker sees it that writes nothing: not the first one."""
 
-    def open(self, config, anew=False, known=None):
+    def open(self, config, anew=False, upgrade=None):
         """Leaves the folder as it is."""
 
     def alone(self):

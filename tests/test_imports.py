@@ -37,7 +37,7 @@ ALLOWED = {
     "explain": {"data", "layers", "models", "predict", "report"},
     "app": {"explain", "files", "models", "predict", "report"},
     "distribute": set(),
-    "training": {"files", "runs", "models", "data", "distribute"},
+    "training": {"files", "runs", "models", "data", "distribute", "video_config"},
     "publish": {"_version", "deprecated", "files", "runs", "weights", "models", "video_config"},
     "transfer": {"deprecated", "models", "data", "distribute", "training", "video_config"},
     "demo": {"models", "data", "distribute", "training", "predict", "evaluation", "report"},

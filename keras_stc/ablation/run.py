@@ -19,7 +19,7 @@ from keras_stc.models.load import load_model
 from keras_stc.runs import Run, RunError
 from keras_stc.training import train
 from keras_stc.training.build import build_for
-from keras_stc.training.recipe import upgraded
+from keras_stc.training.upgrade import upgraded
 from keras_stc.transfer.build import create_transfer
 from keras_stc.transfer.loop import train_transfer
 
@@ -99,7 +99,7 @@ def run_ablation(
         "test_videos": len(test),
     }
     with Run(out).alone():
-        Run(out).open(config, known=upgraded)
+        Run(out).open(config, upgrade=upgraded)
     teacher_weights = teacher and teacher.fingerprint()
     jobs = [(setting, seed) for seed in seeds for setting in settings]
     results = []

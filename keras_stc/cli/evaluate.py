@@ -53,6 +53,8 @@ def register(commands, common):
 
 
 def run_evaluate(arguments):
+    from keras_stc.data import held_out
+    from keras_stc.data.sets.division import as_trained
     from keras_stc.evaluation import mean_over_splits
     from keras_stc.files import sha256, write_atomically
     from keras_stc.models.load import load_model, weights_file
@@ -70,11 +72,16 @@ def run_evaluate(arguments):
     results, evaluations = [], []
     for path, split in zip(arguments.models, splits, strict=True):
         model = load_model(path, arguments.checkpoint)
-        class_names = model.video_config.class_names
+        class_names, config = model.video_config.class_names, _config(path)
+        trained = config.get("data")
+        origin = (trained.get("origin") or {}) if isinstance(trained, dict) else {}
+        split = as_trained(split, origin)
         there = (name for name in ("test", "val") if name in split.subsets)
         subset = arguments.subset or next(there, None)
         if subset is None:
-            videos, subset = _held_out(path, split, class_names)
+            counts = (config.get("videos", 0), config.get("validation_videos") or 0)
+            seed = config.get("seed", 0)
+            videos, subset = held_out(split, origin, seed, counts, class_names, path)
         else:
             videos = split.open(subset, class_names)
         say(arguments, f"{len(videos)} videos" + (f" of subset {subset!r}" if subset else ""))
@@ -141,17 +148,12 @@ def _report_path(arguments):
     return run.evaluation_report_path if run.folder.is_dir() else None
 
 
-def _held_out(path, data, class_names):
-    """Of data without val and test that a run was trained on: the part it held out, its name."""
-    from keras_stc.data import held_out
+def _config(path):
+    """What the run folder of a model says of it; empty where it has none."""
     from keras_stc.runs import Run
 
     path = pathlib.Path(path)
-    config = Run(path if path.is_dir() else path.parent).config()
-    trained = config.get("data")
-    origin = (trained.get("origin") or {}) if isinstance(trained, dict) else {}
-    counts = (config.get("videos", 0), config.get("validation_videos") or 0)
-    return held_out(data, origin, config.get("seed", 0), counts, class_names, path)
+    return Run(path if path.is_dir() else path.parent).config()
 
 
 def evaluate(model, videos, arguments, **how):

@@ -11,12 +11,6 @@ from keras_stc.weights.find import find_weights
 #: Gates of STC blocks that follow a whole stage start nearly shut: sigmoid(-4) = 0.018.
 SHUT = -4.0
 
-#: Arguments that say how a network is built, apart from its input and its classifier.
-STRUCTURE = (
-    *("reduction_ratio", "stc_placement", "stc_branches", "shortcut", "stem", "preactivation"),
-    *("final_norm", "alpha", "dropout_rate", "stc"),
-)
-
 
 class DefaultClasses(int):
     """The default of `classes`, told apart from a number that the caller gave."""
@@ -25,7 +19,7 @@ class DefaultClasses(int):
 DEFAULT_CLASSES = DefaultClasses(400)
 
 
-def build_pretrained(build, arch, weights, arguments, defaults):
+def build_pretrained(build, arch, weights, arguments, structure):
     """Builds a network and loads weights into it.
 
     What the caller left at its default follows the weights: structure, number of classes, clip
@@ -37,7 +31,8 @@ def build_pretrained(build, arch, weights, arguments, defaults):
         arch: Its name in the zoo.
         weights: As the constructors take it; `None` builds at random.
         arguments: `{name: value}` of the constructor.
-        defaults: `{name: value}` of its signature.
+        structure: `{name: default}` of those that say how the network is built, apart from its
+            input and its classifier.
 
     Returns:
         A `VideoModel`.
@@ -48,7 +43,7 @@ def build_pretrained(build, arch, weights, arguments, defaults):
     if weights is None:
         return build(**arguments)
     pretrained = find_weights(weights, arch)
-    model = build(**_completed(pretrained, arch, arguments, defaults))
+    model = build(**_completed(pretrained, arch, arguments, structure))
     blocks = stc_blocks(model)
     missing = pretrained.load_into(model, [block.name for block in blocks])
     if missing and len(missing) < len(blocks):
@@ -85,7 +80,7 @@ def make_neutral(block, model):
             variable.assign(2 * variable)
 
 
-def _completed(pretrained, arch, arguments, defaults):
+def _completed(pretrained, arch, arguments, structure):
     theirs = pretrained.architecture
     name = theirs.get("name", arch)
     if not takes_weights_of(arch, name):
@@ -94,8 +89,8 @@ def _completed(pretrained, arch, arguments, defaults):
             f"keras_stc.create_model({name!r}, weights=...)."
         )
     completed = dict(arguments)
-    for key in STRUCTURE:
-        if key in theirs and key in arguments and _same(arguments[key], defaults[key]):
+    for key, default in structure.items():
+        if key in theirs and _same(arguments[key], default):
             completed[key] = theirs[key]
     width = completed.get("alpha", 1.0)
     known = theirs or pretrained.foreign is not None

@@ -196,6 +196,19 @@ def usual_config(name):
     return VideoConfig() if name in VARIANTS else NETWORKS[name].config
 
 
+def structure_defaults(name):
+    """How a network is built where nobody says otherwise, as its `architecture` holds it.
+
+    Args:
+        name: One of `list_models()`.
+
+    Returns:
+        Dictionary of JSON's types; empty of an unknown network.
+    """
+    structure = _structure(CONSTRUCTORS[name]) if name in CONSTRUCTORS else {}
+    return {k: list(v) if isinstance(v, tuple) else v for k, v in structure.items()}
+
+
 def _constructor(variant):
     spec = VARIANTS[variant]
 
@@ -238,9 +251,9 @@ def _constructor(variant):
             "video_config": video_config,
         }
         build = functools.partial(VideoResNet, variant)
-        return build_pretrained(build, variant, weights, arguments, defaults)
+        return build_pretrained(build, variant, weights, arguments, structure)
 
-    defaults = _defaults(constructor)
+    structure = _structure(constructor)
     layers = sum(spec.units) * (2 if spec.unit == "basic" else 3) + 2
     blocks = " and STC blocks" if spec.stc else ""
     constructor.__name__ = constructor.__qualname__ = spec.constructor
@@ -253,12 +266,12 @@ def _constructor(variant):
     return constructor
 
 
-def _defaults(constructor):
-    """`{name: default}` of its arguments that say how a network is built."""
+def _structure(constructor):
+    """`{name: default}` of its arguments that say how a network is built: those by name alone."""
     return {
         key: parameter.default
         for key, parameter in inspect.signature(constructor).parameters.items()
-        if key != "weights"
+        if parameter.kind is parameter.KEYWORD_ONLY and key != "video_config"
     }
 
 
@@ -294,9 +307,9 @@ def _network_constructor(network):
             "video_config": video_config,
         }
         build = functools.partial(build_network, network)
-        return build_pretrained(build, network.name, weights, arguments, defaults)
+        return build_pretrained(build, network.name, weights, arguments, structure)
 
-    defaults = _defaults(constructor)
+    structure = _structure(constructor)
     constructor.__name__ = constructor.__qualname__ = network.constructor
     constructor.__doc__ = inspect.cleandoc(_NETWORK_DOC).format(
         title=network.title,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import math
 from collections.abc import Mapping
@@ -257,14 +256,3 @@ RECIPES = {
         ),
     )
 }
-
-
-def upgraded(config):
-    """A `config.json` as this version would have written it; runs of earlier ones go on."""
-    config = dict(config)
-    for name in ("recipe", "transfer_recipe"):
-        if isinstance(config.get(name), dict):
-            # Fields of a later version stay what they are: a difference.
-            with contextlib.suppress(TypeError, ValueError):
-                config[name] = Recipe.from_dict(config[name]).to_dict()
-    return config

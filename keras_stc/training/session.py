@@ -23,7 +23,7 @@ from keras_stc.training.callbacks import (
     restore_random_state,
 )
 from keras_stc.training.freeze import frozen
-from keras_stc.training.recipe import upgraded
+from keras_stc.training.upgrade import upgraded
 
 #: An epoch has at least this many clips: small sets are gone through several times in one.
 MIN_EPOCH_CLIPS = 64
@@ -124,7 +124,7 @@ class Session:
             stack.enter_context(frozen(self.network, self.recipe.freeze))
             stack.enter_context(distribute.synchronized(self.network))
             stack.enter_context(self.run.alone())
-            self.run.open(self._config, anew=not self.run.state(), known=upgraded)
+            self.run.open(self._config, anew=not self.run.state(), upgrade=upgraded)
             kept = distribute.from_chief(self.model, self.run.state()) or {}
             self.state = {"epoch": 0, "step": 0, "history": [], **kept}
             self.quarantine = Quarantine(reasons=self._put_aside())

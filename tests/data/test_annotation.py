@@ -13,6 +13,7 @@ from keras_stc.data import (
     VideoError,
     VideoWarning,
     divide,
+    held_out,
     open_data,
     open_source,
     open_unlabelled,
@@ -230,6 +231,27 @@ def test_names_that_are_given(folder, tmp_path):
     (tmp_path / "names.json").write_text('{"p": 3, "q": 9}')
     with pytest.raises(VideoError, match="does not number its classes one by one"):
         open_source(folder / "l.txt", tmp_path / "names.json").open()
+
+
+def test_a_run_keeps_the_names_that_were_given(folder, tmp_path, monkeypatch):
+    """What was held out is found again with the same names, from every folder."""
+    (folder / "l.txt").write_text(f"{A} 0\n{B} 0\n{X} 1\n{Y} 1\n")
+    (tmp_path / "names.txt").write_text("p\nq\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.warns(VideoWarning, match="named by names.txt"):
+        data = divide(open_source("data/l.txt", "names.txt"), hold_out=0.5)
+    assert data.origin["class_names"] == str(tmp_path / "names.txt")
+    monkeypatch.chdir(folder)
+    with pytest.warns(VideoWarning, match="named by"):
+        videos, name = held_out("l.txt", data.origin, 0, (2, 2), ("p", "q"))
+    wanted = [(video.path, video.label) for video in data.validation]
+    assert [(f"data/{video.path}", video.label) for video in videos] == wanted
+    assert "held out" in name
+    (folder / "labels.txt").write_text("x\ny\n")  # which are of other networks
+    with pytest.raises(VideoError, match="none of the 2 classes"):
+        open_source("l.txt").open(None, ("p", "q"))
+    with pytest.warns(VideoWarning):
+        assert held_out("l.txt", {**data.origin, "data": "other"}, 0, (2, 2))[1] is None
 
 
 def test_names_may_be_given_an_order(folder):

@@ -31,7 +31,11 @@ class Data:
             has to be held out, with `VideoSet.split` or `divide`.
         splits: The splits over which a result is the mean, a tuple of `Data`; the data itself
             where it has no more than one.
+        label_names: The file, or the names, of what numbers in a list stand for; `None` where
+            nobody gave any.
     """
+
+    label_names = None
 
     #: What a user types, with capitals for what differs; empty of paths.
     usage = ""

@@ -90,7 +90,7 @@ def divide(
 def _divide(data, validation, hold_out, seed):
     subset = "train" if "train" in data.subsets else None
     train = data.open(subset)
-    origin = {"data": data.spec, "subset": subset}
+    origin = {"data": data.spec, "subset": subset, "class_names": data.label_names}
     other = data if validation is None else open_source(validation)
     name = next((name for name in ("val", "test") if name in other.subsets), None)
     if validation is not None or (subset and name):
@@ -134,6 +134,22 @@ def divide_unlabelled(
     return Division(videos, None, origin, None)
 
 
+def as_trained(data: str | os.PathLike[str] | Data, origin: Mapping[str, Any]) -> Data:
+    """Data with the names of labels that a run had it with, where it is the run's and has none.
+
+    Args:
+        data: A `Data`, or what `open_source` takes.
+        origin: `Division.origin` of the run.
+
+    Returns:
+        A `Data`.
+    """
+    data = open_source(data)
+    if origin.get("data") != data.spec or data.label_names is not None:
+        return data
+    return open_source(data.name, origin.get("class_names"))
+
+
 def held_out(
     data: str | os.PathLike[str] | Data,
     origin: Mapping[str, Any],
@@ -161,7 +177,7 @@ def held_out(
     Warns:
         VideoWarning: If the run was trained on all of it.
     """
-    data = open_source(data)
+    data = as_trained(data, origin)
     if origin.get("data") != data.spec:
         return data.open(None, class_names), None
     hold_out = origin.get("hold_out")

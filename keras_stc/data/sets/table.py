@@ -177,6 +177,12 @@ class TableData(Data):
         super().__init__(name)
         self._label_names = label_names
 
+    @property
+    def label_names(self):
+        names = self._label_names
+        is_file = isinstance(names, str | os.PathLike)
+        return os.path.realpath(names) if is_file else names and list(names)
+
     @functools.cached_property
     def _table(self):
         return read_annotation(self.name)

@@ -1,0 +1,48 @@
+"""The `config.json` of a run that an earlier version began, as this one would have written it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from keras_stc.models.zoo import structure_defaults
+from keras_stc.training.recipe import Recipe
+from keras_stc.video_config import VideoConfig
+
+
+def upgraded(old: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """`old`, with what an earlier version did not write: the values that it behaved by.
+
+    Those are the defaults of the network's constructor, of `VideoConfig` and of `Recipe`. Two
+    texts that nothing is computed from are those of `now`: a recipe's `source`, and the file of
+    `--class-names` where none was written down. All else is left as it is, to be compared.
+
+    Args:
+        old: The `config.json` of a run, or of an ablation.
+        now: What the same command would write today.
+
+    Returns:
+        A dictionary.
+    """
+    config = dict(old)
+    if network := config.get("architecture"):
+        config["architecture"] = {**structure_defaults(network.get("name")), **network}
+    # Fields of a later version stay what they are: a difference.
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        config["video_config"] = VideoConfig.from_dict(config["video_config"]).to_dict()
+    for name in ("recipe", "transfer_recipe"):
+        with contextlib.suppress(KeyError, TypeError, ValueError):
+            recipe = Recipe.from_dict({**config[name], "source": now[name]["source"]})
+            config[name] = recipe.to_dict()
+    config["data"] = _with_names(config.get("data"), now.get("data"))
+    return config
+
+
+def _with_names(data, now):
+    """What is said of the data's origin, or of the data, with its `class_names`."""
+    if not isinstance(data, dict) or not isinstance(now, dict):
+        return data
+    if "origin" in data:
+        return {**data, "origin": _with_names(data["origin"], now.get("origin"))}
+    return {**{key: now[key] for key in ("class_names",) if key in now}, **data}
