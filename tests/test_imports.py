@@ -1,6 +1,7 @@
 """Which room may know which: the import graph, and what an import costs."""
 
 import ast
+import configparser
 import graphlib
 import pathlib
 import platform
@@ -143,6 +144,19 @@ def test_layers_and_models_speak_keras_only():
 def test_tensorflow_appears_where_it_must():
     rooms = {source for _, source, name in edges() if name.split(".")[0] == "tensorflow"}
     assert rooms <= {"data", "distribute", "explain", "export", "layers", "transfer"}
+
+
+def test_what_is_no_python_is_installed_too():
+    """By the patterns of setup.cfg: templates, tables, stubs."""
+    setup = configparser.ConfigParser()
+    setup.read(pathlib.Path(__file__).parents[1] / "setup.cfg")
+    patterns = setup["options.package_data"]["*"].replace(",", " ").split()
+    packages = [path.parent for path in PACKAGE.rglob("__init__.py")]
+    files = {path for path in PACKAGE.rglob("*.*") if path.suffix not in (".py", ".pyc")}
+    installed = {
+        path for package in packages for pattern in patterns for path in package.glob(pattern)
+    }
+    assert files <= installed and PACKAGE / "publish" / "card.md.j2" in files
 
 
 @pytest.mark.parametrize("module", ["keras_stc", "keras_stc.data"])
