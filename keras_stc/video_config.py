@@ -152,7 +152,8 @@ class VideoConfig:
         """
         if isinstance(self.resize, tuple):
             sides = zip(self.resize, crop, self.crop, strict=True)
-            return tuple(round(new * side / old) for side, new, old in sides)
+            height, width = (round(new * side / old) for side, new, old in sides)
+            return height, width
         return round(min(crop) * self.resize / min(self.crop))
 
     def check_rgb(self) -> None:

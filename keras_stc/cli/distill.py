@@ -198,7 +198,8 @@ def _teacher_shape(arguments):
             raise ValueError(f"{name} must be at least 1. Received: {value}")
     if frames is None and size is None:
         return None
-    return (frames or CONFIG.frames, *(size or CONFIG.size,) * 2, 3)
+    height, width = (size, size) if size else CONFIG.crop
+    return frames or CONFIG.frames, height, width, 3
 
 
 def _labels(arguments, config):

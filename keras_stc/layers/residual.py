@@ -35,7 +35,7 @@ def residual_unit(
     unit: str,
     width: int,
     filters: int,
-    strides: int | Sequence[int] = 1,
+    strides: int = 1,
     groups: int = 1,
     shortcut: str = "projection",
     preactivation: bool = False,
@@ -80,18 +80,17 @@ def residual_unit(
             f"`convolution` must be one of {CONVOLUTIONS}. Received: convolution={convolution!r}"
         )
     # (kernel, channels, strides, groups) of each convolution.
-    if convolution == "2d":
-        strides = (1, strides, strides)
+    steps = (1, strides, strides) if convolution == "2d" else strides
     # As torchvision has it: of a unit's input and width, for both convolutions of a basic unit.
     middle = 27 * x.shape[-1] * width // (9 * x.shape[-1] + 3 * width)
     if unit == "basic":
-        plan = [(3, width, strides, 1), (3, filters, 1, 1)]
+        plan = [(3, width, steps, 1), (3, filters, 1, 1)]
     elif unit == "bottleneck":
-        plan = [(1, width, 1, 1), (3, width, strides, groups), (1, filters, 1, 1)]
+        plan = [(1, width, 1, 1), (3, width, steps, groups), (1, filters, 1, 1)]
     else:
         raise ValueError(f"`unit` must be one of {UNITS}. Received: unit={unit!r}")
 
-    skip = _shortcut(x, filters, strides, shortcut, name)
+    skip = _shortcut(x, filters, steps, shortcut, name)
     for i, (kernel, channels, stride, conv_groups) in enumerate(plan, start=1):
         if preactivation:
             x = batch_norm(x, f"{name}_bn{i}")
@@ -111,7 +110,7 @@ def residual_unit(
     return x if preactivation else keras.layers.ReLU(name=f"{name}_out")(x)
 
 
-def conv3d(x, filters, kernel, strides=1, groups=1, *, name):
+def conv3d(x, filters, kernel, strides: int | Sequence[int] = 1, groups=1, *, name):
     """A convolution without bias, padded symmetrically by half its kernel.
 
     Under strides Keras' "same" pads even sizes on one side only, which shifts every feature map
@@ -188,7 +187,7 @@ class PaddingShortcut(keras.layers.Layer):
         self.filters = filters
         self.strides = strides
 
-    def build(self, input_shape: Sequence[int | None]) -> None:
+    def build(self, input_shape: Any) -> None:
         if input_shape[-1] > self.filters:
             raise ValueError(
                 "`filters` must not be below the number of input channels, "
@@ -200,7 +199,7 @@ class PaddingShortcut(keras.layers.Layer):
         missing = self.filters - inputs.shape[-1]
         return ops.pad(inputs[:, ::t, ::h, ::w], [(0, 0)] * 4 + [(0, missing)])
 
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         batch, *positions, _ = input_shape
         strides = _three(self.strides)
         positions = (n and -(-n // s) for n, s in zip(positions, strides, strict=True))

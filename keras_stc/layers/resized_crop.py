@@ -1,6 +1,5 @@
 """Frames of any size to the crop that a network takes, within the network."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -45,8 +44,8 @@ class ResizedCrop(keras.layers.Layer):
         kwargs.setdefault("dtype", "float32")
         super().__init__(**kwargs)
         self.crop = tuple(map(int, crop))
-        self.resize = int(resize) if np.ndim(resize) == 0 else tuple(map(int, resize))
-        sides = (self.resize,) if isinstance(self.resize, int) else self.resize
+        sides = tuple(int(side) for side in np.atleast_1d(resize))
+        self.resize = sides[0] if np.ndim(resize) == 0 else sides
         if len(self.crop) != 2 or len(sides) > 2 or min(*self.crop, *sides) < 1:
             raise ValueError(
                 "`crop` must be (height, width), and `resize` a number or (height, width), in "
@@ -74,7 +73,7 @@ class ResizedCrop(keras.layers.Layer):
         x = ops.round(ops.matmul(columns, x))
         return ops.reshape(x, (-1, length, *self.crop, channels))
 
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         return (*input_shape[:2], *self.crop, input_shape[-1])
 
     def compute_output_spec(self, inputs: Any) -> keras.KerasTensor:

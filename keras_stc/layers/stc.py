@@ -65,7 +65,7 @@ class STCBlock(keras.layers.Layer):
         self.gain = gain
         self.input_spec = keras.layers.InputSpec(ndim=5)
 
-    def build(self, input_shape: Sequence[int | None]) -> None:
+    def build(self, input_shape: Any) -> None:
         frames, channels = input_shape[1], input_shape[-1]
         if "spatial" in self.branches and frames is None:
             raise ValueError(
@@ -116,7 +116,7 @@ class STCBlock(keras.layers.Layer):
             found["spatial"] = self.spatial_excite(self.spatial_squeeze(squeezed))
         return found
 
-    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         return input_shape
 
     def get_config(self) -> dict[str, Any]:

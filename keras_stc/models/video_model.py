@@ -62,7 +62,7 @@ class VideoModel(keras.Model):
         # Keras gives a model that comes from a file the policy of the moment.
         policies = (layer.dtype_policy for layer in self.layers if layer.weights)
         self.dtype_policy = next(policies, self.dtype_policy)
-        self._video_config = None
+        self._video_config = video_config
         self.video_config = video_config
         self._architecture = _Opaque(architecture)
 
@@ -115,7 +115,7 @@ def _check_fits(config, input_shape, previous):
             f"`video_config` must describe clips of the model's input shape {wanted}. "
             f"Received: clips of shape {config.clip_shape}"
         )
-    if previous is not None and (config.mean, config.std) != (previous.mean, previous.std):
+    if (config.mean, config.std) != (previous.mean, previous.std):
         raise ValueError(
             "`mean` and `std` are part of the model (its layer `normalization`) and cannot be "
             f"changed afterwards. Received: mean={config.mean}, std={config.std}; the model has "

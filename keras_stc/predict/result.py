@@ -1,8 +1,14 @@
 """What was predicted of a video: probabilities of its clips, their mean, a timeline."""
 
+from __future__ import annotations
+
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from keras_stc.data.sets.video import Video
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +44,7 @@ class VideoPrediction:
     class_names: tuple
     clip_probabilities: np.ndarray
     clip_times: np.ndarray
-    video: object = None
+    video: Video | None = None
 
     @property
     def probabilities(self) -> np.ndarray:

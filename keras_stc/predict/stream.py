@@ -8,7 +8,7 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,7 +54,7 @@ def predict_stream(
     smoothing: float = 1.0,
     every: float | None = None,
     live: bool = True,
-) -> Iterator[StreamPrediction]:
+) -> Generator[StreamPrediction, None, None]:
     """Says what a camera or a stream shows, again and again.
 
     A window of the model's clip length slides over the newest frames. Live, frames that come while

@@ -116,7 +116,7 @@ def predict_videos(
                 probabilities, starts, stops = zip(*rows.pop(following), strict=True)
                 video = videos[following]
                 end = VideoPrediction(
-                    path=os.fspath(getattr(video, "path", video)),
+                    path=video.path if isinstance(video, Video) else os.fspath(video),
                     class_names=names,
                     clip_probabilities=np.stack(probabilities),
                     clip_times=np.stack([starts, stops], axis=1),

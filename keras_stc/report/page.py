@@ -75,16 +75,15 @@ def write_report(
     else:
         evaluations = {"": evaluation}
     views = {name: evaluation_view(each, worst) for name, each in evaluations.items()}
-    if figures is not None:
-        figures = {caption: (text, "") for caption, text in figures.items()}
-    elif len(views) == 1:
-        figures = next(iter(views.values()))["figures"]
+    large = {caption: (text, "") for caption, text in (figures or {}).items()}
+    if figures is None and len(views) == 1:
+        large = next(iter(views.values()))["figures"]
     return write_page(
         path,
         "report.html",
         title=title,
         subtitle=subtitle,
-        figures=figures or {},
+        figures=large,
         charts=training_charts(history),
         evaluations=views,
         samples=[

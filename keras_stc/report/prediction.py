@@ -1,5 +1,7 @@
 """A prediction as a page shows it: the best classes, and each of them over time."""
 
+from typing import Any
+
 from keras_stc.report.charts import line_chart
 from keras_stc.report.pictures import read_strip, strip
 
@@ -10,7 +12,7 @@ LISTED, DRAWN = 5, 4
 SEEN = 0.02
 
 
-def prediction_view(prediction, frames=True, label=None):
+def prediction_view(prediction, frames: Any = True, label=None):
     """What the template of a prediction shows.
 
     Args:

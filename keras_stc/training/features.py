@@ -98,7 +98,7 @@ def cached_features(folder, name, trunk, clips, passes, about, verbose: str | in
     batches = clips(first_epoch=0, first_batch=0).batches
     if verbose:
         print(f"Features of the {name} clips, computed once and kept in {folder}")
-    bar = keras.utils.Progbar(passes * batches, unit_name="batch", verbose=verbose and 1)
+    bar = keras.utils.Progbar(passes * batches, unit_name="batch", verbose=int(bool(verbose)))
     made = [_one_pass(kept, k, trunk, clips, batches, bar) for k in range(passes)]
     features, labels = (np.stack(part) for part in zip(*made, strict=True))
     return features, labels
