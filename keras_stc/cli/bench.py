@@ -79,12 +79,12 @@ def _show(arguments, figures, count):
         f"{arguments.model}, clips of {'x'.join(map(str, entry['clip']))}, "
         f"{arguments.batch_size} in a batch, {entry['backend']}, {entry['cores']} cores"
     )
-    for what, seconds, note in (
+    for work, seconds, note in (
         ("predict", figures.predict_seconds, f"{speed:.0f} GMAC a second"),
         ("train", figures.train_seconds, "forward, backward, update"),
         ("read", figures.read_seconds, source),
     ):
-        print(f"  {what:8s}{1 / seconds:8.1f} clips/s {1000 * seconds:9.1f} ms a clip   {note}")
+        print(f"  {work:8s}{1 / seconds:8.1f} clips/s {1000 * seconds:9.1f} ms a clip   {note}")
     if figures.waiting:
         print(
             f"  Training waits for clips at least {figures.waiting:.0%} of its time: keras-stc pack"

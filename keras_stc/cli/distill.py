@@ -1,4 +1,4 @@
-"""`keras-stc distill`."""
+"""`keras-stc distill`: a network learns from the answers of another video network."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""`keras-stc evaluate`."""
+"""`keras-stc evaluate`: accuracy of a run or a model, by a protocol."""
 
 import json
 import pathlib
@@ -76,8 +76,8 @@ def run_evaluate(arguments):
         trained = config.get("data")
         origin = (trained.get("origin") or {}) if isinstance(trained, dict) else {}
         split = as_trained(split, origin)
-        there = (name for name in ("test", "val") if name in split.subsets)
-        subset = arguments.subset or next(there, None)
+        to_test = (name for name in ("test", "val") if name in split.subsets)
+        subset = arguments.subset or next(to_test, None)
         if subset is None:
             counts = (config.get("videos", 0), config.get("validation_videos") or 0)
             seed = config.get("seed", 0)

@@ -131,18 +131,18 @@ def find_files(arguments):
     files = []
     for argument in arguments:
         if os.path.isdir(argument) and not is_frames(os.listdir(argument)):
-            found = [str(path) for path in videos_below(argument)]
-            if not found:
+            paths = [str(path) for path in videos_below(argument)]
+            if not paths:
                 raise ValueError(
                     f"{argument} has no videos below it: give a video, or their folder."
                 )
         elif glob.has_magic(argument) and not os.path.exists(argument) and "://" not in argument:
-            found = sorted(filter(os.path.isfile, glob.iglob(argument, recursive=True)))
-            if not found:
+            paths = sorted(filter(os.path.isfile, glob.iglob(argument, recursive=True)))
+            if not paths:
                 raise ValueError(f"No file fits {argument!r}: give a video, a folder or a pattern.")
         else:
-            found = [argument]
-        files += found
+            paths = [argument]
+        files += paths
     return list(dict.fromkeys(files))
 
 

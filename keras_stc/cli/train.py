@@ -1,4 +1,4 @@
-"""`keras-stc train`."""
+"""`keras-stc train`: videos with labels to a run, from random or pretrained weights."""
 
 import dataclasses
 import json

@@ -1,4 +1,4 @@
-"""`keras-stc transfer`."""
+"""`keras-stc transfer`: a network learns from a frozen 2D network, without labels."""
 
 import functools
 import time

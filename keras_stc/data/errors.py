@@ -1,4 +1,4 @@
-"""The one error of the data package, and its one warning."""
+"""`VideoError` and `VideoWarning`."""
 
 
 class VideoError(ValueError):

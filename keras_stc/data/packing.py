@@ -179,19 +179,19 @@ def _everything(data):
         whole = split.open()
         class_names = whole.class_names
         for video in whole:
-            there = videos.setdefault(_identity(_place(video)), video)
-            if there.label != video.label:
-                both = f"{class_names[there.label]!r} and {class_names[video.label]!r}"
+            first = videos.setdefault(_identity(_place(video)), video)
+            if first.label != video.label:
+                both = f"{class_names[first.label]!r} and {class_names[video.label]!r}"
                 raise VideoError(
                     f"{split} lists {video.name} as {both}; expected one label for a video, or "
                     "for each piece of it: correct the list."
                 )
         for subset in split.subsets:
             for video in split[subset]:
-                there = subsets[_identity(_place(video))].setdefault(k, subset)
-                if there != subset:
+                first = subsets[_identity(_place(video))].setdefault(k, subset)
+                if first != subset:
                     raise VideoError(
-                        f"{split} has {video.name} in both {there!r} and {subset!r}; expected it "
+                        f"{split} has {video.name} in both {first!r} and {subset!r}; expected it "
                         "in one of them: correct the list."
                     )
     lists = {i: [subsets[i].get(k) for k in range(len(splits))] for i in videos}
@@ -216,11 +216,11 @@ def _claim(out, settings):
     """Says whose folder it is, or refuses somebody else's."""
     path = out / "pack.json"
     if path.exists():
-        there = json.loads(path.read_text())
-        if different := [name for name in settings if there.get(name) != settings[name]]:
+        earlier = json.loads(path.read_text())
+        if different := [name for name in settings if earlier.get(name) != settings[name]]:
             name = different[0]
             raise VideoError(
-                f"{out} holds shards with {name}={there.get(name)!r}, not {settings[name]!r}; "
+                f"{out} holds shards with {name}={earlier.get(name)!r}, not {settings[name]!r}; "
                 "choose another folder, or delete this one."
             )
     elif any(path.name != ".lock" for path in out.iterdir()):
@@ -240,8 +240,8 @@ def _finished(path, key, videos):
         shard = json.loads(path.with_suffix(".json").read_text())
     except (OSError, ValueError):
         return None
-    there = path.exists() and path.with_suffix(".npy").exists()
-    if not there or shard.get("key") != key:
+    is_written = path.exists() and path.with_suffix(".npy").exists()
+    if not is_written or shard.get("key") != key:
         return None
     # An address that failed may answer today; a file that did has not changed since.
     failed = [video for video in videos if video.name in shard["failures"]]
@@ -302,7 +302,7 @@ def _pack_video(video, label_text, short_side, quality):
     for jpeg, moment in zip(jpegs, times, strict=True):
         lists["image/encoded"].feature.add().bytes_list.value.append(jpeg)
         lists["image/timestamp"].feature.add().int64_list.value.append(moment)
-    what = {
+    description = {
         **_place(video),
         "label": video.label,
         "frames": count,
@@ -311,7 +311,7 @@ def _pack_video(video, label_text, short_side, quality):
         "width": width,
     }
     try:
-        return example.SerializeToString(), what, jpegs
+        return example.SerializeToString(), description, jpegs
     except Exception as error:  # protobuf's EncodeError, or ValueError
         raise VideoError(
             f"{video.path} is too long for one record of at most 2 GB ({count} frames): list it in "
@@ -330,12 +330,12 @@ def _write_shard(path, key, packed):
             if result is None:
                 failures[video.name] = reason
                 continue
-            record, what, jpegs = result
+            record, description, jpegs = result
             writer.write(record)
             # A record is 8 bytes of length, 4 of their checksum, the data, and 4 of checksum.
             tables.append(_frame_table(record, jpegs, position + 12))
             position += len(record) + 16
-            videos.append({**what, "first": rows})
+            videos.append({**description, "first": rows})
             rows += len(jpegs)
     with files.atomic_path(path.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
         np.save(file, np.concatenate(tables))
@@ -357,9 +357,9 @@ def _own_hash(path):
 
 
 def _frame_table(record, jpegs, start):
-    table, found = np.empty(len(jpegs), FRAME_TABLE), 0
+    table, offset = np.empty(len(jpegs), FRAME_TABLE), 0
     for row, jpeg in zip(table, jpegs, strict=True):
-        found = record.index(jpeg, found)
-        row["offset"], row["bytes"], row["crc"] = start + found, len(jpeg), zlib.crc32(jpeg)
-        found += len(jpeg)
+        offset = record.index(jpeg, offset)
+        row["offset"], row["bytes"], row["crc"] = start + offset, len(jpeg), zlib.crc32(jpeg)
+        offset += len(jpeg)
     return table

@@ -94,11 +94,11 @@ class ClassGates:
 
         Near zero where a block treats all classes alike.
         """
-        found = collections.defaultdict(list)
+        deviations = collections.defaultdict(list)
         for branches in self.gates.values():
             for branch, gates in branches.items():
-                found[branch].append(float(np.nanstd(gates, axis=0).mean()))
-        return dict(found)
+                deviations[branch].append(float(np.nanstd(gates, axis=0).mean()))
+        return dict(deviations)
 
 
 def class_gates(model: keras.Model, videos: VideoSet, per_class: int = 4) -> ClassGates:

@@ -71,11 +71,11 @@ class GradCAM:
             )
         maps = []
         for clip in clips:  # one by one: features of a long clip fill a memory
-            found = self.features.predict_on_batch(clip[None])
-            found = ops.convert_to_numpy(ops.cast(found, "float32"))
-            _, gradients = scores_and_gradients(self.scores, found, label)
+            features = self.features.predict_on_batch(clip[None])
+            features = ops.convert_to_numpy(ops.cast(features, "float32"))
+            _, gradients = scores_and_gradients(self.scores, features, label)
             weights = gradients.mean(axis=(1, 2, 3), keepdims=True)
-            maps.append(np.maximum(0, (weights * found).sum(axis=-1))[0])
+            maps.append(np.maximum(0, (weights * features).sum(axis=-1))[0])
         return np.stack(maps)
 
 

@@ -57,11 +57,11 @@ def scores_and_gradients(scores, features, label):
         Two NumPy arrays: scores `(B,)`, gradients `(B, T, H, W, C)`.
     """
     by_backend = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}
-    found, gradients = by_backend[keras.backend.backend()](
+    values, gradients = by_backend[keras.backend.backend()](
         lambda x: scores(x, training=False)[:, label], ops.convert_to_tensor(features)
     )
     return (
-        np.asarray(ops.convert_to_numpy(found), "float32"),
+        np.asarray(ops.convert_to_numpy(values), "float32"),
         np.asarray(ops.convert_to_numpy(gradients), "float32"),
     )
 
@@ -71,19 +71,19 @@ def _tensorflow(score, x):
 
     with tf.GradientTape() as tape:
         tape.watch(x)
-        found = score(x)
-    return found, tape.gradient(found, x)
+        scores = score(x)
+    return scores, tape.gradient(scores, x)
 
 
 def _jax(score, x):
     import jax
 
     def total(x):
-        found = score(x)
-        return found.sum(), found
+        scores = score(x)
+        return scores.sum(), scores
 
-    gradients, found = jax.grad(total, has_aux=True)(x)
-    return found, gradients
+    gradients, scores = jax.grad(total, has_aux=True)(x)
+    return scores, gradients
 
 
 def _torch(score, x):
@@ -91,6 +91,6 @@ def _torch(score, x):
 
     x = x.detach().requires_grad_()
     with torch.enable_grad():
-        found = score(x)
-        (gradients,) = torch.autograd.grad(found.sum(), x)
-    return found.detach(), gradients
+        scores = score(x)
+        (gradients,) = torch.autograd.grad(scores.sum(), x)
+    return scores.detach(), gradients

@@ -102,10 +102,10 @@ def explain_video(
         ValueError: If there is no such class or layer, or the model has no classifier.
         VideoError: If the video cannot be read.
     """
-    (found,) = explain_videos(model, [video], label, layer, max_clips, check, compare_with)
-    if isinstance(found, ValueError):
-        raise found
-    return found
+    (explanation,) = explain_videos(model, [video], label, layer, max_clips, check, compare_with)
+    if isinstance(explanation, ValueError):
+        raise explanation
+    return explanation
 
 
 def explain_videos(
@@ -150,7 +150,7 @@ def explain_videos(
     if label is not None and label not in names:
         raise ValueError(f"`label` must be a class of the model. {_likely(label, names)}")
     end = feature_layer(model, layer)
-    own = GradCAM(model, end.name)
+    cam = GradCAM(model, end.name)
     shuffled = {part: GradCAM(randomized(model, part), end.name) for part in PARTS if check}
     for video in videos:
         try:
@@ -165,7 +165,7 @@ def explain_videos(
         probabilities = np.mean([classify(model, clip[None])[0] for clip in clips], axis=0)
         best = np.argsort(-probabilities, kind="stable")[:5]
         place = names.index(label) if label is not None else int(best[0])
-        raw = own(clips, place)
+        raw = cam(clips, place)
         others = {part: grad_cam(clips, place) for part, grad_cam in shuffled.items()}
         yield VideoExplanation(
             path=str(getattr(video, "path", video)),

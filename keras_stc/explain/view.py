@@ -153,28 +153,28 @@ def _selectivity(class_gates):
 
 def _class_blocks(explanation):
     """Of the last block of each stage: this video's and each class's gates against the mean."""
-    found, known = [], explanation.class_gates
+    blocks, known = [], explanation.class_gates
     if known is None:
-        return found
+        return blocks
     for block in _ends_of_stages(known.gates):
         for branch, gates in known.gates[block].items():
             mean = known.mean(block, branch)
             change = gates - mean
-            there = np.flatnonzero(known.counts)
+            classes = np.flatnonzero(known.counts)
             most = np.argsort(-np.nanstd(change, axis=0), kind="stable")[:CHANNELS]
-            own = explanation.gates[block][branch].mean(axis=0) - mean
-            order = there[np.argsort(-np.abs(change[there]).mean(axis=1), kind="stable")]
+            of_video = explanation.gates[block][branch].mean(axis=0) - mean
+            order = classes[np.argsort(-np.abs(change[classes]).mean(axis=1), kind="stable")]
             shown = [i for i in order if known.class_names[i] == explanation.label]
             shown += [i for i in order if i not in shown]
             scale = float(np.nanmax(np.abs(change[:, most])))
-            rows = [("this video", "", data_uri(_deviation(own[None, most], scale)))]
+            rows = [("this video", "", data_uri(_deviation(of_video[None, most], scale)))]
             for i in shown[:CLASSES]:
                 picture = data_uri(_deviation(change[i][None, most], scale))
                 # How alike the video and the class are in what sets them off from the mean.
-                likeness = np.corrcoef(own, change[i])[0, 1]
+                likeness = np.corrcoef(of_video, change[i])[0, 1]
                 rows.append((known.class_names[i], f"{likeness:+.2f}", picture))
-            found.append({"block": block, "branch": branch, "rows": rows, "scale": scale})
-    return found
+            blocks.append({"block": block, "branch": branch, "rows": rows, "scale": scale})
+    return blocks
 
 
 def _deviation(values, scale=None):

@@ -106,15 +106,15 @@ class STCBlock(keras.layers.Layer):
             `{branch: tensor of shape (B, C)}`, values from 0 to 1.
         """
         _, frames, channels = descriptor.shape
-        found = {}
+        gates = {}
         if "temporal" in self.branches:
             squeezed = ops.mean(descriptor, axis=1)
-            found["temporal"] = self.temporal_excite(self.temporal_squeeze(squeezed))
+            gates["temporal"] = self.temporal_excite(self.temporal_squeeze(squeezed))
         if "spatial" in self.branches:
             # T-major: all channels of the first time step, then of the second, ...
             squeezed = ops.reshape(descriptor, (-1, frames * channels))
-            found["spatial"] = self.spatial_excite(self.spatial_squeeze(squeezed))
-        return found
+            gates["spatial"] = self.spatial_excite(self.spatial_squeeze(squeezed))
+        return gates
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         return input_shape

@@ -1,4 +1,4 @@
-"""What a network puts out: probabilities or logits."""
+"""Activation of a classifier: its name, and whether outputs are probabilities or logits."""
 
 import keras
 

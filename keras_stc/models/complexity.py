@@ -41,8 +41,8 @@ def count_macs(model):
             if not variable.path.endswith("kernel"):
                 continue
             # A sub-layer, such as a dense layer of an STC block, runs once a clip.
-            own = variable is getattr(layer, "kernel", None)
-            positions = layer.output.shape[1:-1] if own else ()
+            is_kernel = variable is getattr(layer, "kernel", None)
+            positions = layer.output.shape[1:-1] if is_kernel else ()
             if None in positions:
                 raise ValueError(
                     "`model` must have a fixed input shape for its multiply-accumulates to be "

@@ -1,4 +1,4 @@
-"""What every constructor checks at the door, and the first layers every model shares."""
+"""Input and output of every network: checks, normalisation, pooling and classifier."""
 
 import dataclasses
 
@@ -78,7 +78,7 @@ def normalize(x, config):
     )(x)
 
 
-def asked_config(given, own):
+def asked_config(given, usual):
     """The `VideoConfig` that a caller asks for.
 
     Args:
@@ -90,16 +90,16 @@ def asked_config(given, own):
         A `VideoConfig`.
     """
     if not isinstance(given, dict):
-        return own if given is None else given
+        return usual if given is None else given
     unknown = sorted(set(given) - {field.name for field in dataclasses.fields(VideoConfig)})
     if unknown:
         raise ValueError(
             "`video_config` must be a VideoConfig, or a dictionary of some of its fields. "
             f"Received: {', '.join(map(repr, unknown))}"
         )
-    config = own.replace(**given)
+    config = usual.replace(**given)
     if "size" in given and "resize" not in given:
-        config = config.replace(resize=own.resize_for(config.crop))
+        config = config.replace(resize=usual.resize_for(config.crop))
     return config
 
 

@@ -1,4 +1,4 @@
-"""What a network outside the table of residual ones is, and how any of them is built."""
+"""`Network`, a network outside the table of residual ones as data, and its builder."""
 
 import dataclasses
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""What pretrained weights say about the network they are to go into."""
+"""A network built as its pretrained weights want it, and the weights loaded into it."""
 
 import numpy as np
 

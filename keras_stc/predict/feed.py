@@ -65,9 +65,9 @@ class Feed:
                     break
                 if not came:
                     raise self._broken("sends no pictures")
-                seen, full, found = self._total, True, self._clip()
-            following = found[1] + (every or 0)
-            yield found
+                seen, full, window = self._total, True, self._clip()
+            following = window[1] + (every or 0)
+            yield window
         if not full:
             yield self._looped()
 
@@ -156,10 +156,10 @@ class Feed:
         places = (every * np.arange(self.config.frames)) % len(self._frames)
         return np.stack([self._frames[i][2] for i in places]), at, arrived
 
-    def _broken(self, what):
+    def _broken(self, problem):
         from keras_stc.data import VideoError
 
-        return VideoError(f"{self._name} {what}; check the source, or wait until it sends.")
+        return VideoError(f"{self._name} {problem}; check the source, or wait until it sends.")
 
 
 def open_source(source):

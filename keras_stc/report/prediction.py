@@ -61,22 +61,22 @@ def timeline_chart(prediction, drawn=DRAWN):
 
 def changes(prediction):
     """Neighbouring clips that show the same, put together: `(start, end, label, probability)`."""
-    found = []
+    stretches = []
     for clip in prediction.timeline:
-        if found and found[-1]["label"] == clip.label:
-            found[-1]["end"] = clip.end
-            found[-1]["each"].append(clip.probability)
+        if stretches and stretches[-1]["label"] == clip.label:
+            stretches[-1]["end"] = clip.end
+            stretches[-1]["each"].append(clip.probability)
         else:
             each = {"start": clip.start, "end": clip.end, "label": clip.label}
-            found.append({**each, "each": [clip.probability]})
-    for row in found:
+            stretches.append({**each, "each": [clip.probability]})
+    for row in stretches:
         row["probability"] = sum(row["each"]) / len(row.pop("each"))
-    return found
+    return stretches
 
 
 def _drawn(prediction):
     """The best classes of the video, and then those that are the best of some clip."""
     best = [name for name, _ in prediction.top(2)]
     somewhere = sorted(prediction.timeline, key=lambda clip: -clip.probability)
-    rest = [clip.label for clip in somewhere] + [name for name, _ in prediction.top(DRAWN)]
-    return dict.fromkeys(best + rest)
+    others = [clip.label for clip in somewhere] + [name for name, _ in prediction.top(DRAWN)]
+    return dict.fromkeys(best + others)

@@ -52,11 +52,11 @@ def our_logits(model, clips):
 @pytest.mark.parametrize(
     ("name", "shortcut", "classes", "module"),
     [
-        ("ResNet3D18", "padding", 400, True),  # [4]'s resnet-18-kinetics.pth
+        ("ResNet3D18", "padding", 400, True),  # Hara et al.'s resnet-18-kinetics.pth
         ("ResNet3D34", "projection", 101, False),
-        ("ResNet3D50", "projection", 400, False),  # [4]'s r3d50_K_200ep.pth
-        ("ResNeXt3D101", "projection", 51, True),  # [4]'s, fine-tuned on HMDB51
-        ("WideResNet3D50", "projection", 7, True),  # [4]'s wideresnet-50-kinetics.pth
+        ("ResNet3D50", "projection", 400, False),  # Hara et al.'s r3d50_K_200ep.pth
+        ("ResNeXt3D101", "projection", 51, True),  # Hara et al.'s, fine-tuned on HMDB51
+        ("WideResNet3D50", "projection", 7, True),  # Hara et al.'s wideresnet-50-kinetics.pth
     ],
 )
 def test_hara(name, shortcut, classes, module, tmp_path, capsys):

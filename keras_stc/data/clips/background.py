@@ -1,4 +1,4 @@
-"""What iterators yield, made by threads ahead of whoever needs it."""
+"""Iterators read ahead by threads: their items wait in a queue until somebody needs them."""
 
 import collections
 import queue
@@ -56,10 +56,10 @@ class Background:
             if hasattr(items, "close"):
                 items.close()
 
-    def _put(self, what):
+    def _put(self, item):
         while not self._unwanted.is_set():
             try:
-                self._ready.put(what, timeout=0.1)
+                self._ready.put(item, timeout=0.1)
                 return True
             except queue.Full:
                 continue

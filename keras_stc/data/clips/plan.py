@@ -1,4 +1,4 @@
-"""Which samples an epoch has, in which order, and which of them a worker reads."""
+"""The plan of an epoch: its samples in their order, and the share of them that a worker reads."""
 
 import numbers
 

@@ -1,4 +1,4 @@
-"""Bad videos are put aside and counted; they do not stop a run unless they are the majority."""
+"""Quarantine: videos that cannot be used are put aside; a majority of them stops the run."""
 
 from __future__ import annotations
 
@@ -184,8 +184,8 @@ def find_video_error(error: BaseException | None) -> VideoError | None:
     while error is not None:
         if isinstance(error, VideoError):
             return error
-        found = re.search(r"\bVideoError: (.+)", str(error))
-        if found:
-            return VideoError(found[1].strip())
+        sentence = re.search(r"\bVideoError: (.+)", str(error))
+        if sentence:
+            return VideoError(sentence[1].strip())
         error = error.__cause__ or error.__context__
     return None

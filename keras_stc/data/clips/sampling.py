@@ -91,8 +91,8 @@ def evaluation_clips(num_frames, frames, stride):
         return uniform_clips(num_frames, frames, stride, 1)
     span = frames * stride
     starts = [int(span * k + EPSILON) for k in range(max(1, int(num_frames / span + EPSILON)))]
-    rest = num_frames - span * len(starts)
-    if rest > 0 and 2 * rest >= span:
+    left = num_frames - span * len(starts)
+    if left > 0 and 2 * left >= span:
         last = num_frames - touched(frames, stride)
         starts.append(min(int(span * len(starts) + EPSILON), last))
     return np.stack([clip_at(start, num_frames, frames, stride) for start in starts])

@@ -172,12 +172,12 @@ def _clips_and_end(number, video, video_config, options):
 
 def _batches(clips, batch_size):
     owners, parts, ended = [], [], {}
-    for number, what in clips:
-        if not isinstance(what, ClipBatch):
-            ended[number] = what
+    for number, item in clips:
+        if not isinstance(item, ClipBatch):
+            ended[number] = item
             continue
-        owners += [number] * len(what.clips)
-        parts.append(what)
+        owners += [number] * len(item.clips)
+        parts.append(item)
         if len(owners) < batch_size:
             continue
         made = ClipBatch(*map(np.concatenate, zip(*parts, strict=True)))

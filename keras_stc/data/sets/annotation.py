@@ -1,4 +1,4 @@
-"""Lists of videos in the forms in which the field writes them."""
+"""Parser of video lists: CSV with a header, and the annotation lists of other projects."""
 
 import os
 import re
@@ -79,8 +79,12 @@ def read_annotation(path, label_column=None):
                     "with the same separator."
                 )
     columns = [name for name in ("path", "frames", "label") if name in one.rows[0][1]]
-    what = {"path": "the path", "frames": "the number of frames (not used)", "label": "the label"}
-    notes = ["without a header", "a line is " + ", ".join(what[name] for name in columns)]
+    meanings = {
+        "path": "the path",
+        "frames": "the number of frames (not used)",
+        "label": "the label",
+    }
+    notes = ["without a header", "a line is " + ", ".join(meanings[name] for name in columns)]
     if len(columns) > 1:
         notes[0] = f"separated by {SEPARATORS[one.separator]}, without a header"
     return Table(path, columns, one.rows, notes)
@@ -126,9 +130,9 @@ def _called(table, ours):
         return others[0] if others else None
     values = {name: [row[name] for _, row in table.rows] for name in others}
     if ours == "path":
-        there = [name for name in others if any(map(is_video_name, values[name]))]
-        if len(there) == 1:
-            return there[0]
+        with_videos = [name for name in others if any(map(is_video_name, values[name]))]
+        if len(with_videos) == 1:
+            return with_videos[0]
     if ours == "label":
         # A number and its name say the same, where one goes with the other throughout.
         a, b = others[:2]
@@ -169,28 +173,28 @@ def _row(fields, separator):
     """`(row, problem)` of a line without a header; neither where it is no line of a list."""
     if not fields or not fields[0]:
         return None, None
-    video, rest = fields[0], fields[1:]
-    is_file, numbers = is_video_name(video), list(map(is_number, rest))
+    video, tail = fields[0], fields[1:]
+    is_file, numbers = is_video_name(video), list(map(is_number, tail))
     if not is_file and not any(numbers[:1]):
         return None, None
-    if len(rest) < 2:
+    if len(tail) < 2:
         return dict(zip(("path", "label"), fields, strict=False)), None
-    if len(rest) == 2 and not is_file:
-        return {"path": video, "frames": rest[0], "label": rest[1]}, None
-    if all(numbers) and len(rest) == (2 if is_file else 3):
+    if len(tail) == 2 and not is_file:
+        return {"path": video, "frames": tail[0], "label": tail[1]}, None
+    if all(numbers) and len(tail) == (2 if is_file else 3):
         frames = "a number of frames and its label"
         return None, (
             f"can be read in two ways: after {video} come "
-            f"{frames if is_file else f'its first frame, {frames}'}, or {len(rest)} labels, of "
+            f"{frames if is_file else f'its first frame, {frames}'}, or {len(tail)} labels, of "
             "which a video has one here; leave all but the label out."
         )
     if separator == " " and not all(numbers):
         return None, (
-            f"can be read in two ways: after {video} comes one label, {' '.join(rest)!r}, or "
-            f"{len(rest)} of them; expected one, after a tab or a comma where it is of several "
+            f"can be read in two ways: after {video} comes one label, {' '.join(tail)!r}, or "
+            f"{len(tail)} of them; expected one, after a tab or a comma where it is of several "
             "words."
         )
-    return None, _several(" ".join(rest))
+    return None, _several(" ".join(tail))
 
 
 def _split_blanks(line):
@@ -215,10 +219,10 @@ def check_one_label(table, column):
             )
         if SEVERAL.fullmatch(label := row[column]):
             raise VideoError(f"{table.path}, line {number}, {_several(label)}")
-        what = tuple(row.get(name, "") for name in ("path", "split", "start", "end"))
-        if label and seen.setdefault(what, label) != label:
+        piece = tuple(row.get(name, "") for name in ("path", "split", "start", "end"))
+        if label and seen.setdefault(piece, label) != label:
             raise VideoError(
-                f"{table.path} lists {row['path']} as {seen[what]!r} and {label!r}, the latter in "
+                f"{table.path} lists {row['path']} as {seen[piece]!r} and {label!r}, the latter in "
                 f"line {number}; expected one label for a video, or for each piece of it: correct "
                 "the list."
             )

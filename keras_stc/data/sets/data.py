@@ -1,4 +1,4 @@
-"""Data by what a user types for DATA, opened once."""
+"""`Data`, the base of all kinds of data that a user can name: subsets, splits, its spec."""
 
 from __future__ import annotations
 
@@ -93,16 +93,18 @@ class Data:
         return self.open(subset)
 
 
-def own_name(own, subset, spec):
+def own_name(own_names, subset, spec):
     """What a folder or a list calls a subset, of a dict from our name to its own.
 
     Raises:
         VideoError: If it has no such subset.
     """
-    if subset not in own:
-        there = f"it has {', '.join(own)}" if own else "it is not divided into subsets"
+    if subset not in own_names:
+        subsets = (
+            f"it has {', '.join(own_names)}" if own_names else "it is not divided into subsets"
+        )
         raise VideoError(
-            f"{spec} has no subset {subset!r}; {there}: add a folder, or a column `split` in the "
+            f"{spec} has no subset {subset!r}; {subsets}: add a folder, or a column `split` in the "
             "CSV file, of that name."
         )
-    return own[subset]
+    return own_names[subset]

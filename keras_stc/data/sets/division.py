@@ -1,4 +1,4 @@
-"""What of some data is trained on, validated on and held out."""
+"""Division of data into videos to train on, to validate on and held out."""
 
 from __future__ import annotations
 
@@ -99,8 +99,8 @@ def _divide(data, validation, hold_out, seed):
     if not hold_out:
         return Division(train, None, origin, None)
     origin["hold_out"] = hold_out
-    train, rest = train.split(hold_out, seed=seed)
-    return Division(train, rest if len(rest) else None, origin, _held_out_name(hold_out))
+    train, held = train.split(hold_out, seed=seed)
+    return Division(train, held if len(held) else None, origin, _held_out_name(hold_out))
 
 
 def divide_unlabelled(
@@ -128,9 +128,9 @@ def divide_unlabelled(
     kind = "videos" if class_names is None else "data"
     origin = {kind: data.spec, "subset": subset, "hold_out": hold_out}
     if hold_out:
-        rest, held = videos.split(hold_out, seed=seed)
+        train, held = videos.split(hold_out, seed=seed)
         if len(held) >= 2:  # Pairs take two; one alone is better learned from.
-            return Division(rest, held, origin, _held_out_name(hold_out))
+            return Division(train, held, origin, _held_out_name(hold_out))
     return Division(videos, None, origin, None)
 
 
@@ -189,8 +189,8 @@ def held_out(
         )
         return data.open(None, class_names), "trained on"
     whole = data.open(origin.get("subset"), class_names)
-    rest, held = whole.split(hold_out, seed)
-    if [len(rest), len(held)] != list(counts):
+    train, held = whole.split(hold_out, seed)
+    if [len(train), len(held)] != list(counts):
         raise ValueError(
             f"{data} has changed since {run} was trained on {counts[0]} of its videos and "
             f"held out {counts[1]}: now it has {len(whole)}, and nobody can say which were "

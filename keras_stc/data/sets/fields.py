@@ -1,4 +1,4 @@
-"""Text with fields in its lines, and what was made of it."""
+"""`Table` and its rows: fields of a text file between separators and quotes."""
 
 import csv
 import dataclasses

@@ -38,8 +38,10 @@ class VideoFolder(VideoSet):
     ) -> None:
         root = pathlib.Path(root)
         if not root.is_dir():
-            what = "is not a folder" if root.exists() else "does not exist"
-            raise VideoError(f"{root} {what}; expected a folder with a subfolder for each class.")
+            problem = "is not a folder" if root.exists() else "does not exist"
+            raise VideoError(
+                f"{root} {problem}; expected a folder with a subfolder for each class."
+            )
         folders = class_folders(root)
         loose = [p for p in sorted(root.iterdir()) if p.is_file() and is_video(p)]
         if loose:
@@ -77,30 +79,30 @@ class FolderData(Data):
     @functools.cached_property
     def _own_names(self):
         """From our name of a subset to the folder's."""
-        there = list(class_folders(self.name))
-        others = [name for name in there if name.lower() not in SUBSET_OF]
-        found = {SUBSET_OF[name.lower()] for name in there if name.lower() in SUBSET_OF}
+        folders = list(class_folders(self.name))
+        others = [name for name in folders if name.lower() not in SUBSET_OF]
+        subsets = {SUBSET_OF[name.lower()] for name in folders if name.lower() in SUBSET_OF}
         # Classes may be called "test"; a divided folder holds subsets and nothing else.
-        if "train" not in found or (others and len(found) == 1):
+        if "train" not in subsets or (others and len(subsets) == 1):
             return {}
         if others:
             raise VideoError(
-                f"{self.name} has the folder {others[0]} beside {some_of(sorted(found))}; expected "
-                "subsets alone, or classes alone: move it away."
+                f"{self.name} has the folder {others[0]} beside {some_of(sorted(subsets))}; "
+                "expected subsets alone, or classes alone: move it away."
             )
-        return subsets_among(there, self.name)
+        return subsets_among(folders, self.name)
 
     @property
     def subsets(self):
         return tuple(self._own_names)
 
     def _open(self, subset, class_names):
-        path, own = pathlib.Path(self.name), self._own_names
-        folders = [own_name(own, subset, self.name)] if subset else list(own.values())
+        path, own_names = pathlib.Path(self.name), self._own_names
+        folders = [own_name(own_names, subset, self.name)] if subset else list(own_names.values())
         if not folders:
             return VideoFolder(path, class_names)
         if class_names is None:
-            classes = (class_folders(path / name) for name in own.values())
+            classes = (class_folders(path / name) for name in own_names.values())
             class_names = sorted({name for each in classes for name in each})
         sets = [VideoFolder(path / name, class_names) for name in folders]
         return VideoSet([video for videos in sets for video in videos], class_names)

@@ -101,8 +101,8 @@ class KineticsListing(Listing):
 
     @functools.cached_property
     def subsets(self):
-        there = {row.subset for row in self.rows}
-        return tuple(name for name in ("train", "val", "test") if name in there)
+        named = {row.subset for row in self.rows}
+        return tuple(name for name in ("train", "val", "test") if name in named)
 
     def check_subset(self, subset):
         if subset is not None:

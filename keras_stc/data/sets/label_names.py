@@ -1,4 +1,4 @@
-"""What the numbers stand for that a list has as labels."""
+"""Names of the classes of a list whose labels are numbers: `classInd.txt` and the like."""
 
 import json
 import os
@@ -19,7 +19,7 @@ def label_names_beside(path):
     Raises:
         VideoError: If there are two that differ.
     """
-    folder, found = pathlib.Path(path).parent, {}
+    folder, names_in = pathlib.Path(path).parent, {}
     for name in NAME_FILES:
         file = folder / name
         if file.is_file() and not os.path.samefile(file, path):
@@ -28,13 +28,13 @@ def label_names_beside(path):
             except VideoError:
                 continue  # something else of that name
             if not any(map(is_video_name, names)):
-                found[str(file)] = names
-    if len({tuple(names) for names in found.values()}) > 1:
+                names_in[str(file)] = names
+    if len({tuple(names) for names in names_in.values()}) > 1:
         raise VideoError(
-            f"{path} has numbers as labels, and {' and '.join(found)} name them differently: "
+            f"{path} has numbers as labels, and {' and '.join(names_in)} name them differently: "
             "say which is meant with --class-names, or `label_names`, or move the other away."
         )
-    return next(iter(found), None)
+    return next(iter(names_in), None)
 
 
 def read_label_names(names):

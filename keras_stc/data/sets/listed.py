@@ -80,12 +80,12 @@ class Listing:
         """Of every row the `Video` without its label, or `None` where there is no file."""
         stems = {place[0] for row in self.rows for place in row.places}
         files = find_videos(self.root, self.name, stems if self.folders_by_name else ())
-        found = []
+        videos = []
         for row in self.rows:
-            there = (place for place in row.places if place[0] in files)
-            stem, start, end = next(there, (None, None, None))
-            found.append(None if stem is None else Video(files[stem], None, start, end))
-        return tuple(found)
+            on_disk = (place for place in row.places if place[0] in files)
+            stem, start, end = next(on_disk, (None, None, None))
+            videos.append(None if stem is None else Video(files[stem], None, start, end))
+        return tuple(videos)
 
     @functools.cached_property
     def videos_of(self):
@@ -104,13 +104,13 @@ class Listing:
 
     def describe_part(self):
         """What is there, in a sentence, where whole classes are not; otherwise `""`."""
-        there = self.classes_there
-        if len(there) == len(self.class_names):
+        classes = self.classes_there
+        if len(classes) == len(self.class_names):
             return ""
-        listed, found = (sum(self.videos_of[name][k] for name in there) for k in (0, 1))
+        listed, found = (sum(self.videos_of[name][k] for name in classes) for k in (0, 1))
         return (
-            f"{self.name} in {self.root} has {len(there)} of its {len(self.class_names)} classes, "
-            f"and of these {found:,} of {listed:,} videos; the rest is left out."
+            f"{self.name} in {self.root} has {len(classes)} of its {len(self.class_names)} "
+            f"classes, and of these {found:,} of {listed:,} videos; the rest is left out."
         )
 
     def describe_few(self):
@@ -148,8 +148,8 @@ class ListedVideos(VideoSet):
                 the videos are missing.
         """
         listing.check_subset(subset)
-        there = listing.classes_there
-        names = tuple(class_names or there)
+        classes = listing.classes_there
+        names = tuple(class_names or classes)
         listing.check_classes(names)
         numbers = {None: None, **{name: label for label, name in enumerate(names)}}
         wanted = [
@@ -157,7 +157,7 @@ class ListedVideos(VideoSet):
             for row, video in zip(listing.rows, listing.found, strict=True)
             if row.subset == subset or (subset is None and row.subset != UNUSED)
         ]
-        part = [(row, video) for row, video in wanted if row.class_name in (None, *there)]
+        part = [(row, video) for row, video in wanted if row.class_name in (None, *classes)]
         super().__init__(
             [
                 dataclasses.replace(video, label=numbers[row.class_name])
@@ -170,7 +170,7 @@ class ListedVideos(VideoSet):
         self.listed = len(part)
         self._listing = listing
         # Whole classes may be left out, not most of the videos of those that are there.
-        if len(there) < 2 or 2 * len(self.missing) > self.listed or not len(self):
+        if len(classes) < 2 or 2 * len(self.missing) > self.listed or not len(self):
             missing = [row.name for row, video in wanted if video is None]
             if 2 * len(missing) > len(wanted):
                 raise VideoError(
@@ -230,7 +230,7 @@ def find_videos(root, name, folders_too=()):
     if not os.path.isdir(root):
         raise VideoError(f"{root} is not a folder; expected the videos of {name} below it.")
     folders_too = frozenset(folders_too)
-    found = collections.defaultdict(list)
+    paths_of = collections.defaultdict(list)
     with concurrent.futures.ThreadPoolExecutor(16) as pool:
         level, seen = [os.fspath(root)], set()
         while level:
@@ -240,15 +240,17 @@ def find_videos(root, name, folders_too=()):
                 name_of_it = os.path.basename(folder)
                 named = not folders_too or name_of_it in folders_too
                 if folder != os.fspath(root) and named and is_frames(files):
-                    found[name_of_it].append(folder)
+                    paths_of[name_of_it].append(folder)
                     continue
                 for file in files:
                     stem, ending = os.path.splitext(file)
                     if ending.lower() in EXTENSIONS:
-                        found[stem].append(os.path.join(folder, file))
+                        paths_of[stem].append(os.path.join(folder, file))
                 below += [os.path.join(folder, name) for name in folders]
             level = below
-    return {stem: min(paths, key=lambda path: (len(path), path)) for stem, paths in found.items()}
+    return {
+        stem: min(paths, key=lambda path: (len(path), path)) for stem, paths in paths_of.items()
+    }
 
 
 def _list_one(folder):

@@ -1,4 +1,4 @@
-"""What counts as a video in a folder, by its name."""
+"""File and folder names: which are videos, frames, classes and subsets."""
 
 import os
 import pathlib
@@ -30,7 +30,7 @@ def subsets_among(names, spec):
     Raises:
         VideoError: If two of them mean the same; `spec` is what the sentence is about.
     """
-    found = {}
+    own_names = {}
     for subset in SUBSETS:
         called = [name for name in names if SUBSET_OF.get(name.lower()) == subset]
         if len(called) > 1:
@@ -38,8 +38,8 @@ def subsets_among(names, spec):
                 f"{spec} has both {' and '.join(called)}, which mean the same: rename one of them."
             )
         if called:
-            found[subset] = called[0]
-    return found
+            own_names[subset] = called[0]
+    return own_names
 
 
 def class_folders(root):
@@ -53,7 +53,7 @@ def videos_below(folder):
 
     Links to folders are followed, to each folder once.
     """
-    folder, found, seen = pathlib.Path(folder), [], set()
+    folder, videos, seen = pathlib.Path(folder), [], set()
     for at, folders, files in os.walk(folder, followlinks=True):
         if first_visit(at, seen):
             folders[:] = sorted(name for name in folders if not name.startswith("."))
@@ -61,11 +61,11 @@ def videos_below(folder):
             folders.clear()
             continue
         if is_frames(files) and pathlib.Path(at) != folder:
-            found.append(pathlib.Path(at))
+            videos.append(pathlib.Path(at))
             folders.clear()
         else:
-            found += [pathlib.Path(at, name) for name in files if is_video(pathlib.Path(name))]
-    return sorted(found)
+            videos += [pathlib.Path(at, name) for name in files if is_video(pathlib.Path(name))]
+    return sorted(videos)
 
 
 def first_visit(folder, seen):

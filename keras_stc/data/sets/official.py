@@ -154,8 +154,8 @@ class _OfficialData(Data):
 
     def __init__(self, name):
         super().__init__(name)
-        self._kind, _, rest = self.name.partition(":")
-        self._root, _, split = rest.rpartition(":")
+        self._kind, _, place = self.name.partition(":")
+        self._root, _, split = place.rpartition(":")
         if not self._root or split not in ("1", "2", "3", "all"):
             raise VideoError(f"{name} must be {self.usage}, with the split 1, 2, 3 or all.")
         self._split = split if split == "all" else int(split)

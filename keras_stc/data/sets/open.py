@@ -1,4 +1,4 @@
-"""Data as it is named on a command line: a folder, a CSV file, or a known data set."""
+"""Opens data by its spec, as typed for DATA: a folder, a CSV file, or a known data set."""
 
 from __future__ import annotations
 
@@ -74,12 +74,12 @@ def open_source(
         return FolderData(spec)
     if is_list(spec):
         return KineticsData(spec)
-    what = "is neither a folder nor a .csv file" if path.exists() else "does not exist"
+    problem = "is neither a folder nor a .csv file" if path.exists() else "does not exist"
     if "://" in str(spec):
-        what = "is an address, and DATA must be here; the videos in a CSV file may be addresses"
+        problem = "is an address, and DATA must be here; the videos in a CSV file may be addresses"
     known = "".join(f", or {data_set.usage}" for data_set in DATA_SETS.values())
     raise VideoError(
-        f"{spec} {what}; expected a folder with a subfolder of videos for each class, or a "
+        f"{spec} {problem}; expected a folder with a subfolder of videos for each class, or a "
         f"CSV file with the columns path,label{known}."
     )
 

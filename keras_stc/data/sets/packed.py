@@ -84,10 +84,10 @@ class PackedVideos(VideoSet):
         if subset is not None:
             rows = [row for row in rows if row["subsets"][place] == subset]
         if not rows:
-            there = _subsets(root, index, split)
+            parts = _subsets(root, index, split)
             raise VideoError(
                 f"{root} has no videos of subset {subset!r}; "
-                + (f"it has {', '.join(there)}." if there else "it is not divided into subsets.")
+                + (f"it has {', '.join(parts)}." if parts else "it is not divided into subsets.")
             )
         super().__init__(
             [
@@ -163,8 +163,8 @@ def read_index(root):
     try:
         index = json.loads(path.read_text())
     except OSError as error:
-        what = "is not packed to the end" if is_packed(root) else "holds no packed shards"
-        raise VideoError(f"{root} {what}: run keras-stc pack DATA {root}.") from error
+        problem = "is not packed to the end" if is_packed(root) else "holds no packed shards"
+        raise VideoError(f"{root} {problem}: run keras-stc pack DATA {root}.") from error
     except ValueError as error:
         raise VideoError(f"{path} is damaged; run the same keras-stc pack again.") from error
     if index.get("layout") != LAYOUT:
@@ -211,5 +211,5 @@ def _split_number(root, index, split):
 def _subsets(root, index, split):
     """Which of `"train"`, `"val"` and `"test"` a packed folder holds in a split."""
     place = _split_number(root, index, split)
-    there = {row["subsets"][place] for row in index["videos"]} if place is not None else set()
-    return tuple(name for name in ("train", "val", "test") if name in there)
+    named = {row["subsets"][place] for row in index["videos"]} if place is not None else set()
+    return tuple(name for name in ("train", "val", "test") if name in named)

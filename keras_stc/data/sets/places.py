@@ -1,4 +1,4 @@
-"""Where the videos of a list lie."""
+"""Paths in a list to files: from which folder they start, and with which slashes."""
 
 import os
 import pathlib
@@ -31,32 +31,32 @@ def place_videos(table, root=None):
     if root is None and os.path.realpath(bases[0]) != os.getcwd():
         bases.append(pathlib.Path())
     turn = os.sep == "/" and any("\\" in name for name in local)
-    base, slashes, found = bases[0], turn, 0
+    base, slashes, most = bases[0], turn, 0
     for sample in (local[:: max(1, len(local) // SAMPLE)], local):
         for slashes in (False, True) if turn else (False,):
             counts = [
                 sum(os.path.exists(base / _slashed(name, slashes)) for name in sample)
                 for base in bases
             ]
-            if found := max(counts, default=0):
+            if most := max(counts, default=0):
                 break
-        if found:
+        if most:
             break
-    if found > counts[0] > 0:
+    if most > counts[0] > 0:
         raise VideoError(
             f"The paths in {table.path} can be read in two ways: from {bases[0]}, where "
             f"{counts[0]} of {len(sample)} videos are, or from the working directory, where "
-            f"{found} are; write them from the folder of the list, or give `root`."
+            f"{most} are; write them from the folder of the list, or give `root`."
         )
-    if found and not counts[0]:
+    if most and not counts[0]:
         base = bases[1]
         table.notes.append("paths start from the working directory")
     else:
         base = bases[0]
-    if found and slashes:
+    if most and slashes:
         table.notes.append("backslashes are slashes")
     files = {name: str(base / _slashed(name, slashes)) for name in local}
-    if not found and local and not any(map(is_video_name, local)) and base.is_dir():
+    if not most and local and not any(map(is_video_name, local)) and base.is_dir():
         below = find_videos(base, table.path)
         stems = {name: os.path.basename(_slashed(name, slashes)) for name in local}
         if any(stem in below for stem in stems.values()):

@@ -191,21 +191,21 @@ class TableData(Data):
     def _own_names(self):
         """From our name of a subset to that in the column `split`."""
         rows = self._table.rows if "split" in self._table.columns else ()
-        there = sorted({row["split"] for _, row in rows if row["split"]})
-        if others := [name for name in there if name.lower() not in SUBSET_OF]:
+        splits = sorted({row["split"] for _, row in rows if row["split"]})
+        if others := [name for name in splits if name.lower() not in SUBSET_OF]:
             raise VideoError(
                 f"{self.name} has the split {others[0]!r}; expected {', '.join(SUBSET_OF)}: "
                 "correct the column `split`, or call it otherwise."
             )
-        return subsets_among(there, self.name)
+        return subsets_among(splits, self.name)
 
     @property
     def subsets(self):
         return tuple(self._own_names)
 
     def _open(self, subset, class_names, label_column=None):
-        own = self._own_names
-        split = None if subset is None else own_name(own, subset, self.name)
+        own_names = self._own_names
+        split = None if subset is None else own_name(own_names, subset, self.name)
         return VideoCSV.of(self._table, split, class_names, label_column, self._label_names)
 
     def _unlabelled(self, subset):

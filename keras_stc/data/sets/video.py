@@ -153,13 +153,13 @@ class VideoSet(Sequence[Video]):
         pieces = collections.defaultdict(collections.Counter)  # of a file: label -> how many
         for file, label in zip(files, labels.tolist(), strict=True):
             pieces[file][label] += 1
-        staying = collections.Counter(label for found in pieces.values() for label in found)
+        staying = collections.Counter(label for counts in pieces.values() for label in counts)
         for label in np.unique(labels).tolist():
             members = rng.permutation(np.flatnonzero(labels == label)).tolist()
-            own = dict.fromkeys(files[i] for i in members)
+            files_of_class = dict.fromkeys(files[i] for i in members)
             missing = max(1, round(fraction * len(members)))
-            missing -= sum(pieces[file][label] for file in own if file in held)
-            for file in own:
+            missing -= sum(pieces[file][label] for file in files_of_class if file in held)
+            for file in files_of_class:
                 if missing <= 0:
                     break
                 if file not in held and all(staying[each] > 1 for each in pieces[file]):

@@ -67,7 +67,7 @@ KNOWN_FILES = KnownFiles()
 def file_key(path):
     """What tells a file from itself after a change; `None` for remote and missing ones."""
     try:
-        found = os.stat(path)
+        status = os.stat(path)
     except (OSError, ValueError):
         return None
-    return os.path.abspath(path), found.st_size, found.st_mtime_ns
+    return os.path.abspath(path), status.st_size, status.st_mtime_ns

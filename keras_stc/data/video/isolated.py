@@ -163,9 +163,9 @@ class Helper:
         """
         return not any(self._answers.poll(10 * PATIENCE) for _ in range(100))
 
-    def _lost(self, what):
+    def _lost(self, event):
         self.close()
-        return VideoError(f"{what}; it is damaged: copy or download it again.")
+        return VideoError(f"{event}; it is damaged: copy or download it again.")
 
     def _ending(self):
         try:

@@ -1,4 +1,4 @@
-"""Which decoder reads what."""
+"""Opens a video with the decoder that reads its kind of file."""
 
 from __future__ import annotations
 

@@ -107,9 +107,9 @@ class VideoReader(FrameReader):
         trust = Trust.RECOGNISING if index.times is None else Trust.SKIPPING
         self._remember(Known(info, index, orientation, trust))
 
-    def _remember(self, what):
-        self.known = what
-        cache.KNOWN_FILES.put(self._key, what, what.nbytes)
+    def _remember(self, known):
+        self.known = known
+        cache.KNOWN_FILES.put(self._key, known, known.nbytes)
 
     def _cut(self, frame, geometry):
         orientation = self.known.orientation

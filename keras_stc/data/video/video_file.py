@@ -235,8 +235,8 @@ class VideoFile:
         if self._remote is not None:
             self._remote.close()
 
-    def _error(self, what):
-        return VideoError(f"{self.path} {what}.")
+    def _error(self, problem):
+        return VideoError(f"{self.path} {problem}.")
 
 
 def resize_rgb(pixels, height, width):

@@ -56,23 +56,23 @@ class Answers:
         self._pipe = pipe
         self._lock = threading.Lock()
 
-    def send(self, what):
+    def send(self, item):
         with self._lock:
-            if isinstance(what, np.ndarray):
-                self._pipe.send(what.shape)
-                send_bytes(self._pipe, memoryview(what.reshape(-1)))
+            if isinstance(item, np.ndarray):
+                self._pipe.send(item.shape)
+                send_bytes(self._pipe, memoryview(item.reshape(-1)))
             else:
-                self._pipe.send(what)
+                self._pipe.send(item)
 
 
-def answer(answers, folder, path, options, what, clips, geometries):
+def answer(answers, folder, path, options, known, clips, geometries):
     if folder is not None:
         os.chdir(folder)
-    if what is not None and what.index is not None:
-        cache.KNOWN_FILES.put(cache.file_key(path), what, what.nbytes)
+    if known is not None and known.index is not None:
+        cache.KNOWN_FILES.put(cache.file_key(path), known, known.nbytes)
     with open_video(path, *options) as reader:
         before = getattr(reader, "known", reader)
-        if what is None:
+        if known is None:
             answers.send(_sendable(reader))
         for pixels in itertools.chain.from_iterable(reader.views(clips, geometries)):
             answers.send(pixels)
