@@ -1,6 +1,10 @@
 """Conv3D residual networks with and without STC blocks, built from a variant of the table."""
 
+from __future__ import annotations
+
 import math
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 
@@ -25,6 +29,9 @@ from keras_stc.models.inputs import (
 )
 from keras_stc.video_config import VideoConfig
 
+if TYPE_CHECKING:
+    from keras_stc.models.video_model import VideoModel
+
 STEMS = ("resnet3d", "table1", "r3d", "r2plus1d")
 PLACEMENTS = ("block", "stage")
 
@@ -33,25 +40,25 @@ MIN_SIZE = 32
 
 
 def VideoResNet(
-    variant,
-    include_top=True,
-    input_tensor=None,
-    input_shape=None,
-    pooling=None,
-    classes=400,
-    classifier_activation="softmax",
-    name=None,
+    variant: str,
+    include_top: bool = True,
+    input_tensor: keras.KerasTensor | None = None,
+    input_shape: Sequence[int | None] | None = None,
+    pooling: Literal["avg", "max"] | None = None,
+    classes: int = 400,
+    classifier_activation: str | Callable[..., Any] | None = "softmax",
+    name: str | None = None,
     *,
-    reduction_ratio=4,
-    stc_placement="block",
-    stc_branches=BRANCHES,
-    shortcut="projection",
-    stem=None,
-    preactivation=None,
-    final_norm=True,
-    alpha=1.0,
-    video_config=None,
-):
+    reduction_ratio: int = 4,
+    stc_placement: Literal["block", "stage"] = "block",
+    stc_branches: str | Sequence[str] = BRANCHES,
+    shortcut: Literal["projection", "padding"] = "projection",
+    stem: str | None = None,
+    preactivation: bool | None = None,
+    final_norm: bool = True,
+    alpha: float = 1.0,
+    video_config: VideoConfig | dict[str, Any] | None = None,
+) -> VideoModel:
     """Builds a network of the table `keras_stc.models.configs.VARIANTS`.
 
     Layers are named after their place, `layer3_block12_conv2`, with stages and units counted
