@@ -1,4 +1,4 @@
-"""The public names: those the documents promise are there, and seen by an editor.
+"""The public names: those the documents promise are there, hinted, and seen by an editor.
 
 jedi, which completes, reads source and stubs, and runs nothing.
 """
@@ -86,3 +86,41 @@ def test_every_constructor_is_public_and_shows_its_arguments():
         (seen,) = jedi.Script(code).get_signatures()
         real = inspect.signature(getattr(keras_stc, name)).parameters
         assert [parameter.name for parameter in seen.params] == list(real)
+
+
+def public_callables():
+    """`(name, function)` of all that is public, with the methods that are written here."""
+    for room in ["", *ROOMS]:
+        package = importlib.import_module(f"keras_stc.{room}".rstrip("."))
+        for name in package.__all__:
+            each = getattr(package, name)
+            if inspect.isfunction(inspect.unwrap(each)):
+                yield f"{room}.{name}", each
+            elif inspect.isclass(each):
+                yield from methods(each)
+
+
+def methods(cls):
+    ours = [base for base in cls.__mro__ if base.__module__.startswith("keras_stc.")]
+    for base in ours:
+        for name, value in vars(base).items():
+            value = getattr(value, "fget", None) or getattr(value, "__func__", value)
+            is_public = not name.startswith("_") or name in ("__init__", "__call__", "__getitem__")
+            if is_public and inspect.isfunction(value):
+                yield f"{base.__name__}.{name}", value
+
+
+def test_public_names_are_hinted():
+    """Every parameter and what is returned."""
+    unhinted, count = set(), 0
+    for name, function in public_callables():
+        signature = inspect.signature(function)
+        hints = {key: each.annotation for key, each in signature.parameters.items()}
+        hints = {**hints, "return": signature.return_annotation}
+        count += 1
+        unhinted |= {
+            f"{name}: {key}"
+            for key, hint in hints.items()
+            if hint is inspect.Parameter.empty and key not in ("self", "cls")
+        }
+    assert count > 200 and not unhinted

@@ -3,16 +3,23 @@
 import difflib
 import functools
 import inspect
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, Literal, TypeVar, cast
+
+import keras
 
 from keras_stc.layers.stc import BRANCHES
 from keras_stc.models import c3d, densenet3d, inception_i3d, p3d, s3d
 from keras_stc.models.configs import VARIANTS
 from keras_stc.models.network import build_network
 from keras_stc.models.pretrained import DEFAULT_CLASSES, build_pretrained
-from keras_stc.models.video_resnet import VideoResNet
+from keras_stc.models.video_model import VideoModel
+from keras_stc.models.video_resnet import MIN_SIZE, VideoResNet
 from keras_stc.video_config import VideoConfig
 from keras_stc.weights import registry
 
+#: The docstring of a constructor; `structure` is of the arguments that not all networks have.
 _DOC = """{title}
 
 Source: {source}
@@ -20,23 +27,36 @@ Source: {source}
 Example:
 
 ```python
-model = keras_stc.{constructor}(classes=101, input_shape=(16, 112, 112, 3))
+model = keras_stc.{constructor}(classes=101, {example})
 model.video_config   # how it wants to be fed
 ```
 
 Args:
     include_top: Whether to put the classifier on.
-    weights: `None` for random initialisation; a tag of `keras_stc.list_weights({variant!r})`,
-        such as `"imagenet"`; the path of a `.keras` or `.weights.h5` file, a run folder or a
-        checkpoint that `keras-stc convert` reads; or `"hf://owner/repo[@revision]"`.
+    weights: `None` for random initialisation; a tag of `keras_stc.list_weights({name!r})`;
+        the path of a `.keras` or `.weights.h5` file, a run folder or a checkpoint that
+        `keras-stc convert` reads; or `"hf://owner/repo[@revision]"`.
     input_tensor: Keras tensor of shape `(B, T, H, W, 3)` to start from.
-    input_shape: `(T, H, W, 3)`, by default `(16, 112, 112, 3)`; at least 32 pixels high and wide.
+    input_shape: `(T, H, W, 3)`, by default `{shape}`; at least {least} high and wide.
     pooling: Without the top: `None` for the feature map `(B, T', H', W', C)`, `"avg"` or `"max"`
         for `(B, C)`.
     classes: Number of classes; by default that of the weights. With another number than theirs,
         the classifier starts at random.
     classifier_activation: Activation of the classifier; `None` gives logits.
     name: Name of the model.
+{structure}
+    video_config: A `VideoConfig` the model is to carry, or a dictionary of some of its fields,
+        the others following the weights; the clip's shape where `input_shape` is not given.
+
+Returns:
+    A `keras_stc.models.VideoModel` that maps clips `(B, T, H, W, 3)`, RGB 0-255, to
+    `(B, classes)`.
+
+Raises:
+    ValueError: If an argument is outside its range, or the weights do not fit.
+"""
+
+_RESIDUAL = """\
     reduction_ratio: Of the STC blocks (paper: 4).
     stc_placement: `"block"`, an STC block in every residual unit, or `"stage"`, one after each
         of the four stages.
@@ -47,59 +67,19 @@ Args:
     final_norm: Whether, then, there are BN and ReLU after the last stage.
     alpha: Width of the network, as of keras.applications' MobileNets: all channels are multiplied
         by it and rounded to a multiple of 8 and of the number of groups. `alpha=0.5` has a quarter
-        of the parameters.
-    video_config: A `VideoConfig` the model is to carry, or a dictionary of some of its fields,
-        the others following the weights; the clip's shape where `input_shape` is not given.
+        of the parameters."""
 
-Returns:
-    A `keras_stc.models.VideoModel` that maps clips `(B, T, H, W, 3)`, RGB 0-255, to
-    `(B, classes)`.
-
-Raises:
-    ValueError: If an argument is outside its range, or the weights do not fit.
-"""
-
-_NETWORK_DOC = """{title}
-
-Source: {source}
-
-Example:
-
-```python
-model = keras_stc.{constructor}(classes=101, stc=True)
-model.video_config   # how it wants to be fed
-```
-
-Args:
-    include_top: Whether to put the classifier on.
-    weights: `None` for random initialisation; a tag of `keras_stc.list_weights`; the path of a
-        `.keras` or `.weights.h5` file or of a run folder; or `"hf://owner/repo[@revision]"`.
-    input_tensor: Keras tensor of shape `(B, T, H, W, 3)` to start from.
-    input_shape: `(T, H, W, 3)`, by default `{shape}`; at least {least} high and wide.
-    pooling: Without the top: `None` for the feature map `(B, T', H', W', C)`, `"avg"` or `"max"`
-        for `(B, C)`.
-    classes: Number of classes; by default that of the weights. With another number than theirs,
-        the classifier starts at random.
-    classifier_activation: Activation of the classifier; `None` gives logits.
-    name: Name of the model.
+_OTHERS = """\
     stc: Whether an STC block stands behind every module. On weights without, it starts as if it
         were not there.
     reduction_ratio: Of the STC blocks (paper: 4).
     stc_branches: `("temporal", "spatial")` or one of them.
-    dropout_rate: Before the classifier.
-    video_config: A `VideoConfig` the model is to carry, or a dictionary of some of its fields,
-        the others following the weights; the clip's shape where `input_shape` is not given.
+    dropout_rate: Before the classifier."""
 
-Returns:
-    A `keras_stc.models.VideoModel` that maps clips `(B, T, H, W, 3)`, RGB 0-255, to
-    `(B, classes)`.
-
-Raises:
-    ValueError: If an argument is outside its range, or the weights do not fit.
-"""
+Constructor = TypeVar("Constructor", bound=Callable[..., VideoModel])
 
 
-def list_models(pattern=None):
+def list_models(pattern: str | None = None) -> list[str]:
     """Names of the models of the zoo.
 
     Example:
@@ -117,7 +97,7 @@ def list_models(pattern=None):
     return [name for name in CONSTRUCTORS if pattern is None or pattern.lower() in name]
 
 
-def list_weights(model=None):
+def list_weights(model: str | None = None) -> list[str]:
     """Weights that can be had today.
 
     Example:
@@ -145,7 +125,7 @@ def list_weights(model=None):
     return registry.tags(model)
 
 
-def create_model(name, **kwargs):
+def create_model(name: str, **kwargs: Any) -> VideoModel:
     """Builds a model of the zoo by its name.
 
     Example:
@@ -209,63 +189,6 @@ def structure_defaults(name):
     return {k: list(v) if isinstance(v, tuple) else v for k, v in structure.items()}
 
 
-def _constructor(variant):
-    spec = VARIANTS[variant]
-
-    def constructor(
-        include_top=True,
-        weights=None,
-        input_tensor=None,
-        input_shape=None,
-        pooling=None,
-        classes=DEFAULT_CLASSES,
-        classifier_activation="softmax",
-        name=None,
-        *,
-        reduction_ratio=4,
-        stc_placement="block",
-        stc_branches=BRANCHES,
-        shortcut="projection",
-        stem=spec.stem_kind,
-        preactivation=spec.preactivation,
-        final_norm=True,
-        alpha=1.0,
-        video_config=None,
-    ):
-        arguments = {
-            "include_top": include_top,
-            "input_tensor": input_tensor,
-            "input_shape": input_shape,
-            "pooling": pooling,
-            "classes": classes,
-            "classifier_activation": classifier_activation,
-            "name": name,
-            "reduction_ratio": reduction_ratio,
-            "stc_placement": stc_placement,
-            "stc_branches": stc_branches,
-            "shortcut": shortcut,
-            "stem": stem,
-            "preactivation": preactivation,
-            "final_norm": final_norm,
-            "alpha": alpha,
-            "video_config": video_config,
-        }
-        build = functools.partial(VideoResNet, variant)
-        return build_pretrained(build, variant, weights, arguments, structure)
-
-    structure = _structure(constructor)
-    layers = sum(spec.units) * (2 if spec.unit == "basic" else 3) + 2
-    blocks = " and STC blocks" if spec.stc else ""
-    constructor.__name__ = constructor.__qualname__ = spec.constructor
-    constructor.__doc__ = inspect.cleandoc(_DOC).format(
-        title=f"{spec.family} with {layers} layers{blocks}.",
-        source=spec.source,
-        constructor=spec.constructor,
-        variant=variant,
-    )
-    return constructor
-
-
 def _structure(constructor):
     """`{name: default}` of its arguments that say how a network is built: those by name alone."""
     return {
@@ -275,83 +198,141 @@ def _structure(constructor):
     }
 
 
-def _network_constructor(network):
-    def constructor(
-        include_top=True,
-        weights=None,
-        input_tensor=None,
-        input_shape=None,
-        pooling=None,
-        classes=DEFAULT_CLASSES,
-        classifier_activation="softmax",
-        name=None,
-        *,
-        stc=False,
-        reduction_ratio=4,
-        stc_branches=BRANCHES,
-        dropout_rate=network.dropout_rate,
-        video_config=None,
-    ):
-        arguments = {
-            "include_top": include_top,
-            "input_tensor": input_tensor,
-            "input_shape": input_shape,
-            "pooling": pooling,
-            "classes": classes,
-            "classifier_activation": classifier_activation,
-            "name": name,
-            "stc": stc,
-            "reduction_ratio": reduction_ratio,
-            "stc_branches": stc_branches,
-            "dropout_rate": dropout_rate,
-            "video_config": video_config,
-        }
-        build = functools.partial(build_network, network)
-        return build_pretrained(build, network.name, weights, arguments, structure)
+def _constructor(build, name, constructor_name, **doc):
+    """A decorator that makes a constructor of a signature.
 
-    structure = _structure(constructor)
-    constructor.__name__ = constructor.__qualname__ = network.constructor
-    constructor.__doc__ = inspect.cleandoc(_NETWORK_DOC).format(
-        title=network.title,
-        source=network.source,
-        constructor=network.constructor,
-        shape=network.config.clip_shape,
-        least=f"{network.min_frames} frames and {network.min_size} pixels"
-        if network.min_frames > 1
-        else f"{network.min_size} pixels",
+    Args:
+        build: Function `(**arguments) -> VideoModel` of all arguments but `weights`.
+        name: Of the network, as `create_model` takes it.
+        constructor_name: Of the constructor.
+        **doc: What `_DOC` says of this network alone.
+    """
+
+    def decorate(signature: Constructor) -> Constructor:
+        parameters, structure = inspect.signature(signature), _structure(signature)
+
+        @functools.wraps(signature)
+        def constructor(*args, **kwargs):
+            try:
+                bound = parameters.bind(*args, **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{constructor_name}() {error}") from None
+            bound.apply_defaults()
+            arguments = dict(bound.arguments)
+            weights = arguments.pop("weights")
+            return build_pretrained(build, name, weights, arguments, structure)
+
+        constructor.__name__ = constructor.__qualname__ = constructor_name
+        constructor.__doc__ = _DOC.format(name=name, constructor=constructor_name, **doc)
+        return cast(Constructor, constructor)
+
+    return decorate
+
+
+def _residual(variant):
+    """The constructor of a network of the table of residual ones."""
+    spec = VARIANTS[variant]
+    layers = sum(spec.units) * (2 if spec.unit == "basic" else 3) + 2
+
+    @_constructor(
+        functools.partial(VideoResNet, variant),
+        variant,
+        spec.constructor,
+        title=f"{spec.family} with {layers} layers{' and STC blocks' if spec.stc else ''}.",
+        source=spec.source,
+        example="input_shape=(16, 112, 112, 3)",
+        shape=VideoConfig().clip_shape,
+        least=f"{MIN_SIZE} pixels",
+        structure=_RESIDUAL,
     )
+    def constructor(
+        include_top: bool = True,
+        weights: str | os.PathLike[str] | None = None,
+        input_tensor: keras.KerasTensor | None = None,
+        input_shape: Sequence[int | None] | None = None,
+        pooling: Literal["avg", "max"] | None = None,
+        classes: int = DEFAULT_CLASSES,
+        classifier_activation: str | Callable[..., Any] | None = "softmax",
+        name: str | None = None,
+        *,
+        reduction_ratio: int = 4,
+        stc_placement: Literal["block", "stage"] = "block",
+        stc_branches: str | Sequence[str] = BRANCHES,
+        shortcut: Literal["projection", "padding"] = "projection",
+        stem: str = spec.stem_kind,
+        preactivation: bool = spec.preactivation,
+        final_norm: bool = True,
+        alpha: float = 1.0,
+        video_config: VideoConfig | dict[str, Any] | None = None,
+    ) -> VideoModel: ...
+
     return constructor
 
 
-ResNet3D18 = _constructor("resnet3d18")
-ResNet3D34 = _constructor("resnet3d34")
-ResNet3D50 = _constructor("resnet3d50")
-ResNet3D101 = _constructor("resnet3d101")
-ResNet3D152 = _constructor("resnet3d152")
-ResNeXt3D50 = _constructor("resnext3d50")
-ResNeXt3D101 = _constructor("resnext3d101")
-WideResNet3D50 = _constructor("wideresnet3d50")
-PreResNet3D200 = _constructor("preresnet3d200")
-R2Plus1D18 = _constructor("r2plus1d18")
-MC318 = _constructor("mc318")
-STCResNet18 = _constructor("stc_resnet18")
-STCResNet34 = _constructor("stc_resnet34")
-STCResNet50 = _constructor("stc_resnet50")
-STCResNet101 = _constructor("stc_resnet101")
-STCResNet152 = _constructor("stc_resnet152")
-STCResNeXt50 = _constructor("stc_resnext50")
-STCResNeXt101 = _constructor("stc_resnext101")
-STCWideResNet50 = _constructor("stc_wideresnet50")
-STCPreResNet200 = _constructor("stc_preresnet200")
-STCR2Plus1D18 = _constructor("stc_r2plus1d18")
-STCMC318 = _constructor("stc_mc318")
-InceptionI3D = _network_constructor(inception_i3d.INCEPTION_I3D)
-S3D = _network_constructor(s3d.S3D)
-C3D = _network_constructor(c3d.C3D)
-C3DBN = _network_constructor(c3d.C3D_BN)
-DenseNet3D121 = _network_constructor(densenet3d.DENSENET3D121)
-DenseNet3D169 = _network_constructor(densenet3d.DENSENET3D169)
-P3D199 = _network_constructor(p3d.P3D199)
+def _other(network):
+    """The constructor of a `Network`."""
+    frames = f"{network.min_frames} frames and " if network.min_frames > 1 else ""
+
+    @_constructor(
+        functools.partial(build_network, network),
+        network.name,
+        network.constructor,
+        title=network.title,
+        source=network.source,
+        example="stc=True",
+        shape=network.config.clip_shape,
+        least=f"{frames}{network.min_size} pixels",
+        structure=_OTHERS,
+    )
+    def constructor(
+        include_top: bool = True,
+        weights: str | os.PathLike[str] | None = None,
+        input_tensor: keras.KerasTensor | None = None,
+        input_shape: Sequence[int | None] | None = None,
+        pooling: Literal["avg", "max"] | None = None,
+        classes: int = DEFAULT_CLASSES,
+        classifier_activation: str | Callable[..., Any] | None = "softmax",
+        name: str | None = None,
+        *,
+        stc: bool = False,
+        reduction_ratio: int = 4,
+        stc_branches: str | Sequence[str] = BRANCHES,
+        dropout_rate: float = network.dropout_rate,
+        video_config: VideoConfig | dict[str, Any] | None = None,
+    ) -> VideoModel: ...
+
+    return constructor
+
+
+ResNet3D18 = _residual("resnet3d18")
+ResNet3D34 = _residual("resnet3d34")
+ResNet3D50 = _residual("resnet3d50")
+ResNet3D101 = _residual("resnet3d101")
+ResNet3D152 = _residual("resnet3d152")
+ResNeXt3D50 = _residual("resnext3d50")
+ResNeXt3D101 = _residual("resnext3d101")
+WideResNet3D50 = _residual("wideresnet3d50")
+PreResNet3D200 = _residual("preresnet3d200")
+R2Plus1D18 = _residual("r2plus1d18")
+MC318 = _residual("mc318")
+STCResNet18 = _residual("stc_resnet18")
+STCResNet34 = _residual("stc_resnet34")
+STCResNet50 = _residual("stc_resnet50")
+STCResNet101 = _residual("stc_resnet101")
+STCResNet152 = _residual("stc_resnet152")
+STCResNeXt50 = _residual("stc_resnext50")
+STCResNeXt101 = _residual("stc_resnext101")
+STCWideResNet50 = _residual("stc_wideresnet50")
+STCPreResNet200 = _residual("stc_preresnet200")
+STCR2Plus1D18 = _residual("stc_r2plus1d18")
+STCMC318 = _residual("stc_mc318")
+InceptionI3D = _other(inception_i3d.INCEPTION_I3D)
+S3D = _other(s3d.S3D)
+C3D = _other(c3d.C3D)
+C3DBN = _other(c3d.C3D_BN)
+DenseNet3D121 = _other(densenet3d.DENSENET3D121)
+DenseNet3D169 = _other(densenet3d.DENSENET3D169)
+P3D199 = _other(p3d.P3D199)
 
 #: Networks outside the table of residual ones, by name.
 NETWORKS = {

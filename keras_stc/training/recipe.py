@@ -231,8 +231,8 @@ RECIPES = {
         ),
         Recipe(
             name="finetune",
-            source="[4]'s fine-tuning: the last stage and the classifier, rate 0.001, weight decay "
-            "1e-5; epochs, batch and patience are our choice",
+            source="Hara et al.'s fine-tuning: the last stage and the classifier, rate 0.001, "
+            "weight decay 1e-5; epochs, batch and patience are our choice",
             epochs=30,
             batch_size=8,
             learning_rate=0.001,

@@ -40,7 +40,11 @@ class _Official(ListedVideos):
         super().__init__(self.listing(root, split, lists), subset, class_names)
 
     @staticmethod
-    def listing(root, split: int | str = 1, lists=None):
+    def listing(
+        root: str | os.PathLike[str],
+        split: int | str = 1,
+        lists: str | os.PathLike[str] | None = None,
+    ) -> Listing:
         """The `Listing` of a split."""
         raise NotImplementedError
 
@@ -77,7 +81,11 @@ class UCF101(_Official):
     """
 
     @staticmethod
-    def listing(root, split: int | str = 1, lists=None):
+    def listing(
+        root: str | os.PathLike[str],
+        split: int | str = 1,
+        lists: str | os.PathLike[str] | None = None,
+    ) -> Listing:
         folder = _list_folder(root, lists, "classInd.txt", "UCF101")
         names = []
         for number, line in _lines(folder / "classInd.txt"):
@@ -119,7 +127,11 @@ class HMDB51(_Official):
     """
 
     @staticmethod
-    def listing(root, split: int | str = 1, lists=None):
+    def listing(
+        root: str | os.PathLike[str],
+        split: int | str = 1,
+        lists: str | os.PathLike[str] | None = None,
+    ) -> Listing:
         ending = f"_test_split{1 if split == 'all' else split}.txt"
         folder = _list_folder(root, lists, f"*{ending}", "HMDB51")
         names, uses = [], {}
