@@ -5,6 +5,7 @@ import os
 import pathlib
 from collections.abc import Sequence
 
+from keras_stc.checks import one_of
 from keras_stc.models import create_model
 from keras_stc.models.configs import VARIANTS, takes_weights_of
 from keras_stc.models.densenet3d import DEPTHS as DENSE_DEPTHS
@@ -68,11 +69,8 @@ def convert_checkpoint(
     foreign = read_foreign(source)
     found = identify(foreign, source)
     arch = arch or found
-    if normalization is not None and normalization not in NORMALIZATIONS:
-        raise ValueError(
-            f"`normalization` must be one of {', '.join(NORMALIZATIONS)}. "
-            f"Received: normalization={normalization!r}"
-        )
+    if normalization is not None:
+        one_of(NORMALIZATIONS, normalization=normalization)
     classes = foreign.arguments.get("classes")
     if class_names is not None and len(class_names) != classes:
         raise ValueError(

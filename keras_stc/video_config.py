@@ -7,6 +7,8 @@ import numbers
 from collections.abc import Mapping
 from typing import Any
 
+from keras_stc.checks import positive, positive_integer, require
+
 #: Mean of Kinetics' RGB values, 0-255, as Hara et al. (CVPR 2018) subtract it; no division.
 KINETICS_MEAN = (114.7748, 107.7354, 99.4750)
 
@@ -79,9 +81,8 @@ class VideoConfig:
         size = int(size) if len(sides) == 1 else tuple(map(int, size))
         object.__setattr__(self, "size", size)
         for name in ("frames", "stride", "channels"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
+            positive_integer(**{name: getattr(self, name)})
+            object.__setattr__(self, name, int(getattr(self, name)))
         height, width = self.crop
         if self.resize is None:
             short = round(min(height, width) * SHORT_SIDE_PER_CROP)
@@ -107,13 +108,9 @@ class VideoConfig:
                     f"{', all positive' if name == 'std' else ''}. Received: {name}={values!r}"
                 )
             object.__setattr__(self, name, values)
-        is_rate = isinstance(self.fps, numbers.Real) and self.fps > 0
-        if self.fps is not None and not is_rate:
-            raise ValueError(f"`fps` must be positive, or None. Received: fps={self.fps!r}")
-        if not isinstance(self.segments, bool):
-            raise ValueError(
-                f"`segments` must be True or False. Received: segments={self.segments!r}"
-            )
+        if self.fps is not None:
+            positive("positive, or None", fps=self.fps)
+        require(lambda value: isinstance(value, bool), "True or False", segments=self.segments)
         if self.channel_order != "RGB":
             raise ValueError(
                 f'`channel_order` must be "RGB". Received: channel_order={self.channel_order!r}'

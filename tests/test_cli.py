@@ -320,7 +320,7 @@ def test_train_again_goes_on(capsys, small_run, tmp_path):
         ([*TRAIN, "--model", "c3d", "--alpha", "0.5"], "--alpha is the width of residual"),
         ([*TRAIN, "--weights", "{run}", "--alpha", "0.5"], "which do not fit another width"),
         (["train", "{tmp}/empty", "--out", "{tmp}/run"], "empty"),
-        (["train", "{videos}", "--out", "{tmp}/run", "--seed", "-1"], "--seed must not be"),
+        (["train", "{videos}", "--out", "{tmp}/run", "--seed", "-1"], "--seed must be at least 0"),
         (["evaluate", "nowhere", "{videos}"], "nowhere does not exist"),
         (
             ["evaluate", "{run}/model.keras", "{videos}", "--checkpoint", "best"],

@@ -3,6 +3,7 @@
 import functools
 import pathlib
 
+from keras_stc.checks import one_of
 from keras_stc.cli import options
 from keras_stc.cli.console import print_json, say
 
@@ -47,8 +48,7 @@ def run_ablate(arguments):
 
     tell = functools.partial(say, arguments)
     form = _form(arguments)
-    if arguments.seeds < 1:
-        raise ValueError(f"--seeds must be at least 1. Received: {arguments.seeds}")
+    options.at_least(arguments, 1, "seeds")
     settings = chosen_settings(form, arguments.studies)
     if arguments.plot:
         check_plot(arguments.plot)  # before hours of training
@@ -79,8 +79,7 @@ def run_ablate(arguments):
 def _form(arguments):
     from keras_stc.ablation import FORMS
 
-    if arguments.form not in FORMS:
-        raise ValueError(f"--form must be one of {', '.join(FORMS)}. Received: {arguments.form}")
+    one_of(FORMS, **{"--form": arguments.form})
     form = FORMS[arguments.form]
     changes = {name: getattr(arguments, name) for name in ("model", "frames", "stride")}
     base = form.base.replace(**{k: v for k, v in changes.items() if v is not None})

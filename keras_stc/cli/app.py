@@ -2,6 +2,7 @@
 
 import time
 
+from keras_stc.cli import options
 from keras_stc.cli.console import print_json
 from keras_stc.cli.predict import DEFAULT
 
@@ -38,8 +39,7 @@ def run(arguments):
 
     if arguments.port is not None and not 1 <= arguments.port <= 65535:
         raise ValueError(f"--port must be from 1 to 65535. Received: {arguments.port}")
-    if arguments.max_clips < 1:
-        raise ValueError(f"--max-clips must be at least 1. Received: {arguments.max_clips}")
+    options.at_least(arguments, 1, "max_clips")
     # Strangers choose among what was typed here.
     any_model = arguments.host in LOCAL and not arguments.share
     page = build_app(arguments.model or [DEFAULT], any_model, arguments.max_clips)

@@ -30,10 +30,7 @@ def run(arguments):
     from keras_stc.data import open_source
     from keras_stc.models import create_model
 
-    for name in ("batch_size", "batches"):
-        if getattr(arguments, name) < 1:
-            option = name.replace("_", "-")
-            raise ValueError(f"--{option} must be at least 1. Received: {getattr(arguments, name)}")
+    options.at_least(arguments, 1, "batch_size", "batches")
     shape = (arguments.frames, arguments.size, arguments.size, 3)
     model = create_model(arguments.model, weights=None, input_shape=shape)
     with tempfile.TemporaryDirectory() as folder:

@@ -2,6 +2,7 @@
 
 import time
 
+from keras_stc.checks import one_of
 from keras_stc.cli import options
 from keras_stc.cli.console import (
     fit_verbosity,
@@ -173,8 +174,7 @@ def run_distill(arguments):
 def _recipe(arguments):
     from keras_stc.training import RECIPES
 
-    if arguments.recipe not in ("default", "paper", "modern"):
-        raise ValueError(f"--recipe must be default, paper or modern. Received: {arguments.recipe}")
+    one_of(("default", "paper", "modern"), **{"--recipe": arguments.recipe})
     recipe = RECIPES[arguments.recipe]
     changes = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "accumulation")}
     if arguments.lr is not None:
@@ -193,9 +193,7 @@ def _teacher_shape(arguments):
     from keras_stc.models.inception_i3d import CONFIG
 
     frames, size = arguments.teacher_frames, arguments.teacher_size
-    for name, value in (("--teacher-frames", frames), ("--teacher-size", size)):
-        if value is not None and value < 1:
-            raise ValueError(f"{name} must be at least 1. Received: {value}")
+    options.at_least(arguments, 1, "teacher_frames", "teacher_size")
     if frames is None and size is None:
         return None
     height, width = (size, size) if size else CONFIG.crop

@@ -63,9 +63,7 @@ def run(arguments):
     from keras_stc.predict import model_config
     from keras_stc.report.facts import facts
 
-    for option in ("clips", "per_class"):
-        if (value := getattr(arguments, option)) < 1:
-            raise ValueError(f"--{option.replace('_', '-')} must be at least 1. Received: {value}")
+    options.at_least(arguments, 1, "clips", "per_class")
     files = find_files(arguments.files)
     pages, folders = _pages(arguments.out, files), _folders(arguments.frames, files)
     started = time.monotonic()

@@ -1,7 +1,8 @@
 """Options that several commands share, and what all of them mean."""
 
-import math
 import pathlib
+
+from keras_stc import checks
 
 DATA_HELP = (
     "a folder of class folders, a CSV file with path,label[,split] or another list of videos and "
@@ -108,17 +109,19 @@ def teacher(command):
     )
 
 
+def at_least(arguments, least, *names):
+    """Raises the `ValueError` for an option that is given and is less."""
+    for name in names:
+        value = getattr(arguments, name)
+        if value is not None:
+            checks.at_least(least, **{f"--{name.replace('_', '-')}": value})
+
+
 def check_numbers(arguments):
     """Raises the `ValueError` for a number that no run can have."""
-    if not 0 <= arguments.hold_out < 1:
-        raise ValueError(
-            f"--hold-out must be at least 0 and below 1. Received: {arguments.hold_out}"
-        )
-    if arguments.seed < 0:
-        raise ValueError(f"--seed must not be negative. Received: {arguments.seed}")
-    steps = arguments.checkpoint_steps
-    if steps is not None and steps < 1:
-        raise ValueError(f"--checkpoint-steps must be at least 1. Received: {steps}")
+    checks.below_one(**{"--hold-out": arguments.hold_out})
+    at_least(arguments, 0, "seed")
+    at_least(arguments, 1, "checkpoint_steps")
 
 
 def structure(model, arguments):
@@ -136,8 +139,7 @@ def structure(model, arguments):
             )
         added["stc_placement"] = arguments.placement
     if arguments.alpha is not None:
-        if not 0 < arguments.alpha < math.inf:
-            raise ValueError(f"--alpha must be a positive number. Received: {arguments.alpha}")
+        checks.positive("a positive number", **{"--alpha": arguments.alpha})
         if variant is None:
             raise ValueError(
                 "--alpha is the width of residual networks: choose one such as stc_resnet18. "

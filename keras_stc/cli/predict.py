@@ -70,8 +70,7 @@ def run(arguments):
     from keras_stc.report.facts import facts
 
     started = time.monotonic()
-    if arguments.top is not None and arguments.top < 1:
-        raise ValueError(f"--top must be at least 1. Received: {arguments.top}")
+    options.at_least(arguments, 1, "top")
     options.check_written_file("--csv", arguments.csv)
     options.check_written_file("--report", arguments.report)
     files = find_files(arguments.files)

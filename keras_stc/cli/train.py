@@ -4,6 +4,7 @@ import dataclasses
 import json
 import time
 
+from keras_stc.checks import one_of
 from keras_stc.cli import options
 from keras_stc.cli.console import (
     fit_verbosity,
@@ -251,10 +252,8 @@ def _built(arguments, starts, videos):
 def _recipe(arguments, start):
     from keras_stc.training import RECIPES
 
-    if arguments.recipe and arguments.recipe not in RECIPES:
-        raise ValueError(
-            f"--recipe must be one of {', '.join(RECIPES)}. Received: {arguments.recipe}"
-        )
+    if arguments.recipe:
+        one_of(RECIPES, **{"--recipe": arguments.recipe})
     recipe = RECIPES[arguments.recipe] if arguments.recipe else start.recipe
     changes = {name: getattr(arguments, name) for name, *_ in RECIPE_OPTIONS}
     if arguments.lr is not None:

@@ -3,6 +3,7 @@
 import functools
 import time
 
+from keras_stc.checks import one_of
 from keras_stc.cli import options
 from keras_stc.cli.console import (
     fit_verbosity,
@@ -57,10 +58,7 @@ def run_transfer(arguments):
     from keras_stc.transfer.teachers import create_teacher
 
     options.check_numbers(arguments)
-    if arguments.recipe not in RECIPES:
-        raise ValueError(
-            f"--recipe must be one of {', '.join(RECIPES)}. Received: {arguments.recipe}"
-        )
+    one_of(RECIPES, **{"--recipe": arguments.recipe})
     recipe = RECIPES[arguments.recipe].replace(
         epochs=arguments.epochs,
         batch_size=arguments.batch_size,

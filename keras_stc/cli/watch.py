@@ -4,6 +4,7 @@ import contextlib
 import json
 import sys
 
+from keras_stc.cli import options
 from keras_stc.cli.predict import DEFAULT
 
 #: Characters of a bar of 100%.
@@ -45,8 +46,7 @@ def run(arguments):
     from keras_stc.models.load import named_model
     from keras_stc.predict import predict_stream
 
-    if arguments.top < 1:
-        raise ValueError(f"--top must be at least 1. Received: {arguments.top}")
+    options.at_least(arguments, 1, "top")
     model = named_model(arguments.model, arguments.checkpoint)
     answers = predict_stream(
         model, arguments.source, arguments.smoothing, arguments.every, not arguments.all_frames

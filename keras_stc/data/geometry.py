@@ -8,6 +8,8 @@ import dataclasses
 
 import numpy as np
 
+from keras_stc.checks import one_of
+
 #: The five positions of a training crop (paper, section 4.2), as fractions of the free space
 #: above and to the left of the crop.
 POSITIONS = {
@@ -66,11 +68,7 @@ class Geometry:
                 "`short_side` must be a positive number of pixels, or two. "
                 f"Received: short_side={self.short_side!r}"
             )
-        if self.position not in POSITIONS:
-            raise ValueError(
-                f"`position` must be one of {sorted(POSITIONS)}. "
-                f"Received: position={self.position!r}"
-            )
+        one_of(POSITIONS, position=self.position)
 
     def frame_size(self, height: int, width: int) -> tuple[int, int]:
         """`(height, width)` to which an upright frame of this size is resized."""

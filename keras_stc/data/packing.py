@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_stc import files
+from keras_stc.checks import at_least
 from keras_stc.data.clips.quarantine import Quarantine
 from keras_stc.data.cores import available_cores
 from keras_stc.data.errors import VideoError
@@ -91,10 +92,8 @@ def pack(
         VideoError: If there is no such data, if the folder holds something else, or if more than
             half of the videos cannot be used.
     """
-    limits = {"short_side": (short_side, 8), "videos_per_shard": (videos_per_shard, 1)}
-    for name, (value, least) in limits.items():
-        if value < least:
-            raise ValueError(f"`{name}` must be at least {least}. Received: {name}={value!r}")
+    at_least(8, short_side=short_side)
+    at_least(1, videos_per_shard=videos_per_shard)
     if not 1 <= quality <= 100:
         raise ValueError(f"`quality` must be from 1 to 100. Received: quality={quality!r}")
     if importlib.util.find_spec("tensorflow") is None:

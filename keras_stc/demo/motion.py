@@ -24,6 +24,7 @@ import tempfile
 
 import numpy as np
 
+from keras_stc.checks import at_least
 from keras_stc.data import VideoFolder
 
 #: Class -> (right, down, clockwise, nearer) in speeds. A speed of 1 is one picture's side, one
@@ -140,9 +141,7 @@ def write_motion_videos(
     unknown = [name for name in classes if name not in MOTIONS]
     if unknown or not classes:
         raise ValueError(f"`classes` must be names out of {CLASSES}. Received: classes={classes!r}")
-    for name, value in (("videos_per_class", videos_per_class), ("frames", frames), ("fps", fps)):
-        if value < 1:
-            raise ValueError(f"`{name}` must be at least 1. Received: {name}={value!r}")
+    at_least(1, videos_per_class=videos_per_class, frames=frames, fps=fps)
     if size < 16 or size % 2:
         raise ValueError(f"`size` must be even and at least 16 pixels. Received: size={size!r}")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_stc.checks import one_of
 from keras_stc.evaluation.partial import Partial, fingerprint
 from keras_stc.evaluation.protocol import PROTOCOLS
 from keras_stc.evaluation.result import Evaluation
@@ -133,8 +134,7 @@ def evaluate_videos(
 
 
 def _check_protocol(name, max_clips, config):
-    if name not in PROTOCOLS:
-        raise ValueError(f"`protocol` must be one of {tuple(PROTOCOLS)}. Received: {name!r}")
+    one_of(PROTOCOLS, protocol=name)
     protocol = PROTOCOLS[name]
     if protocol.clips and max_clips is not None:
         raise ValueError(

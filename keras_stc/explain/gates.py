@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_stc.checks import at_least
 from keras_stc.layers.stc import stc_blocks
 
 if TYPE_CHECKING:
@@ -119,8 +120,7 @@ def class_gates(model: keras.Model, videos: VideoSet, per_class: int = 4) -> Cla
     from keras_stc.data import VideoError
     from keras_stc.data.clips.whole_video import shared_batches
 
-    if per_class < 1:
-        raise ValueError(f"`per_class` must be at least 1. Received: per_class={per_class!r}")
+    at_least(1, per_class=per_class)
     taken, chosen = collections.Counter(), []
     for video in videos:
         if video.label is None:

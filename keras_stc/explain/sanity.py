@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_stc.checks import one_of
+
 if TYPE_CHECKING:
     import keras
 
@@ -34,8 +36,7 @@ def randomized(model: keras.Model, part: str = "whole network", seed: int = 0) -
     Raises:
         ValueError: If there is no such part.
     """
-    if part not in PARTS:
-        raise ValueError(f"`part` must be one of {PARTS}. Received: part={part!r}")
+    one_of(PARTS, part=part)
     rng = np.random.default_rng(seed)
     copy = type(model).from_config(model.get_config())
     layers = [layer for layer in copy.layers if layer.weights]

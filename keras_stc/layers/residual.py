@@ -10,6 +10,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_stc.checks import one_of
 from keras_stc.layers.batch_norm import BatchNormalization
 from keras_stc.layers.conv import Conv3D
 from keras_stc.layers.grouped_conv import GroupedConv3D
@@ -75,20 +76,16 @@ def residual_unit(
     Returns:
         Tensor of shape `(B, T', H', W', filters)`.
     """
-    if convolution not in CONVOLUTIONS:
-        raise ValueError(
-            f"`convolution` must be one of {CONVOLUTIONS}. Received: convolution={convolution!r}"
-        )
+    one_of(CONVOLUTIONS, convolution=convolution)
+    one_of(UNITS, unit=unit)
     # (kernel, channels, strides, groups) of each convolution.
     steps = (1, strides, strides) if convolution == "2d" else strides
     # As torchvision has it: of a unit's input and width, for both convolutions of a basic unit.
     middle = 27 * x.shape[-1] * width // (9 * x.shape[-1] + 3 * width)
     if unit == "basic":
         plan = [(3, width, steps, 1), (3, filters, 1, 1)]
-    elif unit == "bottleneck":
-        plan = [(1, width, 1, 1), (3, width, steps, groups), (1, filters, 1, 1)]
     else:
-        raise ValueError(f"`unit` must be one of {UNITS}. Received: unit={unit!r}")
+        plan = [(1, width, 1, 1), (3, width, steps, groups), (1, filters, 1, 1)]
 
     skip = _shortcut(x, filters, steps, shortcut, name)
     for i, (kernel, channels, stride, conv_groups) in enumerate(plan, start=1):
@@ -215,8 +212,7 @@ def _three(number):
 
 
 def _shortcut(x, filters, strides, kind, name):
-    if kind not in SHORTCUTS:
-        raise ValueError(f"`shortcut` must be one of {SHORTCUTS}. Received: shortcut={kind!r}")
+    one_of(SHORTCUTS, shortcut=kind)
     if max(_three(strides)) == 1 and x.shape[-1] == filters:
         return x
     if kind == "padding":

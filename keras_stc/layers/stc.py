@@ -6,6 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_stc.checks import positive_integer
+
 BRANCHES = ("temporal", "spatial")
 
 
@@ -150,12 +152,8 @@ def stc_blocks(model):
 
 
 def check_ratio(reduction_ratio):
-    if not isinstance(reduction_ratio, int) or reduction_ratio < 1:
-        raise ValueError(
-            "`reduction_ratio` must be a positive integer. "
-            f"Received: reduction_ratio={reduction_ratio!r}"
-        )
-    return reduction_ratio
+    positive_integer(reduction_ratio=reduction_ratio)
+    return int(reduction_ratio)
 
 
 def check_branches(branches):

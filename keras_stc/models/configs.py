@@ -3,6 +3,8 @@
 import dataclasses
 import math
 
+from keras_stc.checks import positive
+
 #: Widths times `alpha` are multiples of this (as keras.applications' MobileNets have it).
 DIVISOR = 8
 
@@ -82,9 +84,7 @@ class Variant:
         Raises:
             ValueError: If `alpha` is not a positive number.
         """
-        number = isinstance(alpha, (int, float)) and not isinstance(alpha, bool)
-        if not number or not 0 < alpha < math.inf:
-            raise ValueError(f"`alpha` must be a positive number. Received: alpha={alpha!r}")
+        positive("a positive number", alpha=alpha)
         if alpha == 1:
             return self
         divisor = math.lcm(DIVISOR, self.groups)

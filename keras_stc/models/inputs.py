@@ -5,6 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 
+from keras_stc.checks import positive_integer
 from keras_stc.models.video_model import VideoModel
 from keras_stc.video_config import VideoConfig
 
@@ -180,8 +181,7 @@ def head(x, include_top, pooling, classes, classifier_activation, classifier=Non
     if pooling not in (None, "avg", "max"):
         raise ValueError(f'`pooling` must be None, "avg" or "max". Received: pooling={pooling!r}')
     if include_top:
-        if not isinstance(classes, (int, np.integer)) or classes < 1:
-            raise ValueError(f"`classes` must be a positive integer. Received: classes={classes!r}")
+        positive_integer(classes=classes)
         return (classifier or dense_classifier)(x, int(classes), classifier_activation)
     if pooling == "avg":
         return keras.layers.GlobalAveragePooling3D(name="avg_pool")(x)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import keras
 
+from keras_stc.checks import below_one, require
 from keras_stc.layers.conv import max_pool3d
 from keras_stc.layers.stc import BRANCHES, STCBlock, check_branches, check_ratio
 from keras_stc.models.classifier import activation_name
@@ -78,14 +79,8 @@ def build_network(
         ValueError: If an argument is outside its range, or the clip too small for the network.
     """
     branches, ratio = check_branches(stc_branches), check_ratio(reduction_ratio)
-    if not isinstance(stc, bool):
-        raise ValueError(f"`stc` must be True or False. Received: stc={stc!r}")
-    is_number = isinstance(dropout_rate, (int, float))
-    if not is_number or not 0 <= dropout_rate < 1:
-        raise ValueError(
-            "`dropout_rate` must be at least 0 and below 1. "
-            f"Received: dropout_rate={dropout_rate!r}"
-        )
+    require(lambda value: isinstance(value, bool), "True or False", stc=stc)
+    below_one(dropout_rate=dropout_rate)
 
     def correlate(x, name):
         if not stc:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import keras
 
+from keras_stc.checks import one_of
 from keras_stc.layers.conv import max_pool3d
 from keras_stc.layers.residual import (
     SHORTCUTS,
@@ -117,9 +118,9 @@ def VideoResNet(
     spec = VARIANTS[variant].scaled(alpha)
     stem = spec.stem_kind if stem is None else stem
     preactivation = spec.preactivation if preactivation is None else preactivation
-    _check_choice("stc_placement", stc_placement, PLACEMENTS)
-    _check_choice("shortcut", shortcut, SHORTCUTS)
-    _check_choice("stem", stem, STEMS)
+    one_of(PLACEMENTS, stc_placement=stc_placement)
+    one_of(SHORTCUTS, shortcut=shortcut)
+    one_of(STEMS, stem=stem)
     stc = {
         "reduction_ratio": check_ratio(reduction_ratio),
         "branches": check_branches(stc_branches),
@@ -201,8 +202,3 @@ def _stem(x, stem, filters):
     # Zeros pad as well as minus infinity would: nothing after the ReLU is below zero.
     x = keras.layers.ZeroPadding3D(1, name="pool1_pad")(x)
     return max_pool3d(x, 3, pool_strides, name="pool1")
-
-
-def _check_choice(name, value, choices):
-    if value not in choices:
-        raise ValueError(f"`{name}` must be one of {choices}. Received: {name}={value!r}")

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar, cast
 
 import keras
 
+from keras_stc.checks import one_of
 from keras_stc.layers.stc import BRANCHES
 from keras_stc.models import c3d, densenet3d, inception_i3d, p3d, s3d
 from keras_stc.models.configs import VARIANTS
@@ -118,10 +119,7 @@ def list_weights(model: str | None = None) -> list[str]:
     """
     if model is None:
         return [record.name for record in registry.records()]
-    if model not in CONSTRUCTORS:
-        raise ValueError(
-            f"`model` must be one of {', '.join(CONSTRUCTORS)}. Received: model={model!r}"
-        )
+    one_of(CONSTRUCTORS, model=model)
     return registry.tags(model)
 
 

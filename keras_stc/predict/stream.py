@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_stc.checks import at_least, positive
 from keras_stc.predict.classify import class_names, classify, model_config
 from keras_stc.predict.feed import Feed
 
@@ -89,10 +90,9 @@ def predict_stream(
     config, names = model_config(model), class_names(model)
     config.check_rgb()
     config.check_moment()
-    if not smoothing >= 0:
-        raise ValueError(f"`smoothing` must be at least 0. Received: smoothing={smoothing!r}")
-    if every is not None and not every > 0:
-        raise ValueError(f"`every` must be positive, or None. Received: every={every!r}")
+    at_least(0, smoothing=smoothing)
+    if every is not None:
+        positive("positive, or None", every=every)
     # What is compiled at the first call is compiled before anybody waits for an answer.
     classify(model, np.zeros((1, *config.clip_shape), "uint8"))
     feed = Feed(source, config, live)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
+from keras_stc.checks import at_least, below_one, natural_number, one_of, positive, positive_integer
 from keras_stc.training.loss import SparseCrossentropy
 from keras_stc.training.optimizer import SGD
 from keras_stc.training.schedule import schedule
@@ -91,35 +91,15 @@ class Recipe:
     multiscale: bool = False
 
     def __post_init__(self):
-        for name in ("epochs", "batch_size", "accumulation", "step_epochs", "frames", "stride"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
-                raise ValueError(f"`{name}` must be a positive integer. Received: {name}={value!r}")
-        for name in ("warmup_epochs", "patience", "early_stop", "feature_passes"):
-            value = getattr(self, name)
-            if not isinstance(value, int) or value < 0:
-                raise ValueError(
-                    f"`{name}` must be an integer of at least 0. Received: {name}={value!r}"
-                )
-        if not 0 < self.learning_rate < math.inf:
-            raise ValueError(
-                f"`learning_rate` must be positive. Received: learning_rate={self.learning_rate!r}"
-            )
-        if not 0 <= self.weight_decay < math.inf:
-            raise ValueError(
-                f"`weight_decay` must be at least 0. Received: weight_decay={self.weight_decay!r}"
-            )
+        counts = ("epochs", "batch_size", "accumulation", "step_epochs", "frames", "stride")
+        positive_integer(**{name: getattr(self, name) for name in counts})
+        spans = ("warmup_epochs", "patience", "early_stop", "feature_passes")
+        natural_number(**{name: getattr(self, name) for name in spans})
+        positive(learning_rate=self.learning_rate)
+        at_least(0, weight_decay=self.weight_decay)
         for name, choices in CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ValueError(
-                    f"`{name}` must be one of {choices}. Received: {name}={getattr(self, name)!r}"
-                )
-        for name in ("ema", "label_smoothing", "momentum"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(
-                    f"`{name}` must be at least 0 and below 1. "
-                    f"Received: {name}={getattr(self, name)!r}"
-                )
+            one_of(choices, **{name: getattr(self, name)})
+        below_one(ema=self.ema, label_smoothing=self.label_smoothing, momentum=self.momentum)
         if self.schedule == "plateau" and self.warmup_epochs:
             raise ValueError(
                 "`warmup_epochs` must be 0 with the plateau schedule, which sets the rate itself. "

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_stc.checks import at_least
 from keras_stc.data import Video, VideoError
 from keras_stc.data.clips.backends import dataset
 from keras_stc.data.clips.stream import Array, Options, Stream
@@ -97,10 +98,7 @@ class _Pairs(Stream):
     least = 2
 
     def __init__(self, videos, config, batch_size, frame_size, **options):
-        if frame_size < 1:
-            raise ValueError(
-                f"`frame_size` must be at least 1. Received: frame_size={frame_size!r}"
-            )
+        at_least(1, frame_size=frame_size)
         super().__init__(videos, config, batch_size, **options)
         files = dict.fromkeys(video.file for video in self.videos)
         self.numbers = {file: i for i, file in enumerate(files)}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
+from keras_stc.checks import at_least, require
 from keras_stc.models.classifier import ends_in_softmax
 from keras_stc.transfer.teacher import Teacher
 
@@ -137,7 +138,9 @@ class Distillation(keras.Model):
         outputs = answering(student, "student")
         if not isinstance(teacher, ClipTeacher):
             teacher = ClipTeacher(teacher)
-        _check_weights(temperature, label_weight, feature_weight)
+        at_least(1, temperature=temperature)
+        require(lambda value: 0 <= value <= 1, "from 0 to 1", label_weight=label_weight)
+        at_least(0, feature_weight=feature_weight)
         classes, width = (shape[-1] for shape in outputs.output_shape)
         if label_weight < 1 and classes != teacher.classes:
             raise ValueError(
@@ -392,13 +395,3 @@ def _features_end(layers):
         return None
     before = layers[: names.index("predictions")]
     return next(layer for layer in reversed(before) if not isinstance(layer, keras.layers.Dropout))
-
-
-def _check_weights(temperature, label_weight, feature_weight):
-    for name, value, is_right, range_ in (
-        ("temperature", temperature, temperature >= 1, "at least 1"),
-        ("label_weight", label_weight, 0 <= label_weight <= 1, "from 0 to 1"),
-        ("feature_weight", feature_weight, 0 <= feature_weight < float("inf"), "at least 0"),
-    ):
-        if not is_right:
-            raise ValueError(f"`{name}` must be {range_}. Received: {name}={value!r}")

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_stc import distribute
+from keras_stc.checks import at_least
 from keras_stc.models import VideoModel
 from keras_stc.training.session import Session
 from keras_stc.transfer.answers import kept_answers
@@ -171,8 +172,7 @@ def _check(distillation, recipe, videos, windows):
                 f"`{name}` must be {none!r} in a distillation. "
                 f"Received: {name}={getattr(recipe, name)!r}"
             )
-    if windows < 0:
-        raise ValueError(f"`windows` must be at least 0. Received: windows={windows!r}")
+    at_least(0, windows=windows)
     if windows and distribute.share(distillation)[1] > 1:
         raise ValueError(
             "`windows` must be 0 on several workers, since what the teacher says is kept by one. "

@@ -5,6 +5,7 @@ import textwrap
 
 import keras
 
+from keras_stc.checks import one_of
 from keras_stc.distribute import strategy
 from keras_stc.transfer.teacher import FrameTeacher
 
@@ -41,10 +42,7 @@ def create_teacher(
     Raises:
         ValueError: If there is no such teacher, or its weights cannot be had.
     """
-    if name not in TEACHERS:
-        raise ValueError(
-            f"The teacher must be one of {', '.join(TEACHERS)}. Received: teacher={name!r}"
-        )
+    one_of(TEACHERS, teacher=name)
     if weights not in ("imagenet", "random") and not os.path.isfile(weights):
         raise ValueError(
             f"The teacher's weights {weights} do not exist: give a .weights.h5 file of "

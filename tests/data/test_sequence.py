@@ -127,7 +127,7 @@ def test_too_many_bad_videos_stop_fit_with_one_sentence(videos, tmp_path):
 
 
 def test_an_unknown_backend_is_refused(videos):
-    with pytest.raises(ValueError, match="`backend` must be one of .*'pydataset'.*'numpy'"):
+    with pytest.raises(ValueError, match="`backend` must be one of tf.data, pydataset. .*'numpy'"):
         clips(videos, backend="numpy")
 
 

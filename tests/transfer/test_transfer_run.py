@@ -218,7 +218,10 @@ def test_transfer_then_train(capsys, videos, tmp_path):
         (["transfer", "{tmp}", "--out", "{tmp}/t"], "holds no videos"),
         (["transfer", "{videos}", "--out", "{tmp}/t", "--recipe", "x"], "--recipe must be"),
         (["transfer", "{videos}", "--out", "{tmp}/t", "--student", "x"], "`name` must be one of"),
-        (["transfer", "{videos}", "--out", "{tmp}/t", "--teacher", "x"], "teacher must be one of"),
+        (
+            ["transfer", "{videos}", "--out", "{tmp}/t", "--teacher", "x"],
+            "`teacher` must be one of",
+        ),
         (
             ["transfer", "{videos}", "--out", "{tmp}/t", "--teacher-weights", "x.h5"],
             "x.h5 do not exist",
@@ -228,7 +231,7 @@ def test_transfer_then_train(capsys, videos, tmp_path):
             "`accumulation` must",
         ),
         (["transfer", "{videos}", "--out", "{tmp}/t", "--hold-out", "1.5"], "--hold-out must be"),
-        (["transfer", "{videos}", "--out", "{tmp}/t", "--seed", "-1"], "--seed must not be"),
+        (["transfer", "{videos}", "--out", "{tmp}/t", "--seed", "-1"], "--seed must be at least 0"),
         (
             ["transfer", "{videos}", "--out", "{tmp}/t", "--checkpoint-steps", "0"],
             "--checkpoint-steps must be at least 1",

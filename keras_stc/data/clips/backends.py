@@ -3,6 +3,7 @@
 import importlib.util
 import warnings
 
+from keras_stc.checks import one_of
 from keras_stc.data.clips.stream import MIXED_ROWS
 
 #: What the samples may come as.
@@ -24,8 +25,7 @@ def dataset(stream):
     """
     has_tensorflow = importlib.util.find_spec("tensorflow") is not None
     backend = stream.backend or ("tf.data" if has_tensorflow else "pydataset")
-    if backend not in BACKENDS:
-        raise ValueError(f"`backend` must be one of {BACKENDS}. Received: backend={backend!r}")
+    one_of(BACKENDS, backend=backend)
     if backend == "pydataset":
         from keras_stc.data.clips.sequence import ClipSequence
 

@@ -13,6 +13,8 @@ whole video (Wang et al., "Temporal Segment Networks", ECCV 2016), whatever its 
 
 import numpy as np
 
+from keras_stc.checks import at_least, positive
+
 #: Keeps a stride such as 29.97 / 9.99 from falling a frame short by rounding.
 EPSILON = 1e-6
 
@@ -107,8 +109,7 @@ def uniform_clips(num_frames, frames, stride, count):
         one clip has the middle of each part, and several the middles of `count` pieces of it.
     """
     _check(num_frames, frames, stride)
-    if count < 1:
-        raise ValueError(f"`count` must be at least 1 clip. Received: count={count!r}")
+    at_least(1, count=count)
     if stride is None:
         middles = (2 * np.arange(frames * count) + 1) * num_frames // (2 * frames * count)
         return middles.reshape(frames, count).T
@@ -144,14 +145,11 @@ def spread(clips, count):
     """
     if count is None or len(clips) <= count:
         return clips
-    if count < 1:
-        raise ValueError(f"`max_clips` must be at least 1. Received: max_clips={count!r}")
+    at_least(1, max_clips=count)
     return clips[(2 * np.arange(count) + 1) * len(clips) // (2 * count)]
 
 
 def _check(num_frames, frames, stride):
-    for name, value in (("num_frames", num_frames), ("frames", frames)):
-        if value < 1:
-            raise ValueError(f"`{name}` must be at least 1. Received: {name}={value!r}")
-    if stride is not None and stride <= 0:
-        raise ValueError(f"`stride` must be positive. Received: stride={stride!r}")
+    at_least(1, num_frames=num_frames, frames=frames)
+    if stride is not None:
+        positive(stride=stride)

@@ -16,6 +16,7 @@ from typing import NamedTuple, TypedDict
 
 import numpy as np
 
+from keras_stc.checks import at_least
 from keras_stc.data.clips import sampling
 from keras_stc.data.clips.crops import Crops, changed_pixels, chosen_crops
 from keras_stc.data.clips.plan import Epochs, check_share, share_positions
@@ -140,17 +141,9 @@ class Stream:
         backend=None,
     ):
         self.parallel = num_parallel_calls or available_cores()
-        for name, value, least in (
-            ("batch_size", batch_size, self.least),
-            ("clips_per_video", clips_per_video, 1),
-            ("seed", seed, 0),
-            ("first_epoch", first_epoch, 0),
-            ("first_batch", first_batch, 0),
-            ("num_parallel_calls", self.parallel, 1),
-            ("prefetch", prefetch, 0),
-        ):
-            if value < least:
-                raise ValueError(f"`{name}` must be at least {least}. Received: {name}={value!r}")
+        at_least(self.least, batch_size=batch_size)
+        at_least(1, clips_per_video=clips_per_video, num_parallel_calls=self.parallel)
+        at_least(0, seed=seed, first_epoch=first_epoch, first_batch=first_batch, prefetch=prefetch)
         check_share(share, batch_size)
         check_decoder(decoder)
         video_config.check_rgb()

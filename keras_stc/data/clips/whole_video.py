@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keras_stc.checks import at_least
 from keras_stc.data.clips import sampling
 from keras_stc.data.clips.background import Background, one_after_the_other
 from keras_stc.data.cores import available_cores
@@ -76,8 +77,7 @@ def video_clips(
     """
     config = video_config or VideoConfig()
     config.check_rgb()
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size!r}")
+    at_least(1, batch_size=batch_size)
     video = video if isinstance(video, Video) else Video(os.fspath(video))
     frame, views = evaluation_views(config.crop, config.resize, crops)
     with open_isolated(video.path, threads) as reader:
@@ -140,8 +140,7 @@ def shared_batches(videos, video_config, *, batch_size=8, parallel=None, **optio
     Yields:
         `SharedBatch`es, clips in the order of videos and time; the last one may be smaller.
     """
-    if batch_size < 1:
-        raise ValueError(f"`batch_size` must be at least 1. Received: batch_size={batch_size!r}")
+    at_least(1, batch_size=batch_size)
     cores = available_cores()
     parallel = max(1, min(parallel or cores, len(videos)))
     options["threads"] = None if parallel == 1 else max(1, cores // parallel)

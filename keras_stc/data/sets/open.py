@@ -12,7 +12,6 @@ from keras_stc.data.sets.annotation import LISTS
 from keras_stc.data.sets.data import Data
 from keras_stc.data.sets.folder import FolderData
 from keras_stc.data.sets.kinetics import KineticsData, is_kinetics
-from keras_stc.data.sets.names import SUBSETS
 from keras_stc.data.sets.official import HMDB51Data, UCF101Data
 from keras_stc.data.sets.packed import PackedData, is_packed
 from keras_stc.data.sets.table import TableData
@@ -120,10 +119,6 @@ def open_data(
     Raises:
         VideoError: If there is no such data or no such subset.
     """
-    if subset is not None and subset not in SUBSETS:
-        raise ValueError(
-            f"`subset` must be one of {sorted(SUBSETS)} or None. Received: subset={subset!r}"
-        )
     return open_source(spec).open(subset, class_names)
 
 

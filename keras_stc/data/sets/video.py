@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
+from keras_stc.checks import at_least
 from keras_stc.data.errors import VideoError
 
 if TYPE_CHECKING:
@@ -146,8 +147,7 @@ class VideoSet(Sequence[Video]):
         """
         if not 0 < fraction < 1:
             raise ValueError(f"`fraction` must be between 0 and 1. Received: fraction={fraction!r}")
-        if seed < 0:
-            raise ValueError(f"`seed` must not be negative. Received: seed={seed!r}")
+        at_least(0, seed=seed)
         rng, labels, held = np.random.default_rng(seed), self.labels, set()
         files = [video.file for video in self]
         pieces = collections.defaultdict(collections.Counter)  # of a file: label -> how many

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from keras_stc.checks import one_of
 from keras_stc.data.video.frame_folder import FrameFolder
 from keras_stc.data.video.pyav_reader import VideoReader
 from keras_stc.data.video.shard import ShardReader, is_packed_video
@@ -58,5 +59,4 @@ def open_video(
 
 def check_decoder(decoder):
     """Raises the `ValueError` for a decoder that does not exist."""
-    if decoder not in DECODERS:
-        raise ValueError(f"`decoder` must be one of {DECODERS}. Received: decoder={decoder!r}")
+    one_of(DECODERS, decoder=decoder)
