@@ -14,6 +14,7 @@
     runs/a/evaluation.json           accuracy of the last epoch on the validation videos, likewise
     runs/a/report.html               a page of all this, likewise; evaluation.html is that of
                                      keras-stc evaluate
+    runs/a/evaluation.partial.jsonl  videos that an unfinished keras-stc evaluate has measured
 
 Files are written beside their place and moved there, so that none is ever half there.
 """
@@ -63,6 +64,7 @@ class Run:
         self.evaluation_path = self.folder / "evaluation.json"
         self.report_path = self.folder / "report.html"
         self.evaluation_report_path = self.folder / "evaluation.html"
+        self.partial_evaluation_path = self.folder / "evaluation.partial.jsonl"
 
     def open(self, config, anew=False, upgrade=lambda old, now: old):
         """Begins a run in the folder, or checks that it was begun with the same configuration.

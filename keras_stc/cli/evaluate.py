@@ -15,9 +15,6 @@ from keras_stc.cli.console import (
     written_report,
 )
 
-#: What is kept of an evaluation that is not done yet, in the run folder.
-PARTIAL_NAME = "evaluation.partial.jsonl"
-
 
 def register(commands, common):
     command = commands.add_parser(
@@ -59,6 +56,7 @@ def run_evaluate(arguments):
     from keras_stc.files import sha256, write_atomically
     from keras_stc.models.load import load_model, weights_file
     from keras_stc.report.facts import facts
+    from keras_stc.runs import Run
 
     options.check_written_file("--out", arguments.out)
     options.check_written_file("--report", arguments.report)
@@ -85,7 +83,7 @@ def run_evaluate(arguments):
         else:
             videos = split.open(subset, class_names)
         say(arguments, f"{len(videos)} videos" + (f" of subset {subset!r}" if subset else ""))
-        partial = pathlib.Path(path) / PARTIAL_NAME if pathlib.Path(path).is_dir() else None
+        run = Run(path)
         evaluation = evaluate(
             model,
             videos,
@@ -93,7 +91,7 @@ def run_evaluate(arguments):
             batch_size=arguments.batch_size,
             protocol=arguments.protocol,
             max_clips=arguments.max_clips,
-            partial=partial,
+            partial=run.partial_evaluation_path if run.folder.is_dir() else None,
         )
         name = {
             "data": options.data_name(split),

@@ -1,4 +1,4 @@
-"""`model.fit` where it works, and the same loop in public calls where it does not."""
+"""`fit`: `keras.Model.fit`, or the same loop in public calls on several devices or workers."""
 
 from collections.abc import Iterable
 from typing import Any

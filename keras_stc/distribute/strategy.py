@@ -85,10 +85,10 @@ def share(model: keras.Model) -> tuple[int, int]:
         `(index, count)`, as `clip_dataset(share=...)` takes it. The process with index 0 is the one
         that writes files and prints.
     """
-    names, own = _cluster()
+    names, this = _cluster()
     if len(names) < 2 or devices(model) == 1:
         return 0, 1
-    return names.index(own), len(names)
+    return names.index(this), len(names)
 
 
 def scope(model: keras.Model) -> contextlib.AbstractContextManager[Any]:
@@ -112,8 +112,8 @@ def worker_count() -> int:
 
 def is_chief() -> bool:
     """Whether this process is the only one, or the first worker of TF_CONFIG."""
-    names, own = _cluster()
-    return len(names) < 2 or own == names[0]
+    names, this = _cluster()
+    return len(names) < 2 or this == names[0]
 
 
 @contextlib.contextmanager
@@ -225,14 +225,14 @@ def _cluster():
             for kind in ("chief", "worker")
             for index in range(len(cluster.get(kind, ())))
         ]
-        own = (task.get("type", "worker"), int(task.get("index", 0)))
+        this = (task.get("type", "worker"), int(task.get("index", 0)))
     except (ValueError, AttributeError, TypeError) as error:
         raise DistributionError(f"{_EXPECTED} It cannot be read: {error}") from error
-    if len(names) > 1 and own not in names:
+    if len(names) > 1 and this not in names:
         raise DistributionError(
-            f"{_EXPECTED} Its task, {own[0]} {own[1]}, is none of its {len(names)} workers."
+            f"{_EXPECTED} Its task, {this[0]} {this[1]}, is none of its {len(names)} workers."
         )
-    return names, own
+    return names, this
 
 
 _EXPECTED = (

@@ -1,4 +1,4 @@
-"""A file of what an evaluation has measured so far, from which a killed one goes on."""
+"""`Partial`: a file of the videos measured so far, from which a killed evaluation resumes."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""How videos are looked at in a test, as data."""
+"""`PROTOCOLS`: clips of a video, crops and averaging of an evaluation, as data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures of an evaluation."""
+"""`Evaluation`: accuracy by clip, by video and by class; its mean over splits."""
 
 import dataclasses
 from collections.abc import Iterable

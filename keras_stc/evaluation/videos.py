@@ -1,4 +1,4 @@
-"""A model on whole videos: clips streamed through it, what they give gathered by video."""
+"""`evaluate_videos`: a classifier on all clips of videos, averaged by video."""
 
 from __future__ import annotations
 
@@ -82,17 +82,17 @@ def evaluate_videos(
     sums = np.zeros((len(videos), len(names)))
     counts, right = np.zeros((2, len(videos)), dtype="int64")
     labels = np.array([video.label for video in videos])
-    kept = Partial(partial, fingerprint(model, videos, described) if partial else None)
-    for i, figures in kept.done.items():
+    measured = Partial(partial, fingerprint(model, videos, described) if partial else None)
+    for i, figures in measured.done.items():
         counts[i], right[i], sums[i] = figures
     # How many clips a video has is known when its last one is decoded.
     totals, begun = {}, set()
     options = {"max_clips": max_clips, "uniform": views.clips, "crops": views.crops}
-    left = [i for i in range(len(videos)) if i not in kept.done]
+    left = [i for i in range(len(videos)) if i not in measured.done]
     numbers = itertools.count(1)
     report = (lambda: None) if progress is None else lambda: progress(next(numbers))
     try:
-        for _ in kept.done:
+        for _ in measured.done:
             report()
         for owners, clips, ended in shared_batches(
             [videos[i] for i in left], config, batch_size=batch_size, **options
@@ -112,10 +112,10 @@ def evaluate_videos(
                 begun.update(owners.tolist())
             for i in [i for i in begun if counts[i] == totals.get(i)]:
                 begun.remove(i)
-                kept.add(i, counts[i], right[i], sums[i])
+                measured.add(i, counts[i], right[i], sums[i])
     finally:
-        kept.close()
-    kept.finish()
+        measured.close()
+    measured.finish()
 
     # A video that broke off in the middle is bad, not short.
     good = [i for i, video in enumerate(videos) if counts[i] and video.name not in quarantine]
@@ -151,9 +151,11 @@ def _check_protocol(name, max_clips, config):
 def _check_classes(names, videos, classes):
     if names is not None and videos.class_names and tuple(videos.class_names) != tuple(names):
         unknown = [name for name in videos.class_names if name not in names]
-        what = f"the model does not know {unknown[0]!r}" if unknown else "they are in another order"
+        fault = "they are in another order"
+        if unknown:
+            fault = f"the model does not know {unknown[0]!r}"
         raise ValueError(
-            f"`videos` must have the model's {len(names)} classes in its order, but {what}: read "
+            f"`videos` must have the model's {len(names)} classes in its order, but {fault}: read "
             "them with class_names=model.video_config.class_names."
         )
     if not len(videos):

@@ -1,4 +1,4 @@
-"""A network for the classes of some videos, built as a recipe wants it."""
+"""`build_for`: a network of the zoo for the classes of some videos, in a recipe's precision."""
 
 import keras
 

@@ -1,4 +1,4 @@
-"""What happens between the steps: checkpoints, plateaus, early stop, a loss that is no number."""
+"""Keras callbacks of a run: checkpoints, moving average, plateaus, early stop, stop at NaN."""
 
 import math
 
@@ -24,8 +24,8 @@ class Checkpoint(keras.callbacks.Callback):
         super().__init__()
         self.session, self.steps = session, steps
         self.example, self.average = example, average
-        kept = [row for row in self.state["history"] if self._is_kept(row["epoch"])]
-        self.best = max(kept, key=_quality, default=None)
+        rows = [row for row in self.state["history"] if self._is_kept(row["epoch"])]
+        self.best = max(rows, key=_quality, default=None)
 
     @property
     def state(self):

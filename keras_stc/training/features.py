@@ -1,4 +1,4 @@
-"""Features of clips, computed once and kept, where what comes before them does not learn."""
+"""Features of a network's frozen part, computed once and kept, and batches of them."""
 
 import contextlib
 import dataclasses

@@ -1,4 +1,4 @@
-"""Layers that a fine-tuning leaves as they are."""
+"""`frozen`: a block in which the first layers of a network do not learn."""
 
 import contextlib
 

@@ -1,4 +1,4 @@
-"""A training run: data, model, recipe and a folder that survives a kill."""
+"""`train`: a classifier on labelled videos, in a run folder that a killed training resumes from."""
 
 from __future__ import annotations
 
@@ -82,8 +82,8 @@ def train(
     _check_batches(model, recipe, videos, validation)
     _check_labels(validation)
     model.video_config = model.video_config.replace(class_names=videos.class_names)
-    kept = recipe.feature_passes and distribute.devices(model) == 1
-    divided = split(model, recipe.freeze) if kept else None
+    keeps_features = recipe.feature_passes and distribute.devices(model) == 1
+    divided = split(model, recipe.freeze) if keeps_features else None
     session = Session(
         *(divided.head if divided else model, recipe, out, videos, validation),
         network=model,
@@ -191,11 +191,11 @@ def _check_batches(model, recipe, videos, validation):
             f"devices and {recipe.accumulation} steps of accumulation. "
             f"Received: batch_size={recipe.batch_size}"
         )
-    for name, found, least in (("videos", videos, parts), ("validation", validation, devices)):
-        if found is not None and len(found) < least:
+    for name, given, least in (("videos", videos, parts), ("validation", validation, devices)):
+        if given is not None and len(given) < least:
             raise ValueError(
                 f"`{name}` must be at least {least} videos, one for each part of a batch. "
-                f"Received: {len(found)}"
+                f"Received: {len(given)}"
             )
     if keras.backend.backend() == "jax" and validation is not None and len(validation) % devices:
         raise ValueError(

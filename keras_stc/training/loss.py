@@ -1,4 +1,4 @@
-"""Cross-entropy with what Keras has for one-hot labels only."""
+"""Cross-entropy of integer labels with label smoothing and class weights."""
 
 import keras
 from keras import ops

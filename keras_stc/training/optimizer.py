@@ -1,4 +1,4 @@
-"""SGD with the weight decay of the paper's time, and batches larger than memory."""
+"""SGD with L2 weight decay on kernels and with gradient accumulation."""
 
 from typing import Any
 

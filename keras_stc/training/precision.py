@@ -1,4 +1,4 @@
-"""The precision that a model is built with."""
+"""`precision`: a block in which models are built with a dtype policy."""
 
 import contextlib
 

@@ -1,4 +1,4 @@
-"""How to train, as data."""
+"""`Recipe`, the hyperparameters of a training, and the table of them, `RECIPES`."""
 
 from __future__ import annotations
 

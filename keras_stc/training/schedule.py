@@ -1,4 +1,4 @@
-"""Learning rates by step."""
+"""Learning-rate schedules, counted in steps: constant, cosine or step, with a warm-up."""
 
 import keras
 from keras import ops

@@ -1,4 +1,4 @@
-"""What every training in a run folder has in common: its lock, state, checkpoints and fit."""
+"""`Session`: a training under way in a run folder: its lock, state, checkpoints and fit."""
 
 import contextlib
 import importlib.util
@@ -157,16 +157,16 @@ class Session:
             TrainingError: If the loss is no longer a number.
             VideoError: If more than half of the videos cannot be read.
         """
-        recipe, whole = self.recipe, clips()
+        recipe, epoch = self.recipe, clips()
         with distribute.scope(self.model):
             self.model.compile(
-                optimizer=recipe.optimizer(whole.batches, self.batch), loss=loss, metrics=metrics
+                optimizer=recipe.optimizer(epoch.batches, self.batch), loss=loss, metrics=metrics
             )
             self.model.optimizer.build(self.model.trainable_variables)
         self._restore()
         monitor = "val_loss" if validation else "loss"
         average = Average() if recipe.ema else None
-        checkpoint = Checkpoint(self, whole.batches, example, average)
+        checkpoint = Checkpoint(self, epoch.batches, example, average)
         callbacks = [
             StopOnNaN(self),
             *([average] if average else []),
@@ -181,7 +181,7 @@ class Session:
                 part = clips(first_batch=self.state["step"])
                 self._fit(part, validation, self.state["epoch"] + 1, [*callbacks, *ending])
             if not self._is_done(monitor):
-                return self._fit(whole, validation, recipe.epochs, callbacks)
+                return self._fit(epoch, validation, recipe.epochs, callbacks)
         # Puts the moving average, where there is one, in the place of the weights.
         with distribute.scope(self.model):
             self.model.optimizer.finalize_variable_values(self.model.trainable_variables)

@@ -1,4 +1,4 @@
-"""What a training starts from where nobody says: the best that there is for few videos."""
+"""`STARTS`: what `keras-stc train --start` begins from, the best for few videos first."""
 
 import dataclasses
 
@@ -79,11 +79,11 @@ def find_start(name):
     """
     if name == "auto":
         return (*STARTS, RANDOM)
-    found = [start for start in (*STARTS, RANDOM) if start.name == name]
-    if not found:
+    named = [start for start in (*STARTS, RANDOM) if start.name == name]
+    if not named:
         names = ", ".join(("auto", *(start.name for start in (*STARTS, RANDOM))))
         raise ValueError(f"`start` must be one of {names}. Received: {name}")
-    return tuple(found)
+    return tuple(named)
 
 
 def warn_of_few(count):

@@ -1,4 +1,4 @@
-"""A video network learns what a frozen video network says of the same clips."""
+"""`Distillation`: a video network learns the answers of a frozen one, `ClipTeacher`."""
 
 from __future__ import annotations
 

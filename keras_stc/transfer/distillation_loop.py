@@ -1,4 +1,4 @@
-"""A distillation with a run folder that survives a kill."""
+"""`train_distillation`: a distillation in a run folder that a killed one resumes from."""
 
 from __future__ import annotations
 

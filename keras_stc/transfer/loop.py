@@ -1,4 +1,4 @@
-"""A transfer with a run folder that survives a kill."""
+"""`train_transfer`: a transfer in a run folder that a killed one resumes from."""
 
 from __future__ import annotations
 
@@ -187,9 +187,9 @@ def _check_recipe(transfer, recipe, videos, validation):
             f"each of {devices} devices and {recipe.accumulation} steps of accumulation. "
             f"Received: batch_size={recipe.batch_size}"
         )
-    for name, found, least in (("videos", videos, parts), ("validation", validation, devices)):
-        if found is not None and len(found) < 2 * least:
+    for name, given, least in (("videos", videos, parts), ("validation", validation, devices)):
+        if given is not None and len(given) < 2 * least:
             raise ValueError(
                 f"`{name}` must be at least {2 * least} videos, two for each part of a batch. "
-                f"Received: {len(found)}"
+                f"Received: {len(given)}"
             )

@@ -1,4 +1,4 @@
-"""A 3D network learns whether frames and a clip belong together, from a frozen 2D network."""
+"""`CorrespondenceTransfer`: a 3D network learns from a 2D one which frames go with which clip."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How to transfer, as data."""
+"""`TransferRecipe`, and the table of recipes of a transfer, `RECIPES`."""
 
 from __future__ import annotations
 

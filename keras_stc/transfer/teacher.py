@@ -1,4 +1,4 @@
-"""A frozen 2D network that looks at the frames of a clip."""
+"""`FrameTeacher`: a frozen 2D network that looks at the frames of a clip."""
 
 from __future__ import annotations
 

@@ -25,13 +25,13 @@ def fit_channels(layer, arrays):
     Returns:
         `arrays`, or a copy with the kernel averaged.
     """
-    kernel, own = getattr(layer, "kernel", None), arrays.get("")
-    if kernel is None or not own or len(kernel.shape) != own[0].ndim or own[0].ndim < 3:
+    kernel, direct = getattr(layer, "kernel", None), arrays.get("")
+    if kernel is None or not direct or len(kernel.shape) != direct[0].ndim or direct[0].ndim < 3:
         return arrays
     channels = kernel.shape[-2]
     expected = (*kernel.shape[:-2], RGB, kernel.shape[-1])
-    if channels == RGB or own[0].shape != expected:
+    if channels == RGB or direct[0].shape != expected:
         return arrays
     logger.info("%s: weights for RGB averaged for %d channels", layer.name, channels)
-    mean = own[0].mean(axis=-2, keepdims=True) * np.float32(RGB / channels)
-    return {**arrays, "": [np.repeat(mean, channels, axis=-2).astype(own[0].dtype), *own[1:]]}
+    mean = direct[0].mean(axis=-2, keepdims=True) * np.float32(RGB / channels)
+    return {**arrays, "": [np.repeat(mean, channels, axis=-2).astype(direct[0].dtype), *direct[1:]]}

@@ -176,9 +176,9 @@ def _in_a_package(record):
 
 
 def _torchvisions(record):
-    found = _from_foreign(read_foreign(torchvision_file(record.file)), record.name)
+    pretrained = _from_foreign(read_foreign(torchvision_file(record.file)), record.name)
     config = {**record.video_config, "class_names": class_names(record.classes)}
-    return dataclasses.replace(found, video_config=config)
+    return dataclasses.replace(pretrained, video_config=config)
 
 
 _SOURCES = {

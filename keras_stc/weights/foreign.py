@@ -243,8 +243,8 @@ def _refuse_unless_whole(kind, places, unused, path):
 def _keras_layer(name):
     for pattern, layer in _KERAS_LAYERS:
         if match := re.fullmatch(pattern, name):
-            stage, *rest = match.groups() or (2,)
-            return layer.format(int(stage) - 1, *rest)
+            stage, *others = match.groups() or (2,)
+            return layer.format(int(stage) - 1, *others)
     return None
 
 

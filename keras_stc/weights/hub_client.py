@@ -102,7 +102,7 @@ def download_error(error, address, filename, folder):
     """
     from huggingface_hub import errors
 
-    what = f"{filename} of {address}"
+    file = f"{filename} of {address}"
     reason = error
     if isinstance(error, errors.LocalEntryNotFoundError):
         # The client looks into its cache first and keeps what the Hub answered as the cause.
@@ -114,16 +114,16 @@ def download_error(error, address, filename, folder):
         if is_offline():
             why = "HF_HUB_OFFLINE forbids fetching it: unset that"
         return WeightsError(
-            f"{what} is not in the cache {folder}, and {why}, or copy that folder from a machine "
+            f"{file} is not in the cache {folder}, and {why}, or copy that folder from a machine "
             "that has the file."
         )
     if isinstance(error, errors.EntryNotFoundError):
         return MissingFileError(f"{address} has no file {filename}.")
     if isinstance(error, OSError) and error.strerror:
         return WeightsError(
-            f"{what} cannot be kept in {folder} ({error.strerror}): make room there, or set "
+            f"{file} cannot be kept in {folder} ({error.strerror}): make room there, or set "
             "KERAS_STC_HOME to another folder."
         )
     return WeightsError(
-        f"{what} could not be fetched from {hub_endpoint()} ({first_line(error)}): try again."
+        f"{file} could not be fetched from {hub_endpoint()} ({first_line(error)}): try again."
     )

@@ -113,11 +113,11 @@ def read_archive(path):
     Raises:
         WeightsError: If the archive is not the pinned one, or the checkpoint is malformed.
     """
-    found = sha256(path)
-    if found != ARCHIVE_SHA256:
+    digest = sha256(path)
+    if digest != ARCHIVE_SHA256:
         raise WeightsError(
             f"The SHA-256 of {path} must be {ARCHIVE_SHA256}: the file is damaged or another one, "
-            f"and is not used. Received: {found}"
+            f"and is not used. Received: {digest}"
         )
     with tarfile.open(path) as archive, archive.extractfile(CHECKPOINT) as file:
         return unpickle_arrays(file)
@@ -168,10 +168,10 @@ def layers_of(checkpoint):
         layers.setdefault(layer, {"": []})[""].append(places[layer, index])
     # The loader would leave a classifier of other classes alone, as fine-tuning wants it.
     classes = len(class_names())
-    found = [array.shape for array in layers.get(CLASSIFIER, {"": []})[""]]
-    if [shape[-1:] for shape in found] != [(classes,), (classes,)]:
+    shapes = [array.shape for array in layers.get(CLASSIFIER, {"": []})[""]]
+    if [shape[-1:] for shape in shapes] != [(classes,), (classes,)]:
         raise WeightsError(
-            f"The checkpoint's classifier must have the shape (..., {classes}). Received: {found}"
+            f"The checkpoint's classifier must have the shape (..., {classes}). Received: {shapes}"
         )
     return layers
 

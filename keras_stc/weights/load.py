@@ -134,13 +134,13 @@ def _match(layer, arrays, source):
         groups.setdefault("/".join(inner), []).append(variable)
     pairs = []
     for inner, variables in groups.items():
-        found = arrays.get(inner, [])
-        if len(found) != len(variables):
+        below = arrays.get(inner, [])
+        if len(below) != len(variables):
             raise ValueError(
                 f"Layer {layer.name!r} must have {len(layer.weights)} arrays in {source}: the file "
                 f"belongs to another network. Received: {sum(map(len, arrays.values()))}"
             )
-        pairs += zip(variables, found, strict=True)
+        pairs += zip(variables, below, strict=True)
     return pairs
 
 
@@ -200,7 +200,7 @@ def h5_layers(file):
         group.visititems(visit)
         if arrays:
             layers[layer_name(group)] = {
-                inner: [found[i] for i in sorted(found)] for inner, found in arrays.items()
+                inner: [numbered[i] for i in sorted(numbered)] for inner, numbered in arrays.items()
             }
     return layers
 

@@ -181,8 +181,8 @@ class _Sequence:
         """The bytes of a storage, which must be `size`."""
         if not self.places:
             self._find()
-        start, found = self.places[key]
-        if found != size:
+        start, known_size = self.places[key]
+        if known_size != size:
             raise TorchFileError(f"its storage {key!r:.40} is of two sizes")
         self.file.seek(start)
         return self.file.read(size)

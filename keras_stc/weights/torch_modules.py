@@ -79,14 +79,14 @@ def layer_names(modules):
     """
     kind = family(modules)
     if kind == "s3d":
-        found = {module: _s3d_layer(module) for module in modules}
+        layers = {module: _s3d_layer(module) for module in modules}
     elif kind == "densenet3d":
-        found = {module: _filled(module, _DENSE) for module in modules}
+        layers = {module: _filled(module, _DENSE) for module in modules}
     else:
-        found = {module: _residual_layer(module) for module in modules}
+        layers = {module: _residual_layer(module) for module in modules}
         if "stem.3" in modules:
-            found.update(_R2PLUS1D_STEM)
-    return {module: layer for module, layer in found.items() if layer}
+            layers.update(_R2PLUS1D_STEM)
+    return {module: layer for module, layer in layers.items() if layer}
 
 
 def _filled(module, table):
@@ -99,8 +99,8 @@ def _filled(module, table):
 def _residual_layer(module):
     for pattern, layer in _RESIDUAL:
         if match := re.fullmatch(pattern, module):
-            stage, unit, *rest = match.groups() or (None, 0)
-            return layer.format(stage, int(unit) + 1, *rest)
+            stage, unit, *others = match.groups() or (None, 0)
+            return layer.format(stage, int(unit) + 1, *others)
     return None
 
 

@@ -143,13 +143,13 @@ class _Machine:
 
     def _global(self, name, argument):
         if name == "GLOBAL":
-            found = argument.replace(" ", ".", 1)
+            global_name = argument.replace(" ", ".", 1)
         else:
             attribute, module = self.stack.pop(), self.stack.pop()
-            found = f"{module}.{attribute}"
-        if found not in _CALLS and found.removeprefix("torch.") not in STORAGES:
-            raise ForbiddenError(f"{found!r:.80}")
-        return _Global(found)
+            global_name = f"{module}.{attribute}"
+        if global_name not in _CALLS and global_name.removeprefix("torch.") not in STORAGES:
+            raise ForbiddenError(f"{global_name!r:.80}")
+        return _Global(global_name)
 
     def _group(self):
         """Takes the values behind the last mark from the stack."""
@@ -193,9 +193,9 @@ class _Machine:
         self.room -= len(pairs)
         if self.room < 0:
             raise TorchFileError("its pickle builds more than it holds")
-        found = {}
-        self._fill(found, pairs)
-        return found
+        built = {}
+        self._fill(built, pairs)
+        return built
 
     @staticmethod
     def _fill(target, pairs):

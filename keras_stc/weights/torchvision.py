@@ -51,12 +51,12 @@ def torchvision_file(name):
                 f"connect to the network, put the file into that folder, or set {VARIABLE} to the "
                 "address of a mirror that has it."
             ) from error
-        found = sha256(part)
-        if not found.startswith(_expected(name)):
+        received = sha256(part)
+        if not received.startswith(_expected(name)):
             part.unlink()
             raise WeightsError(
                 f"{name} arrived from {address} with another SHA-256 than its name says, and was "
-                f"removed: try again. Expected: {_expected(name)}... Received: {found}"
+                f"removed: try again. Expected: {_expected(name)}... Received: {received}"
             )
         part.replace(path)
 
@@ -71,10 +71,10 @@ def _adopt(path):
     """Takes a file that somebody has put into the cache, if it is the one that its name says."""
     digest = path.with_name(f"{path.name}.sha256")
     if path.exists() and not digest.exists():
-        found = sha256(path)
-        if not found.startswith(_expected(path.name)):
+        received = sha256(path)
+        if not received.startswith(_expected(path.name)):
             raise WeightsError(
                 f"The SHA-256 of {path} must begin with {_expected(path.name)}, as its name says: "
-                f"remove it. Received: {found}"
+                f"remove it. Received: {received}"
             )
-        digest.write_text(found + "\n")
+        digest.write_text(received + "\n")
