@@ -95,6 +95,8 @@ class Recipe:
         positive_integer(**{name: getattr(self, name) for name in counts})
         spans = ("warmup_epochs", "patience", "early_stop", "feature_passes")
         natural_number(**{name: getattr(self, name) for name in spans})
+        for name in (*counts, *spans):  # as JSON has them
+            object.__setattr__(self, name, int(getattr(self, name)))
         positive(learning_rate=self.learning_rate)
         at_least(0, weight_decay=self.weight_decay)
         for name, choices in CHOICES.items():
