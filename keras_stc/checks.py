@@ -58,11 +58,16 @@ def require(is_right: Callable[[Any], bool], expected: str, /, **arguments: Any)
         ValueError: Of the first that is not.
     """
     for name, value in arguments.items():
-        if is_right(value):
-            continue
-        if name.startswith("--"):
-            raise ValueError(f"{name} must be {expected}. Received: {value}")
-        raise ValueError(f"`{name}` must be {expected}. Received: {name}={value!r}")
+        if not is_right(value):
+            raise wrong(expected, **{name: value})
+
+
+def wrong(expected: str, /, **argument: Any) -> ValueError:
+    """What to raise of one argument: `raise wrong("a positive number", alpha=alpha)`."""
+    ((name, value),) = argument.items()
+    if name.startswith("--"):
+        return ValueError(f"{name} must be {expected}. Received: {value}")
+    return ValueError(f"`{name}` must be {expected}. Received: {name}={value!r}")
 
 
 def _is_number(value):

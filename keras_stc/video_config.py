@@ -7,7 +7,7 @@ import numbers
 from collections.abc import Mapping
 from typing import Any
 
-from keras_stc.checks import positive, positive_integer, require
+from keras_stc.checks import positive, positive_integer, require, wrong
 
 #: Mean of Kinetics' RGB values, 0-255, as Hara et al. (CVPR 2018) subtract it; no division.
 KINETICS_MEAN = (114.7748, 107.7354, 99.4750)
@@ -74,10 +74,7 @@ class VideoConfig:
                 size = size[0]
         sides = size if isinstance(size, tuple) and len(size) == 2 else (size,)
         if not all(isinstance(side, numbers.Integral) and side >= 1 for side in sides):
-            raise ValueError(
-                "`size` must be a positive integer or two, (height, width), in pixels. "
-                f"Received: size={self.size!r}"
-            )
+            raise wrong("a positive integer or two, (height, width), in pixels", size=self.size)
         size = int(size) if len(sides) == 1 else tuple(map(int, size))
         object.__setattr__(self, "size", size)
         for name in ("frames", "stride", "channels"):
@@ -112,9 +109,7 @@ class VideoConfig:
             positive("positive, or None", fps=self.fps)
         require(lambda value: isinstance(value, bool), "True or False", segments=self.segments)
         if self.channel_order != "RGB":
-            raise ValueError(
-                f'`channel_order` must be "RGB". Received: channel_order={self.channel_order!r}'
-            )
+            raise wrong('"RGB"', channel_order=self.channel_order)
         if self.class_names is not None:
             object.__setattr__(self, "class_names", tuple(str(name) for name in self.class_names))
 

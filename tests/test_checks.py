@@ -12,6 +12,7 @@ from keras_stc.checks import (
     one_of,
     positive,
     positive_integer,
+    wrong,
 )
 
 
@@ -40,3 +41,4 @@ def test_options_of_the_command_line_are_named_as_they_are_typed():
         one_of(("a", "b"), kind="c")
     with pytest.raises(ValueError, match=r"^--size must be at least 2\. Received: 1$"):
         at_least(2, **{"--size": 1})
+    assert str(wrong("even", size=3)) == "`size` must be even. Received: size=3"

@@ -8,7 +8,7 @@ import dataclasses
 
 import numpy as np
 
-from keras_stc.checks import one_of
+from keras_stc.checks import one_of, wrong
 
 #: The five positions of a training crop (paper, section 4.2), as fractions of the free space
 #: above and to the left of the crop.
@@ -59,15 +59,10 @@ class Geometry:
             crop = (self.crop, self.crop) if isinstance(self.crop, int) else tuple(self.crop)
             object.__setattr__(self, "crop", crop)
             if len(crop) != 2 or min(crop) < 1:
-                raise ValueError(
-                    f"`crop` must be (height, width) in pixels. Received: crop={self.crop!r}"
-                )
+                raise wrong("(height, width) in pixels", crop=self.crop)
         sides = self.short_side if isinstance(self.short_side, tuple) else (self.short_side,)
         if self.short_side is not None and (len(sides) > 2 or min(sides) < 1):
-            raise ValueError(
-                "`short_side` must be a positive number of pixels, or two. "
-                f"Received: short_side={self.short_side!r}"
-            )
+            raise wrong("a positive number of pixels, or two", short_side=self.short_side)
         one_of(POSITIONS, position=self.position)
 
     def frame_size(self, height: int, width: int) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from keras import ops
 
+from keras_stc.checks import wrong
 from keras_stc.explain.gradients import scores_and_gradients, split_at
 
 if TYPE_CHECKING:
@@ -66,9 +67,7 @@ class GradCAM:
     def __call__(self, clips, label):
         """Maps of clips: what `grad_cam` takes and returns."""
         if not 0 <= label < self.classes:
-            raise ValueError(
-                f"`label` must be from 0 to {self.classes - 1}. Received: label={label!r}"
-            )
+            raise wrong(f"from 0 to {self.classes - 1}", label=label)
         maps = []
         for clip in clips:  # one by one: features of a long clip fill a memory
             features = self.features.predict_on_batch(clip[None])
@@ -100,10 +99,7 @@ def feature_layer(model: keras.Model, name: str | None = None) -> keras.Layer:
         if layer.name == name:
             return layer
     ends = [layer.name for layer in maps if layer.name.count("_") < 2][-8:] or [maps[-1].name]
-    raise ValueError(
-        f"`layer` must be a layer with a feature map, such as {', '.join(ends)}. "
-        f"Received: layer={name!r}"
-    )
+    raise wrong(f"a layer with a feature map, such as {', '.join(ends)}", layer=name)
 
 
 def upsampled(maps: np.ndarray, size: tuple[int, int, int]) -> np.ndarray:

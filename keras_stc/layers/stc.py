@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_stc.checks import positive_integer
+from keras_stc.checks import positive_integer, wrong
 
 BRANCHES = ("temporal", "spatial")
 
@@ -161,7 +161,5 @@ def check_branches(branches):
     given = (branches,) if isinstance(branches, str) else tuple(branches or ())
     known = tuple(branch for branch in BRANCHES if branch in given)
     if not known or len(known) != len(given):
-        raise ValueError(
-            f"`branches` must be {BRANCHES} or one of them alone. Received: branches={branches!r}"
-        )
+        raise wrong(f"{BRANCHES} or one of them alone", branches=branches)
     return known

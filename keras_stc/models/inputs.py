@@ -5,7 +5,7 @@ import dataclasses
 import keras
 import numpy as np
 
-from keras_stc.checks import positive_integer
+from keras_stc.checks import positive_integer, wrong
 from keras_stc.models.video_model import VideoModel
 from keras_stc.video_config import VideoConfig
 
@@ -204,16 +204,12 @@ def dense_classifier(x, classes, activation, dropout_rate=0.0):
 def _check_is_shape(shape):
     sides = shape if isinstance(shape, (tuple, list)) else ["no side"]
     if not all(side is None or isinstance(side, (int, np.integer)) for side in sides):
-        raise ValueError(
-            f"`input_shape` must be (frames, height, width, 3). Received: input_shape={shape!r}"
-        )
+        raise wrong("(frames, height, width, 3)", input_shape=shape)
 
 
 def _check_clip_shape(shape, min_size, fixed_frames, min_frames):
     if len(shape) != 4:
-        raise ValueError(
-            f"`input_shape` must be (frames, height, width, 3). Received: input_shape={shape}"
-        )
+        raise wrong("(frames, height, width, 3)", input_shape=shape)
     frames, height, width, channels = shape
     if channels is None or not 1 <= channels <= MAX_CHANNELS:
         hint = " Channels come last, not first." if 3 in (frames, height) else ""

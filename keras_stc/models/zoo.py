@@ -174,17 +174,24 @@ def usual_config(name):
     return VideoConfig() if name in VARIANTS else NETWORKS[name].config
 
 
-def structure_defaults(name):
-    """How a network is built where nobody says otherwise, as its `architecture` holds it.
+def completed(architecture, video_config):
+    """What a model of an earlier version says of itself, with the defaults of what is new.
 
     Args:
-        name: One of `list_models()`.
+        architecture: `model.architecture`, perhaps `None`.
+        video_config: `model.video_config.to_dict()`.
 
     Returns:
-        Dictionary of JSON's types; empty of an unknown network.
+        Both, of JSON's types.
+
+    Raises:
+        TypeError: If a field of `video_config` is of a later version.
     """
-    structure = _structure(CONSTRUCTORS[name]) if name in CONSTRUCTORS else {}
-    return {k: list(v) if isinstance(v, tuple) else v for k, v in structure.items()}
+    if architecture and architecture.get("name") in CONSTRUCTORS:
+        structure = _structure(CONSTRUCTORS[architecture["name"]])
+        structure = {k: list(v) if isinstance(v, tuple) else v for k, v in structure.items()}
+        architecture = {**structure, **architecture}
+    return architecture, VideoConfig.from_dict(video_config).to_dict()
 
 
 def _structure(constructor):

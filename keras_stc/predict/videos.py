@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_stc.checks import wrong
 from keras_stc.predict.classify import class_names, classify, model_config
 from keras_stc.predict.result import VideoPrediction
 
@@ -92,10 +93,7 @@ def predict_videos(
     from keras_stc.data.clips.whole_video import shared_batches
 
     if isinstance(videos, (str, bytes, os.PathLike)):
-        raise ValueError(
-            "`videos` must be a list of videos; `predict_video` takes a single one. "
-            f"Received: videos={videos!r}"
-        )
+        raise wrong("a list of videos; `predict_video` takes a single one", videos=videos)
     videos = list(videos)
     config, names = model_config(model), class_names(model)
     batch_size = batch_size or _batch_size(config)

@@ -2,6 +2,8 @@
 
 import contextlib
 
+from keras_stc.checks import wrong
+
 
 @contextlib.contextmanager
 def frozen(model, last):
@@ -27,10 +29,7 @@ def frozen(model, last):
         ]
         if not of_stage:
             stages = dict.fromkeys(layer.name.split("_")[0] for layer in model.layers)
-            raise ValueError(
-                f"`freeze` must be a stage or layer of {model.name}: {', '.join(stages)}. "
-                f"Received: freeze={last!r}"
-            )
+            raise wrong(f"a stage or layer of {model.name}: {', '.join(stages)}", freeze=last)
         # Keras lists layers by their depth: what a stage is computed from comes before it.
         layers = [layer for layer in model.layers[: of_stage[-1] + 1] if layer.trainable]
     for layer in layers:

@@ -6,9 +6,8 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
-from keras_stc.models.zoo import structure_defaults
+from keras_stc.models.zoo import completed
 from keras_stc.training.recipe import Recipe
-from keras_stc.video_config import VideoConfig
 
 
 def upgraded(old: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
@@ -26,11 +25,10 @@ def upgraded(old: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
         A dictionary.
     """
     config = dict(old)
-    if network := config.get("architecture"):
-        config["architecture"] = {**structure_defaults(network.get("name")), **network}
     # Fields of a later version stay what they are: a difference.
     with contextlib.suppress(KeyError, TypeError, ValueError):
-        config["video_config"] = VideoConfig.from_dict(config["video_config"]).to_dict()
+        network = completed(config["architecture"], config["video_config"])
+        config["architecture"], config["video_config"] = network
     for name in ("recipe", "transfer_recipe"):
         with contextlib.suppress(KeyError, TypeError, ValueError):
             recipe = Recipe.from_dict({**config[name], "source": now[name]["source"]})

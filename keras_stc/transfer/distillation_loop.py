@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_stc import distribute
-from keras_stc.checks import at_least
+from keras_stc.checks import at_least, wrong
 from keras_stc.models import VideoModel
 from keras_stc.training.session import Session
 from keras_stc.transfer.answers import kept_answers
@@ -174,16 +174,10 @@ def _check(distillation, recipe, videos, windows):
             )
     at_least(0, windows=windows)
     if windows and distribute.share(distillation)[1] > 1:
-        raise ValueError(
-            "`windows` must be 0 on several workers, since what the teacher says is kept by one. "
-            f"Received: windows={windows!r}"
+        raise wrong(
+            "0 on several workers, since what the teacher says is kept by one", windows=windows
         )
     if windows and keras.backend.backend() == "jax" and distribute.devices(distillation) > 1:
-        raise ValueError(
-            f"`windows` must be 0 on several devices with JAX. Received: windows={windows!r}"
-        )
+        raise wrong("0 on several devices with JAX", windows=windows)
     if distillation.label_weight and all(video.label is None for video in videos):
-        raise ValueError(
-            "`label_weight` must be 0 for videos without labels. "
-            f"Received: label_weight={distillation.label_weight!r}"
-        )
+        raise wrong("0 for videos without labels", label_weight=distillation.label_weight)

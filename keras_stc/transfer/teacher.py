@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import keras
 from keras import ops
 
+from keras_stc.checks import wrong
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -219,10 +221,7 @@ def _preprocess_function(preprocess):
         return preprocess
     known = sorted(set(PREPROCESSING.values()))
     if preprocess not in known:
-        raise ValueError(
-            f"`preprocess` must be one of {', '.join(known)} or a function. "
-            f"Received: preprocess={preprocess!r}"
-        )
+        raise wrong(f"one of {', '.join(known)} or a function", preprocess=preprocess)
     return importlib.import_module(f"keras.applications.{preprocess}").preprocess_input
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_stc.checks import wrong
 from keras_stc.data.geometry import Geometry, evaluation_geometry, training_geometry
 
 if TYPE_CHECKING:
@@ -96,10 +97,7 @@ def chosen_crops(crops, training, video_config, **options):
     if crops is None:
         return RandomCrops(**options) if training else Crops()
     if not isinstance(crops, Crops):
-        raise ValueError(
-            "`crops` must be a `keras_stc.data.Crops`, such as `RandomCrops(flip=False)`. "
-            f"Received: crops={crops!r}"
-        )
+        raise wrong("a `keras_stc.data.Crops`, such as `RandomCrops(flip=False)`", crops=crops)
     plain = RandomCrops()
     for name, value in options.items():
         if value != getattr(plain, name):

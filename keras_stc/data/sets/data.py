@@ -6,6 +6,7 @@ import dataclasses
 import os
 from collections.abc import Iterable, Sequence
 
+from keras_stc.checks import wrong
 from keras_stc.data.errors import VideoError
 from keras_stc.data.sets.names import SUBSETS
 from keras_stc.data.sets.video import Video, VideoSet
@@ -76,9 +77,7 @@ class Data:
             VideoError: If there is no such subset, or the videos are of other classes.
         """
         if subset is not None and subset not in SUBSETS:
-            raise ValueError(
-                f"`subset` must be one of {sorted(SUBSETS)} or None. Received: subset={subset!r}"
-            )
+            raise wrong(f"one of {sorted(SUBSETS)} or None", subset=subset)
         return self._open(subset, class_names)
 
     def _open(self, subset, class_names):
