@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Sequence
 
 from keras_stc.checks import one_of
-from keras_stc.models import create_model
+from keras_stc.models import VideoModel, create_model
 from keras_stc.models.configs import VARIANTS, takes_weights_of
 from keras_stc.models.densenet3d import DEPTHS as DENSE_DEPTHS
 from keras_stc.weights.cache import WeightsError
@@ -26,7 +26,7 @@ class Conversion:
         normalization: Which of `keras_stc.weights.foreign.NORMALIZATIONS` the model carries.
     """
 
-    model: object
+    model: VideoModel
     arch: str
     inflated: bool
     used: int

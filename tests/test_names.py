@@ -90,14 +90,20 @@ def test_every_constructor_is_public_and_shows_its_arguments():
 
 def public_callables():
     """`(name, function)` of all that is public, with the methods that are written here."""
-    for room in ["", *ROOMS]:
-        package = importlib.import_module(f"keras_stc.{room}".rstrip("."))
-        for name in package.__all__:
-            each = getattr(package, name)
+    modules = filter(inspect.ismodule, (getattr(keras_stc, name) for name in keras_stc.__all__))
+    for module in [keras_stc, *modules]:
+        for name in getattr(module, "__all__", None) or written_in(module):
+            each = getattr(module, name)
             if inspect.isfunction(inspect.unwrap(each)):
-                yield f"{room}.{name}", each
+                yield f"{module.__name__}.{name}", each
             elif inspect.isclass(each):
                 yield from methods(each)
+
+
+def written_in(module):
+    """Names of a room that is a single file."""
+    own = (name for name, each in vars(module).items() if callable(each) and name[0] != "_")
+    return [name for name in own if getattr(module, name).__module__ == module.__name__]
 
 
 def methods(cls):

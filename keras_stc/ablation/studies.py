@@ -28,7 +28,7 @@ class Setting:
     model: str
     frames: int
     stride: int
-    branches: tuple = ("temporal", "spatial")
+    branches: tuple[str, ...] = ("temporal", "spatial")
     placement: str = "block"
     ratio: int = 4
     transfer: bool = False
@@ -78,7 +78,7 @@ class Study:
     name: str
     title: str
     source: str
-    settings: dict
+    settings: dict[str, Setting]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,11 +110,11 @@ class Form:
     size: int
     transfer_recipe: TransferRecipe
     frame_size: int
-    depths: tuple
-    lengths: tuple
-    strides: tuple
-    ratios: tuple
-    transfer_models: tuple
+    depths: tuple[str, ...]
+    lengths: tuple[int, ...]
+    strides: tuple[int, ...]
+    ratios: tuple[int, ...]
+    transfer_models: tuple[str, ...]
     train_videos: int = 60
     test_videos: int = 24
     video_frames: int = 64

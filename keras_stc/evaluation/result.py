@@ -1,10 +1,15 @@
 """`Evaluation`: accuracy by clip, by video and by class; its mean over splits."""
 
+from __future__ import annotations
+
 import dataclasses
 from collections.abc import Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from keras_stc.data.sets.video import Video
 
 #: Figures that are averaged over splits.
 FIGURES = ("clip@1", "video@1", "video@5")
@@ -26,15 +31,15 @@ class Evaluation:
         videos: The `keras_stc.data.Video` of each; empty where only paths are known.
     """
 
-    class_names: tuple
+    class_names: tuple[str, ...]
     labels: np.ndarray
     probabilities: np.ndarray
     clip1: float
     clips: int
-    protocol: dict
-    paths: tuple
-    failures: dict
-    videos: tuple = ()
+    protocol: dict[str, Any]
+    paths: tuple[str, ...]
+    failures: dict[str, str]
+    videos: tuple[Video, ...] = ()
 
     @property
     def video1(self) -> float:

@@ -82,9 +82,9 @@ class ClassGates:
         gates: `{block: {branch: array (classes, C)}}`; NaN of a class without videos.
     """
 
-    class_names: tuple
+    class_names: tuple[str, ...]
     counts: np.ndarray
-    gates: dict
+    gates: dict[str, dict[str, np.ndarray]]
 
     def mean(self, block: str, branch: str) -> np.ndarray:
         """Array `(C,)`: the mean over the classes that there are."""

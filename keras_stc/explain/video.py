@@ -48,17 +48,17 @@ class VideoExplanation:
 
     path: str
     label: str
-    probabilities: dict
+    probabilities: dict[str, float]
     layer: str
-    map_size: tuple
+    map_size: tuple[int, int, int]
     clips: np.ndarray
     clip_times: np.ndarray
     maps: np.ndarray
-    checks: dict
+    checks: dict[str, float]
     random_maps: np.ndarray | None
-    gates: dict
+    gates: dict[str, dict[str, np.ndarray]]
     gate_times: np.ndarray
-    class_gates: object = None
+    class_gates: ClassGates | None = None
 
     def _repr_html_(self):
         """What a notebook shows."""

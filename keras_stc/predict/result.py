@@ -41,7 +41,7 @@ class VideoPrediction:
     """
 
     path: str
-    class_names: tuple
+    class_names: tuple[str, ...]
     clip_probabilities: np.ndarray
     clip_times: np.ndarray
     video: Video | None = None

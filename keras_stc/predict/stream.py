@@ -36,7 +36,7 @@ class StreamPrediction:
     """
 
     time: float
-    class_names: tuple
+    class_names: tuple[str, ...]
     probabilities: np.ndarray
     window_probabilities: np.ndarray
     window: float

@@ -34,7 +34,7 @@ class Upload:
     repo: str
     url: str
     revision: str
-    files: dict
+    files: dict[str, int]
 
     @property
     def address(self) -> str:

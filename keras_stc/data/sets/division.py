@@ -30,7 +30,7 @@ class Division:
 
     train: VideoSet
     validation: VideoSet | None
-    origin: dict
+    origin: dict[str, Any]
     name: str | None
 
 
