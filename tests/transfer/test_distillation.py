@@ -96,17 +96,6 @@ def test_what_the_teacher_said_takes_its_place():
     np.testing.assert_allclose(live, kept, rtol=1e-4)
 
 
-@pytest.mark.parametrize(
-    ("name", "frames", "features"),
-    [("stc_resnet18", 4, 512), ("inception_i3d", 16, 1024), ("c3d", 16, 4096)],
-)
-def test_networks_of_the_zoo_can_teach(name, frames, features):
-    """Pooled at once, at positions that are averaged later, and through dense layers."""
-    network = keras_stc.create_model(name, classes=3, input_shape=(frames, 32, 32, 3))
-    teacher = ClipTeacher(network)
-    assert (teacher.classes, teacher.features) == (3, features)
-
-
 def test_without_a_pooling_what_the_classifier_takes_is_taught():
     """As C3D's `fc7`, before its dropout."""
     pooled = transfer_parts.small_student()

@@ -1,4 +1,4 @@
-"""Clips for student and teacher, a distillation that survives a kill, and the command."""
+"""Who can teach, clips for student and teacher, a run that survives a kill, and the command."""
 
 import json
 
@@ -12,7 +12,7 @@ import keras_stc
 from keras_stc.cli import main
 from keras_stc.data import VideoSet
 from keras_stc.data.video.shard import clip_of_jpegs
-from keras_stc.transfer import Answers, distillation_dataset, train_distillation
+from keras_stc.transfer import Answers, ClipTeacher, distillation_dataset, train_distillation
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +70,17 @@ def test_the_nearest_window_teaches():
     for middle, window in ((0, 0), (29, 0), (30, 1), (79, 1), (80, 2), (109, 2)):
         said, features = answers.nearest(0, 110, 25.0, middle)
         assert (said[0], features[0]) == (window, -window)
+
+
+@pytest.mark.parametrize(
+    ("name", "frames", "features"),
+    [("stc_resnet18", 4, 512), ("inception_i3d", 16, 1024), ("c3d", 16, 4096)],
+)
+def test_networks_of_the_zoo_can_teach(name, frames, features):
+    """Pooled at once, at positions that are averaged later, and through dense layers."""
+    network = keras_stc.create_model(name, classes=3, input_shape=(frames, 32, 32, 3))
+    teacher = ClipTeacher(network)
+    assert (teacher.classes, teacher.features) == (3, features)
 
 
 @pytest.mark.parametrize("windows", [0, 2])
