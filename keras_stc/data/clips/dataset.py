@@ -178,7 +178,7 @@ class Clips(Stream):
     """Clips with labels, and what a subclass says of each of them."""
 
     @property
-    def signature(self):
+    def signature(self) -> tuple[Array, ...] | dict[str, Array]:
         return Array("uint8", self.video_config.clip_shape), Array("int32", ())
 
     def read(self, *row):
@@ -193,11 +193,11 @@ class Clips(Stream):
         label = label_of(video)
         return *made, label if self.per_row == 1 else np.full(self.per_row, label)
 
-    def said(self, cut):
+    def said(self, cut) -> tuple[np.ndarray, ...]:
         """Arrays of a sample between its clip and its label; none where a row gives several."""
         return ()
 
-    def in_graph(self):
+    def in_graph(self) -> InGraph | None:
         """JPEG frames of shards are decoded in TensorFlow's graph, where they are only cut."""
         if self.per_row > 1 or not self._are_cut_alone():
             return None

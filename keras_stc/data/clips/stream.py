@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import concurrent.futures
+import dataclasses
 import functools
 import itertools
 from collections.abc import Callable, Sequence
@@ -74,7 +75,8 @@ class InGraph(NamedTuple):
     finish: Callable
 
 
-class Cut(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Cut:
     """Clips of an open video, chosen and not yet read.
 
     Args:
@@ -189,7 +191,7 @@ class Stream:
         chosen, number = np.divmod(order * self.per_row, self.clips_per_video)
         return np.stack([np.full(count, epoch), np.arange(count), chosen, number], axis=1)
 
-    def in_graph(self):
+    def in_graph(self) -> InGraph | None:
         """An `InGraph`, or `None` where TensorFlow's graph has no part in it."""
         return None
 
@@ -236,8 +238,8 @@ class Stream:
     @property
     def arrays(self):
         """The `Array`s of a sample, a tuple."""
-        is_dict = isinstance(self.signature, dict)
-        return tuple(self.signature.values() if is_dict else self.signature)
+        signature = self.signature
+        return tuple(signature.values() if isinstance(signature, dict) else signature)
 
     def sample(self, arrays):
         """Arrays in the order of `read`, as the tuple or the dictionary that a sample is."""
