@@ -85,10 +85,10 @@ def test_every_section_of_the_paper_has_rows():
 
 
 def test_symbols_become_files_and_lines_on_the_site():
-    shown = source_lines.on_page_markdown("see `keras_stc.layers.stc:check_ratio`")
-    path, first, last = re.fullmatch(r"see `check_ratio` in `(.+):(\d+)-(\d+)`", shown).groups()
+    shown = source_lines.on_page_markdown("see `keras_stc.layers.stc:check_branches`")
+    path, first, last = re.fullmatch(r"see `check_branches` in `(.+):(\d+)-(\d+)`", shown).groups()
     lines = (ROOT / path).read_text().splitlines()[int(first) - 1 : int(last)]
-    assert lines[0].startswith("def check_ratio") and lines[-1] == "    return reduction_ratio"
+    assert lines[0].startswith("def check_branches") and lines[-1] == "    return known"
 
 
 def test_pictures_are_there_and_small_and_said_in_words():
