@@ -160,18 +160,26 @@ def test_another_teacher_is_refused(videos, finished, monkeypatch):
         train_small(videos, finished[0])
 
 
+@pytest.fixture(scope="module")
+def replicas(tmp_path_factory):
+    """Figures and weights after five steps: `{kind}-{replicas}.npz`."""
+    folder = tmp_path_factory.mktemp("replicas")
+    script = pathlib.Path(__file__).parents[1] / "transfer_replicas.py"
+    started = [
+        subprocess.Popen([sys.executable, script, str(count), folder], stderr=subprocess.PIPE)
+        for count in (1, 2)
+    ]
+    for process in started:
+        _, said = process.communicate(timeout=300)
+        assert process.returncode == 0, said[-2000:].decode()
+    return folder
+
+
 @pytest.mark.multi_device
 @pytest.mark.parametrize("kind", ["transfer", "distillation"])
-def test_two_replicas_are_one(tmp_path, kind):
-    """Figures and weights after five steps, within 1e-5: the same pairs, the loss scaled right."""
-    script = pathlib.Path(__file__).parents[1] / "transfer_replicas.py"
-    files = [tmp_path / f"{replicas}.npz" for replicas in (1, 2)]
-    for replicas, file in zip((1, 2), files, strict=True):
-        done = subprocess.run(
-            [sys.executable, script, kind, str(replicas), file], capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-    one, two = (np.load(file) for file in files)
+def test_two_replicas_are_one(replicas, kind):
+    """Figures and weights, within 1e-5: the same pairs, the losses scaled right."""
+    one, two = (np.load(replicas / f"{kind}-{count}.npz") for count in (1, 2))
     assert len(one.files) > 10 and len(set(one["loss"].tolist())) == 5
     for name in one.files:
         np.testing.assert_allclose(one[name], two[name], rtol=1e-5, atol=1e-5, err_msg=name)
