@@ -8,6 +8,9 @@ from keras import ops
 class SparseCrossentropy(keras.losses.Loss):
     """Cross-entropy of integer labels with label smoothing and class weights.
 
+    Keras smooths one-hot labels, and its `class_weight` weighs the loss of training alone. Here it
+    is that of validation too, by which plateaus and the early stop are decided.
+
     Args:
         classes: Number of classes.
         label_smoothing: Probability spread evenly over the classes.
