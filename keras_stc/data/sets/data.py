@@ -6,9 +6,8 @@ import dataclasses
 import os
 from collections.abc import Iterable, Sequence
 
-from keras_stc.checks import wrong
 from keras_stc.data.errors import VideoError
-from keras_stc.data.sets.names import SUBSETS
+from keras_stc.data.sets.names import check_subset
 from keras_stc.data.sets.video import Video, VideoSet
 
 
@@ -76,8 +75,7 @@ class Data:
         Raises:
             VideoError: If there is no such subset, or the videos are of other classes.
         """
-        if subset is not None and subset not in SUBSETS:
-            raise wrong(f"one of {sorted(SUBSETS)} or None", subset=subset)
+        check_subset(subset)
         return self._open(subset, class_names)
 
     def _open(self, subset, class_names):

@@ -3,6 +3,7 @@
 import os
 import pathlib
 
+from keras_stc.checks import one_of
 from keras_stc.data.errors import VideoError
 
 #: Names that count as videos in a folder; a CSV may name any file.
@@ -22,6 +23,12 @@ SUBSETS = {
 
 #: The other way round: name, in small letters -> subset.
 SUBSET_OF = {name: subset for subset, names in SUBSETS.items() for name in names}
+
+
+def check_subset(subset):
+    """Raises the `ValueError` for what is neither a subset nor `None`, for everything."""
+    if subset is not None:
+        one_of(SUBSETS, subset=subset)
 
 
 def subsets_among(names, spec):

@@ -12,6 +12,7 @@ from keras_stc.data.sets.annotation import LISTS
 from keras_stc.data.sets.data import Data
 from keras_stc.data.sets.folder import FolderData
 from keras_stc.data.sets.kinetics import KineticsData, is_kinetics
+from keras_stc.data.sets.names import check_subset
 from keras_stc.data.sets.official import HMDB51Data, UCF101Data
 from keras_stc.data.sets.packed import PackedData, is_packed
 from keras_stc.data.sets.table import TableData
@@ -119,6 +120,7 @@ def open_data(
     Raises:
         VideoError: If there is no such data or no such subset.
     """
+    check_subset(subset)
     return open_source(spec).open(subset, class_names)
 
 
