@@ -50,8 +50,6 @@ def register(commands, common):
 
 
 def run_evaluate(arguments):
-    from keras_stc.data import held_out
-    from keras_stc.data.sets.division import as_trained
     from keras_stc.evaluation import mean_over_splits
     from keras_stc.files import sha256, write_atomically
     from keras_stc.models.load import load_model, weights_file
@@ -70,18 +68,7 @@ def run_evaluate(arguments):
     results, evaluations = [], []
     for path, split in zip(arguments.models, splits, strict=True):
         model = load_model(path, arguments.checkpoint)
-        class_names, config = model.video_config.class_names, _config(path)
-        trained = config.get("data")
-        origin = (trained.get("origin") or {}) if isinstance(trained, dict) else {}
-        split = as_trained(split, origin)
-        to_test = (name for name in ("test", "val") if name in split.subsets)
-        subset = arguments.subset or next(to_test, None)
-        if subset is None:
-            counts = (config.get("videos", 0), config.get("validation_videos") or 0)
-            seed = config.get("seed", 0)
-            videos, subset = held_out(split, origin, seed, counts, class_names, path)
-        else:
-            videos = split.open(subset, class_names)
+        videos, subset = _videos(path, split, arguments.subset, model.video_config.class_names)
         say(arguments, f"{len(videos)} videos" + (f" of subset {subset!r}" if subset else ""))
         run = Run(path)
         evaluation = evaluate(
@@ -146,12 +133,22 @@ def _report_path(arguments):
     return run.evaluation_report_path if run.folder.is_dir() else None
 
 
-def _config(path):
-    """What the run folder of a model says of it; empty where it has none."""
+def _videos(path, split, subset, class_names):
+    """The videos of a split that a run is evaluated on, and what they are called."""
+    from keras_stc.data import held_out
+    from keras_stc.data.sets.division import as_trained
     from keras_stc.runs import Run
 
     path = pathlib.Path(path)
-    return Run(path if path.is_dir() else path.parent).config()
+    config = Run(path if path.is_dir() else path.parent).config()
+    trained = config.get("data")
+    origin = (trained.get("origin") or {}) if isinstance(trained, dict) else {}
+    split = as_trained(split, origin)
+    subset = subset or next((name for name in ("test", "val") if name in split.subsets), None)
+    if subset is not None:
+        return split.open(subset, class_names), subset
+    counts = (config.get("videos", 0), config.get("validation_videos") or 0)
+    return held_out(split, origin, config.get("seed", 0), counts, class_names, path)
 
 
 def evaluate(model, videos, arguments, **how):
