@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 
+import h5py
 import keras
 
 from keras_stc.data import VideoFolder
@@ -37,3 +38,15 @@ def train_small(videos, out, recipe=RECIPE, seed=0):
     model = create_model("stc_resnet18", classes=len(CLASSES), input_shape=CLIP)
     folders = [VideoFolder(videos / subset) for subset in ("train", "test")]
     return train(model, folders[0], recipe, out, folders[1], seed, verbose=0)
+
+
+def write_keras_2(model, path):
+    """A file of weights in Keras 2's format, as `keras.applications` hands them out."""
+    with h5py.File(path, "w") as file:
+        file.attrs["layer_names"] = [layer.name.encode() for layer in model.layers]
+        for layer in model.layers:
+            group = file.create_group(layer.name)
+            names = [f"{layer.name}/{weight.name}:0" for weight in layer.weights]
+            group.attrs["weight_names"] = [name.encode() for name in names]
+            for name, value in zip(names, layer.get_weights(), strict=True):
+                group[name] = value

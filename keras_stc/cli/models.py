@@ -81,7 +81,7 @@ def _show_weights(names, arguments):
     print(
         "\nFigures are others' measurements; --json says by whom and how. ImageNet's are those of"
     )
-    print("the 2D network that is inflated along time.")
+    print("the 2D network that is inflated along time, or looks at every frame.")
 
 
 def _entry(name, complexity):

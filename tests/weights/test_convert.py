@@ -3,6 +3,7 @@
 import json
 import re
 
+import helpers
 import keras
 import numpy as np
 import pytest
@@ -283,19 +284,10 @@ def test_the_real_imagenet_resnet50(shared, imagenet_resnet50):
 @pytest.mark.parametrize("legacy", [False, True])
 def test_keras_2_files_too(legacy, tmp_path):
     """`keras.applications` still hands out files in Keras 2's format."""
-    import h5py
-
     model = keras.applications.ResNet50(weights=None, input_shape=(32, 32, 3), classes=3)
     path = tmp_path / ("old.h5" if legacy else "new.weights.h5")
     if legacy:
-        with h5py.File(path, "w") as file:
-            file.attrs["layer_names"] = [layer.name.encode() for layer in model.layers]
-            for layer in model.layers:
-                group = file.create_group(layer.name)
-                names = [f"{layer.name}/{weight.name}:0" for weight in layer.weights]
-                group.attrs["weight_names"] = [name.encode() for name in names]
-                for name, value in zip(names, layer.get_weights(), strict=True):
-                    group[name] = value
+        helpers.write_keras_2(model, path)
     else:
         model.save_weights(path)
     layers = read_foreign(path).layers
