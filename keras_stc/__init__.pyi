@@ -17,7 +17,11 @@ from . import (
 )
 from ._version import __version__ as __version__
 from .convert import convert_checkpoint as convert_checkpoint
-from .evaluation import Evaluation as Evaluation, evaluate_videos as evaluate_videos
+from .evaluation import (
+    Evaluation as Evaluation,
+    evaluate_videos as evaluate_videos,
+    late_fusion as late_fusion,
+)
 from .explain import explain_video as explain_video
 from .export import export_model as export_model
 from .models import (
@@ -118,6 +122,7 @@ __all__ = [
     "data",
     "distribute",
     "evaluate_videos",
+    "late_fusion",
     "evaluation",
     "explain",
     "explain_video",

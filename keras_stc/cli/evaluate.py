@@ -23,11 +23,14 @@ def register(commands, common):
         help="accuracy of trained networks on videos",
         description="Evaluates a run on labelled videos: clip@1, video@1, video@5, each class. "
         "Killed and run again with the same line, it goes on. With data of several splits, such "
-        "as ucf101:ROOT:all, give a run for each; the result is their mean.",
+        "as ucf101:ROOT:all, give a run for each; the result is their mean. Several runs on data "
+        "of one split are evaluated together: their late fusion, probabilities of each video "
+        "averaged.",
     )
     command.add_argument(
         "models", metavar="RUN", nargs="+", help="a run folder or a .keras file, for each split"
     )
+    options.fusion_weights(command)
     options.data(command)
     command.add_argument(
         "--subset", choices=("train", "val", "test"), help="test, else val, else all"
@@ -50,7 +53,7 @@ def register(commands, common):
 
 
 def run_evaluate(arguments):
-    from keras_stc.evaluation import mean_over_splits
+    from keras_stc.evaluation import late_fusion, mean_over_splits
     from keras_stc.files import sha256, write_atomically
     from keras_stc.models.load import load_model, weights_file
     from keras_stc.report.facts import facts
@@ -60,6 +63,10 @@ def run_evaluate(arguments):
     options.check_written_file("--report", arguments.report)
     started = time.monotonic()
     splits = options.source(arguments).splits
+    fused = len(splits) == 1 < len(arguments.models)
+    options.check_fusion(arguments, arguments.models if fused else arguments.models[:1])
+    if fused:
+        splits *= len(arguments.models)
     if len(splits) != len(arguments.models):
         raise ValueError(
             f"{arguments.data} has {len(splits)} splits and there are {len(arguments.models)} "
@@ -90,19 +97,28 @@ def run_evaluate(arguments):
         evaluations.append(evaluation)
         results.append({**name, **evaluation.to_dict()})
     result = results[0]
-    if len(splits) > 1:
+    if fused:
+        evaluations = [late_fusion(evaluations, arguments.fusion_weights)]
+        say(arguments, f"Late fusion: {evaluations[0]}")
+        parts = zip(arguments.models, results, strict=True)
+        result = {
+            **{key: result[key] for key in ("data", "subset", "checkpoint")},
+            **evaluations[0].to_dict(),
+            "models": [{"model": path, **part} for path, part in parts],
+        }
+    elif len(splits) > 1:
         result = {**mean_over_splits(evaluations), "splits": results}
         _print_splits(arguments, result)
-    if report := _report_path(arguments):
+    if report := arguments.report if fused else _report_path(arguments):
         result["report"] = written_report(
             report,
             f"Evaluation on {options.data_name(arguments.data)}",
             ", ".join(arguments.models),
             evaluation=evaluations[0]
-            if len(splits) == 1
+            if len(evaluations) == 1
             else {row["data"]: each for row, each in zip(results, evaluations, strict=True)},
             figures=None
-            if len(splits) == 1
+            if len(evaluations) == 1
             else {
                 f"{name}, mean of {len(splits)} splits": f"{value:.1%}"
                 for name, value in result["mean"].items()
@@ -110,7 +126,9 @@ def run_evaluate(arguments):
             facts=facts(
                 arguments.line,
                 time.monotonic() - started,
-                network=f"{model.name}, {model.count_params():,} parameters",
+                network=f"late fusion of {len(arguments.models)}"
+                if fused
+                else f"{model.name}, {model.count_params():,} parameters",
                 checkpoint=arguments.checkpoint,
                 subset=results[0]["subset"],
             ),

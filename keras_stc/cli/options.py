@@ -117,6 +117,27 @@ def at_least(arguments, least, *names):
             checks.at_least(least, **{f"--{name.replace('_', '-')}": value})
 
 
+def fusion_weights(command):
+    """Of a late fusion of several models."""
+    command.add_argument(
+        "--fusion-weights",
+        type=float,
+        nargs="+",
+        metavar="WEIGHT",
+        help="what each model counts in their late fusion (all the same)",
+    )
+
+
+def check_fusion(arguments, models):
+    """Raises the `ValueError` for weights of a fusion that are not one for each of its models."""
+    weights = arguments.fusion_weights
+    if weights is not None and (len(models) < 2 or len(weights) != len(models)):
+        raise ValueError(
+            "--fusion-weights must be a number for each of two or more models. "
+            f"Received: {len(weights)} for {len(models)}"
+        )
+
+
 def check_numbers(arguments):
     """Raises the `ValueError` for a number that no run can have."""
     checks.below_one(**{"--hold-out": arguments.hold_out})

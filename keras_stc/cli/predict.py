@@ -36,9 +36,12 @@ def register(commands, common):
     )
     command.add_argument(
         "--model",
-        default=DEFAULT,
-        help=f"a run folder, a .keras file or hf://owner/repo ({DEFAULT})",
+        action="append",
+        dest="models",
+        help=f"a run folder, a .keras file or hf://owner/repo ({DEFAULT}); given more than once, "
+        "the late fusion of all: their probabilities of each video, averaged",
     )
+    options.fusion_weights(command)
     command.add_argument("--checkpoint", choices=("last", "best"), default="last")
     command.add_argument("--top", type=int, help="classes of a video (5; 1 in the CSV file)")
     command.add_argument(
@@ -65,7 +68,7 @@ def register(commands, common):
 def run(arguments):
     from keras_stc.data import VideoError
     from keras_stc.models.load import named_model
-    from keras_stc.predict import annotate_video, model_config, predict_videos
+    from keras_stc.predict import annotate_video, model_config
     from keras_stc.report import prediction_report
     from keras_stc.report.facts import facts
 
@@ -75,13 +78,16 @@ def run(arguments):
     options.check_written_file("--report", arguments.report)
     files = find_files(arguments.files)
     annotated = _annotated_paths(arguments.video, files)
-    model = named_model(arguments.model, arguments.checkpoint)
-    model_config(model)  # Said once, and not of every video.
+    names = arguments.models or [DEFAULT]
+    options.check_fusion(arguments, names)
+    models = [named_model(name, arguments.checkpoint) for name in names]
+    for model in models:
+        model_config(model)  # Said once, and not of every video.
     results, failures, shown = [], {}, []
     with contextlib.ExitStack() as stack:
         rows = stack.enter_context(_csv_rows(arguments.csv)) if arguments.csv else None
         bar = stack.enter_context(progress_bar(len(files), "video", arguments))
-        predictions = predict_videos(model, files, arguments.batch_size, arguments.max_clips)
+        predictions = _predictions(models, files, arguments)
         for path, prediction in zip(files, predictions, strict=True):
             if isinstance(prediction, VideoError):
                 failures[path] = str(prediction)
@@ -100,17 +106,35 @@ def run(arguments):
                     _show(results[-1])
             bar.update()
     if arguments.report:
-        about = facts(arguments.line, time.monotonic() - started, model=arguments.model)
+        about = facts(arguments.line, time.monotonic() - started, model=", ".join(names))
         prediction_report(arguments.report, shown, failures=failures, facts=about)
     if not arguments.json:
         show_report(arguments.report)
         written = [annotated[row["path"]] for row in results if row["path"] in annotated]
         print(*(f"Video: {path}" for path in written), sep="\n", end="\n" if written else "")
     if arguments.json:
-        print_json({"model": arguments.model, "videos": results, "failures": failures})
+        model = names[0] if len(names) == 1 else names
+        print_json({"model": model, "videos": results, "failures": failures})
     elif arguments.csv:
         print(f"{len(results)} videos in {arguments.csv}")
     return unusable(failures, len(files))
+
+
+def _predictions(models, files, arguments):
+    """A `VideoPrediction` or `VideoError` of each file; of several models, of their late fusion."""
+    from keras_stc.data import VideoError
+    from keras_stc.evaluation import late_fusion
+    from keras_stc.predict import predict_videos
+
+    each = (
+        predict_videos(model, files, arguments.batch_size, arguments.max_clips) for model in models
+    )
+    for answers in zip(*each, strict=True):
+        bad = [answer for answer in answers if isinstance(answer, VideoError)]
+        if bad or len(answers) == 1:
+            yield (bad or answers)[0]
+        else:
+            yield late_fusion(answers, arguments.fusion_weights)
 
 
 def find_files(arguments):
