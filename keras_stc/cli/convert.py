@@ -11,9 +11,10 @@ def register(commands, common):
         parents=[common],
         help="another library's checkpoint into a .keras file",
         description="Converts Hara et al.'s 3D-ResNets, ResNeXts and DenseNets (.pth), "
-        "torchvision's r3d_18, mc3_18, r2plus1d_18 and s3d (.pth), and ImageNet's 2D ResNets of "
-        "timm (.safetensors) and keras.applications (.h5), which are inflated along time. Which "
-        "one it is, is told from the names of its arrays. PyTorch need not be installed.",
+        "torchvision's r3d_18, mc3_18, r2plus1d_18 and s3d (.pth), and ImageNet's 2D ResNets and "
+        "DenseNets of timm (.safetensors) and keras.applications (.h5), which are inflated along "
+        "time. Which one it is, is told from the names of its arrays. PyTorch need not be "
+        "installed.",
     )
     command.add_argument("source", metavar="SOURCE", help="the checkpoint")
     command.add_argument("out", metavar="OUT", help="a .keras file")

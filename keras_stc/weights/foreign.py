@@ -2,8 +2,8 @@
 
 | file | written by | what it holds |
 |---|---|---|
-| `.safetensors` | timm, torchvision's layer names | 2D ResNet, ResNeXt (ImageNet) |
-| `.h5`, `.weights.h5` | `keras.applications.ResNet50/101/152` | the same, in Keras' layout |
+| `.safetensors` | timm, torchvision's layer names | 2D ResNet, ResNeXt, DenseNet (ImageNet) |
+| `.h5`, `.weights.h5` | `keras.applications` | ResNet50/101/152, DenseNet121/169 |
 | `.pth`, `.pt`, `.tar` | Hara et al. (CVPR 2018) | 3D ResNet, wide ResNet, ResNeXt, DenseNet |
 | the same | torchvision | `r3d_18`, `mc3_18`, `r2plus1d_18`, `s3d` |
 
@@ -27,15 +27,30 @@ ENDINGS = (".safetensors", *TORCH_ENDINGS, ".h5")
 #: PyTorch's name of an array in a layer -> (kind of layer, place among the layer's variables).
 _LEAVES = {"weight": 0, "bias": 1, "running_mean": 2, "running_var": 3}
 
-#: `keras.applications`' layers -> ours. Its stages count from 2, its shortcut is number 0.
-_KERAS_LAYERS = [
+#: `keras.applications`' layers -> ours. Its stages count from 2.
+_KERAS_ENDS = [
     (r"conv1_conv", "conv1"),
     (r"conv1_bn", "conv1_bn"),
+    (r"predictions|probs|fc1000", CLASSIFIER),
+]
+
+#: Of its ResNets, whose shortcut is number 0.
+_KERAS_RESNET = [
+    *_KERAS_ENDS,
     (r"conv(\d)_block(\d+)_0_conv", r"layer{0}_block{1}_shortcut_conv"),
     (r"conv(\d)_block(\d+)_0_bn", r"layer{0}_block{1}_shortcut_bn"),
     (r"conv(\d)_block(\d+)_(\d)_conv", r"layer{0}_block{1}_conv{2}"),
     (r"conv(\d)_block(\d+)_(\d)_bn", r"layer{0}_block{1}_bn{2}"),
-    (r"predictions|probs", CLASSIFIER),
+]
+
+#: Of its DenseNets, whose first normalisation is number 0.
+_KERAS_DENSENET = [
+    *_KERAS_ENDS,
+    (r"conv(\d)_block(\d+)_0_bn", r"dense{0}_layer{1}_bn1"),
+    (r"conv(\d)_block(\d+)_1_bn", r"dense{0}_layer{1}_bn2"),
+    (r"conv(\d)_block(\d+)_(\d)_conv", r"dense{0}_layer{1}_conv{2}"),
+    (r"pool(\d)_(bn|conv)", r"transition{0}_{1}"),
+    (r"bn", "final_bn"),
 ]
 KERAS_FIRST_LAYER = "conv1_conv"
 KERAS_BN_EPSILON, OUR_BN_EPSILON = 1.001e-5, 1e-5
@@ -179,22 +194,26 @@ def _first_kernel(layers):
 
 def _from_keras(found, path):
     """Bias-free convolutions in RGB, and batch normalisation with our epsilon."""
+    dense = "pool2_conv" in found
+    table = _KERAS_DENSENET if dense else _KERAS_RESNET
     layers = {}
     for name, arrays in found.items():
-        layer = _keras_layer(name)
+        layer = _keras_layer(name, table)
         if layer is None:
             raise WeightsError(f"{path} holds layer {name!r}, for which these networks have none.")
         layers[layer] = {"": [np.asarray(array) for array in arrays]}
     for name, groups in layers.items():
         arrays = groups[""]
-        if name == "conv1":
-            arrays[0] = arrays[0][:, :, ::-1]  # Its input is BGR.
+        if name == "conv1" and not dense:
+            arrays[0] = arrays[0][:, :, ::-1]  # The input of ResNets is BGR.
         if name.endswith(("_conv", "conv1", "conv2", "conv3")) and len(arrays) == 2:
             # BN(x + b) with a moving mean m is BN(x) with m - b.
             norm = name.replace("conv", "bn") if name != "conv1" else "conv1_bn"
             layers[norm][""][2] = layers[norm][""][2] - arrays.pop(1)
         if "bn" in name.rpartition("_")[2]:
             arrays[3] = arrays[3] + np.float32(KERAS_BN_EPSILON - OUR_BN_EPSILON)
+    if dense:
+        return Foreign(layers, (), _classes(layers), "imagenet", 2, "densenet3d")
     return Foreign(layers, (), _arguments(layers, "resnet3d"), "caffe", 2)
 
 
@@ -249,9 +268,10 @@ def _refuse_unless_whole(kind, places, unused, path):
         )
 
 
-def _keras_layer(name):
-    for pattern, layer in _KERAS_LAYERS:
-        if match := re.fullmatch(pattern, name):
+def _keras_layer(name, table):
+    for pattern, layer in table:
+        # Older files have "conv1/conv".
+        if match := re.fullmatch(pattern, name.replace("/", "_")):
             stage, *others = match.groups() or (2,)
             return layer.format(int(stage) - 1, *others)
     return None

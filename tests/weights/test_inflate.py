@@ -109,6 +109,37 @@ def test_short_clips_have_no_ends(frames, checkpoints):
     np.testing.assert_allclose(got, want, atol=1e-4 * np.abs(want).max())
 
 
+@pytest.mark.parametrize("depth", [121, pytest.param(169, marks=pytest.mark.slow)])
+def test_densenets_answer_as_those_of_keras(depth, tmp_path):
+    """On four repeated frames, which every kernel meets everywhere, and in blocks that start shut.
+
+    Pooling halves both in the same way; Keras' normalisation has another epsilon.
+    """
+    keras.utils.set_random_seed(0)
+    applications = keras.applications.densenet
+    flat = getattr(applications, f"DenseNet{depth}")(
+        weights=None, input_shape=(40, 40, 3), classes=9, classifier_activation=None
+    )
+    for layer in flat.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):  # as a trained network's
+            mean, variance = layer.moving_mean, layer.moving_variance
+            mean.assign(RNG.uniform(-0.2, 0.2, mean.shape))
+            variance.assign(RNG.uniform(0.7, 1.3, variance.shape))
+    flat.save_weights(tmp_path / "2d.weights.h5")
+    want = flat.predict(applications.preprocess_input(IMAGE.copy()), verbose=0)
+    for blocks in ({}, {"stc": True}) if depth == 121 else ({},):
+        model = keras_stc.create_model(
+            f"densenet3d{depth}",
+            weights=tmp_path / "2d.weights.h5",
+            input_shape=(4, 40, 40, 3),
+            classifier_activation=None,
+            **blocks,
+        )
+        assert model.output_shape == (None, 9)
+        got = model.predict(repeated(IMAGE, 4), verbose=0)
+        np.testing.assert_allclose(got, want, atol=1e-4 * np.abs(want).max())
+
+
 @pytest.mark.parametrize("preactivation", [False, True])
 @pytest.mark.parametrize("branches", [("temporal", "spatial"), ("temporal",), ("spatial",)])
 def test_stc_blocks_start_neutral(branches, preactivation, tmp_path):
