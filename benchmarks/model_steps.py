@@ -6,7 +6,8 @@
 About five minutes on two cores, and 10 GB. Each side runs in a process of its own with the same
 number of threads; the measurements alternate, and the best of the repeats counts. PyTorch runs in
 both memory layouts. A training step is forward, cross-entropy, backward and SGD with momentum, on
-the Keras side in the function that `fit` calls.
+the Keras side in the function that `fit` calls. `folded` is inference with batch normalisation in
+the convolutions' kernels, by `keras_stc.models.fold_batch_norm`; PyTorch's is as it is there, too.
 
 TensorFlow runs with its oneDNN kernels, as `keras-stc` on the command line does; processors without
 AVX-512 need `TF_ENABLE_ONEDNN_OPTS=1` for them. Set it to 0 to see the difference.
@@ -55,12 +56,13 @@ def main():
         f"clips/s, best of {args.repeats}; "
         f"TF_ENABLE_ONEDNN_OPTS={os.environ['TF_ENABLE_ONEDNN_OPTS']}"
     )
-    print(f"{'':28s}{'infer':>9s}{'train':>9s}{'first infer':>14s}{'first train':>14s}")
+    rates, firsts = (f"{kind:>9s}" for kind in KINDS), (f"first {kind}" for kind in KINDS)
+    print(" " * 28 + "".join(rates) + "".join(f"{first:>14s}" for first in firsts))
     # The first step traces (Keras) or plans (PyTorch): reported apart.
     first = {name: {kind: side.seconds(kind) for kind in KINDS} for name, side in sides.items()}
     best = {name: dict.fromkeys(KINDS, float("inf")) for name in sides}
-    for kind in KINDS:
-        for _ in range(args.repeats):
+    for _ in range(args.repeats):
+        for kind in KINDS:
             for name, side in sides.items():
                 best[name][kind] = min(best[name][kind], side.seconds(kind))
     for name in sides:
@@ -76,7 +78,7 @@ def main():
         side.close()
 
 
-KINDS = ("infer", "train")
+KINDS = ("infer", "folded", "train")
 
 
 class Side:
@@ -90,7 +92,11 @@ class Side:
 
     def seconds(self, kind):
         self.pipe.send(kind)
-        return self.pipe.recv()
+        return self.pipe.recv()[0]
+
+    def value(self, kind):
+        self.pipe.send(kind)
+        return self.pipe.recv()[1]
 
     def close(self):
         self.pipe.send(None)
@@ -101,8 +107,8 @@ def serve(pipe, function, args):
     steps = function(*args)
     while (kind := pipe.recv()) is not None:
         start = time.perf_counter()
-        steps[kind]()
-        pipe.send(time.perf_counter() - start)
+        value = steps[kind]()
+        pipe.send((time.perf_counter() - start, value))
 
 
 def keras_side(args, fused=True):
@@ -129,11 +135,13 @@ def keras_side(args, fused=True):
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
     clips, labels = random_batch(np, args)
+    folded = models.fold_batch_norm(model)
 
     batches = iter(tf.data.Dataset.from_tensors((clips, labels)).cache().repeat())
     model.make_train_function()
     return {
         "infer": lambda: model.predict_on_batch(clips),
+        "folded": lambda: folded.predict_on_batch(clips),
         "train": lambda: float(model.train_function(batches)["loss"]),
     }
 
@@ -176,7 +184,7 @@ def torch_side(args, layout):
         optimizer.step()
         return loss.item()
 
-    return {"infer": infer, "train": train}
+    return {"infer": infer, "folded": infer, "train": train}
 
 
 def random_batch(np, args):

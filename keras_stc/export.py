@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_stc.layers import ResizedCrop
 from keras_stc.models.classifier import ends_in_softmax
+from keras_stc.models.fold import for_inference
 
 #: Name of the `video_config` within a SavedModel, where TensorFlow keeps users' own files.
 CONFIG_FILE = "assets.extra/video_config.json"
@@ -36,9 +37,10 @@ def export_model(
     """Writes a model for programs that have no Keras, and runs what it wrote.
 
     The input is a batch of clips of any number, float32 `(B, T, H, W, 3)`, RGB 0-255; the network
-    normalises them itself. The output is what the model puts out, in inference mode. Frames,
-    stride, size and names of classes stand in `assets.extra/video_config.json` of a SavedModel and
-    under `video_config` in the metadata of an ONNX file, as JSON.
+    normalises them itself. The output is what the model puts out, in inference mode; batch
+    normalisation of the zoo's networks is folded into their convolutions, as `fold_batch_norm`
+    does. Frames, stride, size and names of classes stand in `assets.extra/video_config.json` of a
+    SavedModel and under `video_config` in the metadata of an ONNX file, as JSON.
 
     Example:
 
@@ -82,10 +84,12 @@ def export_model(
         _check_onnx(model)
     config = json.dumps(model.video_config.to_dict())
     clips = _random_clips(model, preprocessing)
+    given = with_preprocessing(model) if preprocessing else model
+    expected = keras.ops.convert_to_numpy(given(clips, training=False))
+    model = for_inference(model)
     if preprocessing:
         model = with_preprocessing(model)
-    # Before anything else: Keras exports models that were called.
-    expected = keras.ops.convert_to_numpy(model(clips, training=False))
+    model(clips[:1], training=False)  # Keras exports models that were called.
     path.parent.mkdir(parents=True, exist_ok=True)
     # Beside its place, so that it gets there in one step, whole.
     with tempfile.TemporaryDirectory(dir=path.parent, prefix=".export-") as folder:

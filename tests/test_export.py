@@ -48,6 +48,7 @@ def test_saved_model(model, clips, tmp_path):
     path = tmp_path / "new" / "folder"
     assert keras_stc.export_model(model, path) < 1e-5
     assert [child.name for child in path.parent.iterdir()] == ["folder"]
+    assert b"FusedBatchNorm" not in (path / "saved_model.pb").read_bytes()  # folded
     np.save(tmp_path / "clips.npy", clips)
     command = [sys.executable, "-c", READER, str(path), str(tmp_path / "clips.npy")]
     subprocess.run(command, check=True)

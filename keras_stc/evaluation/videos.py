@@ -14,6 +14,7 @@ from keras_stc.evaluation.partial import Partial, fingerprint
 from keras_stc.evaluation.protocol import PROTOCOLS
 from keras_stc.evaluation.result import Evaluation
 from keras_stc.predict import class_names, classify, model_config
+from keras_stc.predict.classify import network_for
 
 if TYPE_CHECKING:
     import keras
@@ -89,6 +90,7 @@ def evaluate_videos(
     totals, begun = {}, set()
     options = {"max_clips": max_clips, "uniform": views.clips, "crops": views.crops}
     left = [i for i in range(len(videos)) if i not in measured.done]
+    network = network_for(model, len(left))
     numbers = itertools.count(1)
     report = (lambda: None) if progress is None else lambda: progress(next(numbers))
     try:
@@ -105,7 +107,7 @@ def evaluate_videos(
                 report()
             if clips is not None:
                 owners = np.array(left)[owners]
-                probabilities = classify(model, clips.clips)
+                probabilities = classify(network, clips.clips)
                 np.add.at(sums, owners, probabilities)
                 np.add.at(counts, owners, 1)
                 np.add.at(right, owners, probabilities.argmax(axis=1) == labels[owners])

@@ -1,3 +1,4 @@
+from .fold import fold_batch_norm as fold_batch_norm
 from .video_model import VideoModel as VideoModel
 from .video_resnet import VideoResNet as VideoResNet
 from .zoo import (
@@ -76,6 +77,7 @@ __all__ = [
     "VideoModel",
     "VideoResNet",
     "create_model",
+    "fold_batch_norm",
     "list_models",
     "list_weights",
 ]

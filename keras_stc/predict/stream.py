@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_stc.checks import at_least, positive
+from keras_stc.models.fold import for_inference
 from keras_stc.predict.classify import class_names, classify, model_config
 from keras_stc.predict.feed import Feed
 
@@ -93,6 +94,7 @@ def predict_stream(
     at_least(0, smoothing=smoothing)
     if every is not None:
         positive("positive, or None", every=every)
+    model = for_inference(model)
     # What is compiled at the first call is compiled before anybody waits for an answer.
     classify(model, np.zeros((1, *config.clip_shape), "uint8"))
     feed = Feed(source, config, live)

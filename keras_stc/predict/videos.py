@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_stc.checks import wrong
-from keras_stc.predict.classify import class_names, classify, model_config
+from keras_stc.predict.classify import class_names, classify, model_config, network_for
 from keras_stc.predict.result import VideoPrediction
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def predict_videos(
         raise wrong("a list of videos; `predict_video` takes a single one", videos=videos)
     videos = list(videos)
     config, names = model_config(model), class_names(model)
+    model = network_for(model, len(videos))
     batch_size = batch_size or _batch_size(config)
     ends, rows, following = {}, collections.defaultdict(list), 0
     for batch in shared_batches(videos, config, batch_size=batch_size, max_clips=max_clips):
