@@ -42,7 +42,7 @@ ALLOWED = {
     "explain": {"data", "layers", "models", "predict", "report"},
     "app": {"explain", "files", "models", "predict", "report"},
     "distribute": set(),
-    "training": {"files", "runs", "models", "data", "distribute"},
+    "training": {"files", "runs", "layers", "models", "data", "distribute"},
     "publish": {"_version", "deprecated", "files", "runs", "weights", "models", "video_config"},
     "transfer": {"deprecated", "models", "data", "distribute", "training", "video_config"},
     "demo": {"models", "data", "distribute", "training", "predict", "evaluation", "report"},

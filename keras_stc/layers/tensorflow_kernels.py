@@ -2,9 +2,11 @@
 
 import functools
 import logging
+import math
 import os
 import platform
 
+import keras
 import tensorflow as tf
 
 logger = logging.getLogger(__name__)
@@ -27,9 +29,12 @@ def batch_norm(x, scale, offset, statistics, epsilon):
     Returns:
         The map in the dtype of `x`; the mean and the variance it was normalised by.
     """
-    shape = tf.shape(x)
-    pictures = tf.reshape(x, tf.concat([[shape[0] * shape[1]], shape[2:]], axis=0))
-    pictures.set_shape((None, *x.shape[2:]))
+    shape, known = tf.shape(x), None not in x.shape[1:]
+    if known:  # A fifth as many operations to trace, in every layer of a deep network.
+        pictures = tf.reshape(x, (-1, *x.shape[2:]))
+    else:
+        pictures = tf.reshape(x, tf.concat([[shape[0] * shape[1]], shape[2:]], axis=0))
+        pictures.set_shape((None, *x.shape[2:]))
     made = tf.raw_ops.FusedBatchNormV3(
         x=pictures,
         scale=scale,
@@ -39,11 +44,12 @@ def batch_norm(x, scale, offset, statistics, epsilon):
         epsilon=epsilon,
         is_training=statistics is None,
     )
-    y = tf.ensure_shape(tf.reshape(made.y, shape), x.shape)
+    y = tf.ensure_shape(tf.reshape(made.y, (-1, *x.shape[1:]) if known else shape), x.shape)
     if statistics is not None:
         return y, *statistics
     # The kernel gives the variance of a population of which `x` is a sample.
-    count = tf.cast(tf.size(pictures) // shape[-1], tf.float32)
+    positions = math.prod(x.shape[1:4]) if known else tf.reduce_prod(shape[1:4])
+    count = tf.cast(shape[0] * positions, tf.float32)
     return y, made.batch_mean, made.batch_variance * ((count - 1) / count)
 
 
@@ -67,3 +73,84 @@ def warn_without_onednn():
             "long without. TensorFlow was imported first: import keras_stc before it and before "
             "Keras, or set TF_ENABLE_ONEDNN_OPTS=1 (0 keeps this line away)."
         )
+
+
+def without_graph_optimizer(function):
+    """A `tf.function` that runs as it was traced: TensorFlow's graph optimizer is off in its calls.
+
+    Rewriting a training step of thousands of operations takes seconds in its first call, and the
+    step is none the faster for it (`docs/benchmarks.md`).
+    """
+
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        before = tf.config.optimizer.get_experimental_options()["disable_meta_optimizer"]
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+        try:
+            return function(*args, **kwargs)
+        finally:
+            tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": before})
+
+    return call
+
+
+def traced_once(model, function):
+    """A training function of Keras' which makes no variables, and so is not traced twice.
+
+    Keras leaves what metrics and optimizer keep to the first call. TensorFlow traces a function
+    that makes variables once more, as if it were another one: the whole of a network, its gradient
+    and its update, twice.
+
+    Args:
+        model: A compiled functional model.
+        function: Its `train_function`, called with an iterator.
+    """
+    is_first = True
+
+    @functools.wraps(function)
+    def call(iterator):
+        nonlocal is_first
+        if is_first and on_one_device():
+            is_first = False
+            if model.optimizer is not None and not model.optimizer.built:
+                model.optimizer.build(model.trainable_variables)
+            metrics = getattr(model, "_compile_metrics", None)  # Keras has no public name for them.
+            if isinstance(iterator, tf.data.Iterator) and not getattr(metrics, "built", True):
+                _, labels, _ = keras.utils.unpack_x_y_sample_weight(iterator.element_spec)
+                if labels is not None:
+                    labels = tf.nest.map_structure(
+                        lambda spec: keras.KerasTensor(spec.shape, spec.dtype.name), labels
+                    )
+                    metrics.build(labels, model.output)
+        return function(iterator)
+
+    return call
+
+
+def on_one_device():
+    """Whether no `tf.distribute` strategy keeps a copy of the variables on several devices."""
+    return not tf.distribute.has_strategy()
+
+
+def momentum_update(variable, velocity, gradient, learning_rate, momentum, nesterov):
+    """SGD's update of a variable in one operation, where Keras has a dozen.
+
+    `velocity = momentum * velocity - learning_rate * gradient`; the variable moves by that or, with
+    `nesterov`, by `momentum * velocity - learning_rate * gradient`.
+
+    Args:
+        variable: `tf.Variable`.
+        velocity: `tf.Variable` of its shape.
+        gradient: `tf.Tensor` of its shape.
+        learning_rate: Scalar.
+        momentum: Number.
+        nesterov: Boolean.
+    """
+    tf.raw_ops.ResourceApplyKerasMomentum(
+        var=variable.handle,
+        accum=velocity.handle,
+        lr=tf.cast(learning_rate, variable.dtype),
+        grad=tf.cast(gradient, variable.dtype),
+        momentum=tf.cast(momentum, variable.dtype),
+        use_nesterov=nesterov,
+    )

@@ -20,6 +20,12 @@ class VideoModel(keras.Model):
     keras_stc.load_model("model.keras").video_config
     ```
 
+    With TensorFlow, `fit` makes the variables of metrics and optimizer before it traces its step,
+    which would be traced twice otherwise. On its CPU the step runs as it was traced: the graph
+    optimizer, which takes seconds of the first step of a deep network and gains nothing later
+    (`docs/benchmarks.md`), is off in its calls. `optimize_graph=True`, an attribute set before
+    `fit`, leaves it on.
+
     `keras.models.load_model` reads it too, after `import keras, keras_stc` in this order. A clone
     is `VideoModel.from_config(model.get_config())`: `keras.models.clone_model` leaves the
     `video_config` out, and is refused.
@@ -35,6 +41,9 @@ class VideoModel(keras.Model):
     Raises:
         ValueError: If `video_config` is missing or does not fit the model's input.
     """
+
+    #: Whether TensorFlow's graph optimizer rewrites a training step on the CPU.
+    optimize_graph = False
 
     def __init__(
         self,
@@ -65,6 +74,18 @@ class VideoModel(keras.Model):
         self._video_config = video_config
         self.video_config = video_config
         self._architecture = _Opaque(architecture)
+
+    def make_train_function(self, force=False):
+        """Keras' hook, called by `fit`."""
+        is_new = self.train_function is None or force
+        super().make_train_function(force)
+        if is_new and not self.run_eagerly and keras.backend.backend() == "tensorflow":
+            from keras_stc.layers.tensorflow_kernels import traced_once, without_graph_optimizer
+
+            self.train_function = traced_once(self, self.train_function)
+            if not self.optimize_graph and on_tensorflow_cpu():
+                self.train_function = without_graph_optimizer(self.train_function)
+        return self.train_function
 
     @property
     def video_config(self) -> VideoConfig:

@@ -68,6 +68,15 @@ class SGD(keras.optimizers.SGD):
         # not before, where each replica would add it to a gradient that is then summed.
         if self.l2 and self._trainable_variables[index].path.endswith("kernel"):
             gradient = gradient + ops.cast(variable, gradient.dtype) * self.l2
+        if self.momentum and keras.backend.backend() == "tensorflow":
+            from keras_stc.layers.tensorflow_kernels import momentum_update, on_one_device
+
+            if on_one_device():
+                # One operation instead of a dozen: less to trace and to run.
+                velocity = self.momentums[index].value
+                return momentum_update(
+                    variable, velocity, gradient, learning_rate, self.momentum, self.nesterov
+                )
         super().update_step(gradient, variable, learning_rate)
 
     def get_config(self) -> dict[str, Any]:
