@@ -151,7 +151,7 @@ def explain_videos(
         raise ValueError(f"`label` must be a class of the model. {_likely(label, names)}")
     end = feature_layer(model, layer)
     cam = GradCAM(model, end.name)
-    shuffled = {part: GradCAM(randomized(model, part), end.name) for part in PARTS if check}
+    shuffled = {}
     for video in videos:
         try:
             clips, times = _clips(video, config, max_clips=max_clips)
@@ -162,6 +162,8 @@ def explain_videos(
         except VideoError as error:
             yield error
             continue
+        if check and not shuffled:  # not before there is a video that can be read
+            shuffled = {part: GradCAM(randomized(model, part), end.name) for part in PARTS}
         probabilities = np.mean([classify(model, clip[None])[0] for clip in clips], axis=0)
         best = np.argsort(-probabilities, kind="stable")[:5]
         place = names.index(label) if label is not None else int(best[0])
