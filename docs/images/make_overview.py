@@ -85,8 +85,8 @@ def overview(run, seed):
     )
     draw = ImageDraw.Draw(picture)
     for y, command, words in (
-        (0, f"keras-stc predict film.mp4 --model {RUN} --video seen.mp4", "what is seen, and when"),
-        (line + upper, f"keras-stc explain film.mp4 --model {RUN}", "where the network looks"),
+        (0, "keras-stc predict film.mp4 --video seen.mp4", "what is seen, and when"),
+        (line + upper, "keras-stc explain film.mp4", "where the network looks, frame after frame"),
     ):
         draw.text((GAP, y + 8), command, INK, font)
         draw.text((picture.width - GAP, y + 8), words, SOFT, font, anchor="ra")
