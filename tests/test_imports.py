@@ -45,7 +45,7 @@ ALLOWED = {
     "training": {"files", "runs", "layers", "models", "data", "distribute"},
     "publish": {"_version", "deprecated", "files", "runs", "weights", "models", "video_config"},
     "transfer": {"deprecated", "models", "data", "distribute", "training", "video_config"},
-    "demo": {"models", "data", "distribute", "training", "predict", "evaluation", "report"},
+    "demo": {"models", "data", "training", "predict", "evaluation", "report"},
     "ablation": {
         *("files", "runs", "models", "data", "distribute", "training", "transfer", "evaluation"),
         "demo",

@@ -8,7 +8,6 @@ import time
 from keras_stc.data import VideoReader
 from keras_stc.demo.motion import CLASSES, motion_sets
 from keras_stc.demo.recipe import DEMO
-from keras_stc.distribute import devices
 from keras_stc.evaluation import evaluate_videos
 from keras_stc.models.load import load_model
 from keras_stc.predict import predict_video
@@ -146,8 +145,8 @@ def _train(demo, frames, videos, validation, out, seed, verbose):
         # A checkpoint is a quarter of a gigabyte, and nobody resumes a demonstration.
         save_every=demo.recipe.epochs,
     )
-    # On several devices the one that was trained needs all of them for a single clip.
-    return (model if devices(model) == 1 else load_model(out)), history
+    # As users meet it; on several devices the one in memory needs all of them for a single clip.
+    return load_model(out), history
 
 
 def _sample(model, videos, label):

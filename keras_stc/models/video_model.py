@@ -1,5 +1,6 @@
 """A functional Keras model that knows how it wants to be fed."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -75,7 +76,7 @@ class VideoModel(keras.Model):
         self.video_config = video_config
         self._architecture = _Opaque(architecture)
 
-    def make_train_function(self, force=False):
+    def make_train_function(self, force: bool = False) -> Callable:
         """Keras' hook, called by `fit`."""
         is_new = self.train_function is None or force
         super().make_train_function(force)

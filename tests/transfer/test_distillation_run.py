@@ -170,7 +170,7 @@ def test_distill_then_predict(capsys, videos, teacher, tmp_path):
         (["{videos}", "--teacher", "{teacher}", "--windows", "-1"], "`windows` must be at least 0"),
         (["{videos}", "--teacher", "{teacher}", "--temperature", "0"], "`temperature` must be at"),
         (["{videos}", "--teacher", "{teacher}", "--student", "x"], "`name` must be one of"),
-        (["{videos}", "--recipe", "classifier"], "--recipe must be default, paper or modern"),
+        (["{videos}", "--recipe", "classifier"], "--recipe must be one of default, paper, modern"),
         (["{videos}", "--hold-out", "1"], "--hold-out must be at least 0 and below 1"),
     ],
 )
