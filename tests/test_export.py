@@ -32,7 +32,7 @@ assert "keras_stc" not in sys.modules
 
 @pytest.fixture(scope="module")
 def model():
-    model = keras_stc.STCResNet18(classes=3, input_shape=(4, 32, 32, 3))
+    model = keras_stc.STCResNet18(classes=3, input_shape=(4, 32, 32, 3), alpha=0.25)
     rng = np.random.default_rng(0)
     for layer in model.layers:  # statistics that a network in training mode would not use
         if isinstance(layer, keras.layers.BatchNormalization):

@@ -46,7 +46,8 @@ def test_every_constructor_of_the_contract_is_public():
 
 @pytest.mark.parametrize("name", ["stc_resnet18", "resnext3d50"])
 def test_forward_save_and_load(name, tmp_path):
-    model = keras_stc.create_model(name, classes=5, input_shape=CLIP)
+    arguments = {"classes": 5, "input_shape": CLIP, "alpha": 0.25}
+    model = keras_stc.create_model(name, **arguments)
     model.video_config = model.video_config.replace(stride=3, class_names=tuple("abcde"))
     x = clips()
     want = predict(model, x)
@@ -60,9 +61,7 @@ def test_forward_save_and_load(name, tmp_path):
     np.testing.assert_array_equal(predict(again, x), want)
 
     model.save_weights(tmp_path / "m.weights.h5")
-    fresh = keras_stc.create_model(
-        name, classes=5, input_shape=CLIP, weights=tmp_path / "m.weights.h5"
-    )
+    fresh = keras_stc.create_model(name, **arguments, weights=tmp_path / "m.weights.h5")
     np.testing.assert_array_equal(predict(fresh, x), want)
     rebuilt = keras_stc.create_model(**model.architecture)
     rebuilt.load_weights(tmp_path / "m.weights.h5")
