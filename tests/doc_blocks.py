@@ -16,6 +16,8 @@ import dataclasses
 import pathlib
 import re
 import shlex
+import subprocess
+import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[1]
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
@@ -113,3 +115,25 @@ def code(block):
         text, count = re.subn(rf"\b{name}=[^,)]+", f"{name}={value}", text)
         assert count, f"{block.page.name}:{block.line} has no {name}="
     return text
+
+
+def run(page):
+    """Runs what may be run of a page, in the working directory."""
+    from keras_stc.cli import main
+
+    names = {}
+    for block in blocks(page):
+        if not block.runs:
+            continue
+        if block.language == "python":
+            # An error then names the line of the page.
+            exec(compile("\n" * block.line + code(block), block.page, "exec"), names)
+        elif all(line.startswith("keras-stc ") for line in block.lines):
+            for line in block.lines:
+                assert main(words(line, block)) == 0, f"{page.name}:{block.line}: {line}"
+        else:
+            subprocess.run(["bash", "-e", "-c", block.text], check=True, timeout=300)
+
+
+if __name__ == "__main__":
+    run(pathlib.Path(sys.argv[1]))

@@ -132,20 +132,29 @@ def test_frames_are_stretched_where_the_model_says_so(model, tmp_path):
     np.testing.assert_allclose(found, expected, atol=0.06)
 
 
-#: Each differs from one that is tried in the number of its units alone.
-DEEPER = ("resnet3d34", "resnet3d101", "resnet3d152", "resnext3d101", "densenet3d169")
-DEEPER += ("stc_resnet34", "stc_resnet101", "stc_resnet152", "stc_resnext101")
+#: Each differs from one that is tried in the number of its units or their width alone.
+LARGER = ("resnet3d34", "resnet3d101", "resnet3d152", "resnext3d101", "densenet3d169")
+LARGER += ("wideresnet3d50", "preresnet3d200", "tsn_resnet101")
+LARGER += ("stc_resnet34", "stc_resnet101", "stc_resnet152", "stc_resnext101")
+LARGER += ("stc_wideresnet50", "stc_preresnet200")
+KINDS = [(name, {}) for name in CONSTRUCTORS if name not in LARGER]
+KINDS += [("stc_resnet18", {"preactivation": True})]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", [name for name in CONSTRUCTORS if name not in DEEPER])
-def test_every_kind_of_network(name, tmp_path):
+@pytest.mark.parametrize(("name", "options"), KINDS)
+def test_every_kind_of_network(name, options, tmp_path):
     """Logits within 1e-4 of the largest, by a signature call and by ONNX Runtime."""
     takes_width = "alpha" in inspect.signature(CONSTRUCTORS[name]).parameters
     width = {"alpha": 0.125} if takes_width else {}
     frames = 16 if name in ("inception_i3d", "s3d") else 4
     network = keras_stc.create_model(
-        name, classes=5, input_shape=(frames, 32, 32, 3), classifier_activation=None, **width
+        name,
+        classes=5,
+        input_shape=(frames, 32, 32, 3),
+        classifier_activation=None,
+        **width,
+        **options,
     )
     clips = np.random.default_rng(2).integers(0, 256, (3, frames, 32, 32, 3)).astype("float32")
     expected = network.predict(clips, verbose=0)

@@ -24,8 +24,9 @@ from keras_stc.runs import Run
 
 WORKER = pathlib.Path(distributed_worker.__file__)
 
-#: Of runs in double precision, whose sums are taken in another order.
-TOLERANCE = 1e-9
+#: Of runs in double precision, whose sums are taken in another order. Learning rates are float32,
+#: and a schedule is rounded once more where the graph of a step is not rewritten, on one device.
+TOLERANCE = 1e-8
 
 multi_device = pytest.mark.multi_device
 
