@@ -96,7 +96,7 @@ def run_distill(arguments):
         say(arguments, f"Going on after epoch {done} of the run in {arguments.out}")
     source, own_classes = open_source(arguments.videos), None
     if arguments.label_weight == 1:
-        own_classes = source.open("train" if "train" in source.subsets else None).class_names
+        own_classes = source.open(source.learnable).class_names
     distillation = create_distillation(
         arguments.student,
         arguments.teacher,

@@ -58,6 +58,11 @@ class Data:
         return ()
 
     @property
+    def learnable(self) -> str | None:
+        """The subset to learn from, `"train"`, or `None` of data that is not divided."""
+        return "train" if "train" in self.subsets else None
+
+    @property
     def splits(self) -> tuple[Data, ...]:
         return (self,)
 

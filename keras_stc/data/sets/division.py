@@ -88,7 +88,7 @@ def divide(
 
 
 def _divide(data, validation, hold_out, seed):
-    subset = "train" if "train" in data.subsets else None
+    subset = data.learnable
     train = data.open(subset)
     origin = {"data": data.spec, "subset": subset, "class_names": data.label_names}
     other = data if validation is None else open_source(validation)

@@ -48,7 +48,7 @@ def open_learnable(spec, class_names=None):
         What `open_unlabelled` returns, and the subset's name or `None`.
     """
     data = open_source(spec)
-    subset = "train" if "train" in data.subsets else None
+    subset = data.learnable
     if class_names is not None:
         return data.open(subset, class_names), subset
     return data.unlabelled(subset), subset
