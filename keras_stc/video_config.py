@@ -142,11 +142,12 @@ class VideoConfig:
         Args:
             crop: `(height, width)` in pixels.
         """
-        if isinstance(self.resize, tuple):
-            sides = zip(self.resize, crop, self.crop, strict=True)
+        resize: Any = self.resize  # which is a number or two, once it was checked
+        if isinstance(resize, tuple):
+            sides = zip(resize, crop, self.crop, strict=True)
             height, width = (round(new * side / old) for side, new, old in sides)
             return height, width
-        return round(min(crop) * self.resize / min(self.crop))
+        return round(min(crop) * resize / min(self.crop))
 
     def check_rgb(self) -> None:
         """Raises the `ValueError` for clips that videos cannot give, which are read as RGB."""
