@@ -11,7 +11,7 @@ import numpy as np
 from keras_stc.checks import at_least
 from keras_stc.data import Video, VideoError
 from keras_stc.data.clips.backends import dataset
-from keras_stc.data.clips.stream import Array, Options, Stream
+from keras_stc.data.clips.stream import Array, Options, Stream, check_options
 from keras_stc.data.geometry import generator
 from keras_stc.deprecated import renamed
 from keras_stc.video_config import VideoConfig
@@ -87,6 +87,7 @@ def pair_dataset(
         ValueError: If an argument is out of range.
         VideoError: If there are fewer than two videos.
     """
+    check_options("pair_dataset", options)
     config = video_config or VideoConfig(frames, stride, size)
     pairs = _Pairs(videos, config, batch_size, frame_size, training=training, **options)
     return dataset(pairs)

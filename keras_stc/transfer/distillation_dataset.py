@@ -13,7 +13,7 @@ from keras_stc.data import Video
 from keras_stc.data.clips import sampling
 from keras_stc.data.clips.backends import dataset
 from keras_stc.data.clips.dataset import Clips, label_of
-from keras_stc.data.clips.stream import Array, Options, Stream
+from keras_stc.data.clips.stream import Array, Options, Stream, check_options
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -67,6 +67,7 @@ def distillation_dataset(
         ValueError: If an argument is out of range.
         VideoError: If there are no videos.
     """
+    check_options("distillation_dataset", options)
     for config in (video_config, teacher_config):
         config.check_moment()
     if answers is None:

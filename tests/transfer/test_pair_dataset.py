@@ -19,7 +19,7 @@ from keras_stc.data import (
 from keras_stc.data.clips import sampling
 from keras_stc.data.geometry import generator
 from keras_stc.data.video import video_file
-from keras_stc.transfer import pair_dataset
+from keras_stc.transfer import distillation_dataset, pair_dataset
 from keras_stc.video_config import VideoConfig
 
 COUNTS = (60, 20, 33, 5, 40)
@@ -286,6 +286,13 @@ def test_a_real_video(shared):
 def test_bad_arguments_get_a_sentence(videos, options, words):
     with pytest.raises(ValueError, match=words):
         pairs(videos, **options)
+
+
+def test_a_misspelt_option_is_said_of_what_was_called(videos):
+    with pytest.raises(TypeError, match=r"^pair_dataset\(\) .* 'flips'"):
+        pair_dataset(videos, flips=False)
+    with pytest.raises(TypeError, match=r"^distillation_dataset\(\) .* 'flips'"):
+        distillation_dataset(videos, VideoConfig(), VideoConfig(), flips=False)
 
 
 def test_one_video_gets_a_sentence(videos):

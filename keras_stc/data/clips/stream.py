@@ -54,6 +54,13 @@ class Options(TypedDict, total=False):
     backend: str | None
 
 
+def check_options(function, options):
+    """Raises the `TypeError` for an option that datasets do not have, of the function called."""
+    for name in options:
+        if name not in Options.__annotations__:
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}")
+
+
 class Array(NamedTuple):
     """One array of a sample."""
 
