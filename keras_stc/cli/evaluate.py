@@ -161,7 +161,7 @@ def _videos(path, split, subset, class_names):
     config = Run(path if path.is_dir() else path.parent).config()
     trained = config.get("data")
     origin = (trained.get("origin") or {}) if isinstance(trained, dict) else {}
-    split = as_trained(split, origin)
+    split = as_trained(split, origin, len(class_names or ()))
     subset = subset or next((name for name in ("test", "val") if name in split.subsets), None)
     if subset is not None:
         return split.open(subset, class_names), subset

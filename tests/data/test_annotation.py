@@ -19,6 +19,7 @@ from keras_stc.data import (
     open_unlabelled,
     pack,
 )
+from keras_stc.data.sets.division import as_trained
 
 FILES = ("d/a/1.mp4", "d/a/2 b.mp4", "d/c/3.avi", "d/frames/x/image_00001.jpg")
 FILES += ("d/frames/y/image_00001.jpg", "v_4.mp4")
@@ -252,6 +253,22 @@ def test_a_run_keeps_the_names_that_were_given(folder, tmp_path, monkeypatch):
         open_source("l.txt").open(None, ("p", "q"))
     with pytest.warns(VideoWarning):
         assert held_out("l.txt", {**data.origin, "data": "other"}, 0, (2, 2))[1] is None
+
+
+def test_a_list_of_as_many_numbers_has_the_names_of_the_run(folder, tmp_path):
+    """Such as that of --validation; not where others may be meant."""
+    (tmp_path / "names.txt").write_text("p\nq\n")
+    origin = {"data": "other", "class_names": str(tmp_path / "names.txt")}
+    (folder / "l.txt").write_text(f"{A} 0\n{X} 1\n")
+    with pytest.warns(VideoWarning, match="named by"):
+        videos = as_trained(folder / "l.txt", origin, 2).open(None, ("q", "p"))
+    assert videos.labels.tolist() == [1, 0]
+    for classes, known in ((3, origin), (2, {"data": "other"})):
+        with pytest.raises(VideoError, match="say what the numbers stand for"):
+            as_trained(folder / "l.txt", known, classes).open(None, ("q", "p"))
+    (folder / "labels.txt").write_text("x\ny\n")  # names of its own
+    with pytest.warns(VideoWarning):
+        assert as_trained(folder / "l.txt", origin, 2).open().class_names == ("x", "y")
 
 
 def test_names_may_be_given_an_order(folder):

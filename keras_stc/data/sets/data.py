@@ -37,6 +37,9 @@ class Data:
 
     label_names = None
 
+    #: How many classes there are of which nothing but a number is known.
+    numbers = 0
+
     #: What a user types, with capitals for what differs; empty of paths.
     usage = ""
 

@@ -134,20 +134,26 @@ def divide_unlabelled(
     return Division(videos, None, origin, None)
 
 
-def as_trained(data: str | os.PathLike[str] | Data, origin: Mapping[str, Any]) -> Data:
-    """Data with the names of labels that a run had it with, where it is the run's and has none.
+def as_trained(
+    data: str | os.PathLike[str] | Data, origin: Mapping[str, Any], classes: int | None = None
+) -> Data:
+    """Data with the names of labels that a run had, where it is the run's and has none.
+
+    Likewise a list whose labels are as many numbers as the run has classes.
 
     Args:
         data: A `Data`, or what `open_source` takes.
         origin: `Division.origin` of the run.
+        classes: Number of the run's classes, or `None`.
 
     Returns:
         A `Data`.
     """
-    data = open_source(data)
-    if origin.get("data") != data.spec or data.label_names is not None:
+    data, names = open_source(data), origin.get("class_names")
+    if data.label_names is not None or names is None:
         return data
-    return open_source(data.name, origin.get("class_names"))
+    is_the_runs = origin.get("data") == data.spec
+    return open_source(data.name, names) if is_the_runs or data.numbers == classes else data
 
 
 def held_out(

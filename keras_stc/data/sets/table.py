@@ -12,7 +12,7 @@ from keras_stc.data.errors import VideoError
 from keras_stc.data.sets.annotation import Table, check_one_label, read_annotation
 from keras_stc.data.sets.data import Data, own_name
 from keras_stc.data.sets.fields import is_number
-from keras_stc.data.sets.label_names import name_labels
+from keras_stc.data.sets.label_names import label_names_beside, name_labels
 from keras_stc.data.sets.names import SUBSET_OF, some_of, subsets_among
 from keras_stc.data.sets.places import place_videos
 from keras_stc.data.sets.video import Video, VideoSet
@@ -182,6 +182,12 @@ class TableData(Data):
         names = self._label_names
         is_file = isinstance(names, str | os.PathLike)
         return os.path.realpath(names) if is_file else names and list(names)
+
+    @property
+    def numbers(self):
+        labels = {row.get("label") for _, row in self._table.rows} - {"", None}
+        named = self._label_names is not None or label_names_beside(self.name)
+        return 0 if named or not all(map(is_number, labels)) else len(labels)
 
     @functools.cached_property
     def _table(self):
