@@ -13,7 +13,7 @@ from keras_stc.checks import one_of
 from keras_stc.layers.stc import BRANCHES
 from keras_stc.models import c3d, densenet3d, inception_i3d, p3d, s3d, tsn
 from keras_stc.models.configs import VARIANTS
-from keras_stc.models.network import build_network
+from keras_stc.models.network import Network, build_network
 from keras_stc.models.pretrained import DEFAULT_CLASSES, build_pretrained
 from keras_stc.models.video_model import VideoModel
 from keras_stc.models.video_resnet import MIN_SIZE, VideoResNet
@@ -78,6 +78,12 @@ _OTHERS = """\
     dropout_rate: Before the classifier."""
 
 Constructor = TypeVar("Constructor", bound=Callable[..., VideoModel])
+
+#: Name of a model -> its constructor; those below, in their order.
+CONSTRUCTORS: dict[str, Callable[..., VideoModel]] = {}
+
+#: Networks outside the table of residual ones, by name; likewise.
+NETWORKS: dict[str, Network] = {}
 
 
 def list_models(pattern: str | None = None) -> list[str]:
@@ -204,7 +210,7 @@ def _structure(constructor):
 
 
 def _constructor(build, name, constructor_name, **doc):
-    """A decorator that makes a constructor of a signature.
+    """A decorator that makes a constructor of a signature, and puts it into the table.
 
     Args:
         build: Function `(**arguments) -> VideoModel` of all arguments but `weights`.
@@ -229,6 +235,7 @@ def _constructor(build, name, constructor_name, **doc):
 
         constructor.__name__ = constructor.__qualname__ = constructor_name
         constructor.__doc__ = _DOC.format(name=name, constructor=constructor_name, **doc)
+        CONSTRUCTORS[name] = constructor
         return cast(Constructor, constructor)
 
     return decorate
@@ -276,6 +283,7 @@ def _residual(variant):
 
 def _other(network):
     """The constructor of a `Network`."""
+    NETWORKS[network.name] = network
     frames = f"{network.min_frames} frames and " if network.min_frames > 1 else ""
 
     @_constructor(
@@ -342,55 +350,3 @@ TSNResNet50 = _other(tsn.TSN_RESNET50)
 TSNResNet101 = _other(tsn.TSN_RESNET101)
 TSNDenseNet121 = _other(tsn.TSN_DENSENET121)
 TSNMobileNetV2 = _other(tsn.TSN_MOBILENETV2)
-
-#: Networks outside the table of residual ones, by name.
-NETWORKS = {
-    network.name: network
-    for network in (
-        inception_i3d.INCEPTION_I3D,
-        s3d.S3D,
-        c3d.C3D,
-        c3d.C3D_BN,
-        densenet3d.DENSENET3D121,
-        densenet3d.DENSENET3D169,
-        p3d.P3D199,
-        *tsn.NETWORKS,
-    )
-}
-
-#: Name of a model -> its constructor.
-CONSTRUCTORS = {
-    "resnet3d18": ResNet3D18,
-    "resnet3d34": ResNet3D34,
-    "resnet3d50": ResNet3D50,
-    "resnet3d101": ResNet3D101,
-    "resnet3d152": ResNet3D152,
-    "resnext3d50": ResNeXt3D50,
-    "resnext3d101": ResNeXt3D101,
-    "wideresnet3d50": WideResNet3D50,
-    "preresnet3d200": PreResNet3D200,
-    "r2plus1d18": R2Plus1D18,
-    "mc318": MC318,
-    "stc_resnet18": STCResNet18,
-    "stc_resnet34": STCResNet34,
-    "stc_resnet50": STCResNet50,
-    "stc_resnet101": STCResNet101,
-    "stc_resnet152": STCResNet152,
-    "stc_resnext50": STCResNeXt50,
-    "stc_resnext101": STCResNeXt101,
-    "stc_wideresnet50": STCWideResNet50,
-    "stc_preresnet200": STCPreResNet200,
-    "stc_r2plus1d18": STCR2Plus1D18,
-    "stc_mc318": STCMC318,
-    "inception_i3d": InceptionI3D,
-    "s3d": S3D,
-    "c3d": C3D,
-    "c3d_bn": C3DBN,
-    "densenet3d121": DenseNet3D121,
-    "densenet3d169": DenseNet3D169,
-    "p3d199": P3D199,
-    "tsn_resnet50": TSNResNet50,
-    "tsn_resnet101": TSNResNet101,
-    "tsn_densenet121": TSNDenseNet121,
-    "tsn_mobilenetv2": TSNMobileNetV2,
-}
