@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_stc.checks import at_least, require
 from keras_stc.models.classifier import ends_in_softmax
-from keras_stc.transfer.teacher import Teacher
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from keras_stc.transfer.teacher import Taught, Teacher
 
 #: The smallest probability whose logarithm is taken.
 LEAST = 1e-37
@@ -66,7 +63,7 @@ class ClipTeacher(Teacher):
 
 
 @keras.saving.register_keras_serializable("keras_stc")
-class Distillation(keras.Model):
+class Distillation(Taught):
     """Distils what a video network knows into another one (Hinton et al. 2015, arXiv 1503.02531).
 
     The student learns from up to three things, whose losses are weighed and added:
@@ -260,38 +257,16 @@ class Distillation(keras.Model):
             return None
         return dict.fromkeys(self.weights_of_losses, sample_weight)
 
-    def save_assets(self, folder: str) -> None:
-        """Called by `save`, and not by `save_weights`: the teacher's weights."""
-        self.teacher.model.save_weights(f"{folder}/teacher.weights.h5")
-
-    def load_assets(self, folder: str) -> None:
-        self.teacher.model.load_weights(f"{folder}/teacher.weights.h5")
-
     def get_config(self) -> dict[str, Any]:
         return {
-            "name": self.name,
-            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
-            "student": keras.saving.serialize_keras_object(self.student),
-            "teacher": keras.saving.serialize_keras_object(self.teacher),
+            **super().get_config(),
             "temperature": self.temperature,
             "label_weight": self.label_weight,
             "feature_weight": self.feature_weight,
         }
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        parts = {
-            key: keras.saving.deserialize_keras_object(config[key])
-            for key in ("student", "teacher")
-        }
-        return cls(**{**config, **parts})
-
     def get_compile_config(self) -> dict[str, Any]:
         return {"optimizer": keras.saving.serialize_keras_object(self.optimizer)}
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
 
 
 @keras.saving.register_keras_serializable("keras_stc")

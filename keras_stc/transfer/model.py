@@ -5,20 +5,17 @@ from __future__ import annotations
 import functools
 import operator
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 from keras import ops
 
 from keras_stc.transfer.pairs import checked, negative_partners
-from keras_stc.transfer.teacher import FrameTeacher
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
+from keras_stc.transfer.teacher import FrameTeacher, Taught
 
 
 @keras.saving.register_keras_serializable("keras_stc")
-class CorrespondenceTransfer(keras.Model):
+class CorrespondenceTransfer(Taught):
     """Transfers what a 2D network knows to a 3D network, without labels (paper, section 3.2).
 
     The teacher's features of a clip's frames and the student's of the clip go through a dense layer
@@ -33,8 +30,7 @@ class CorrespondenceTransfer(keras.Model):
 
     `fit`, `evaluate` and `predict` are Keras' own on every backend, with what belongs to them:
     mixed precision, `gradient_accumulation_steps` of the optimizer, strategies, callbacks.
-    `save_weights` leaves the teacher's weights out; `save` writes them along, once, since a model
-    without its teacher is not whole.
+    `save_weights` leaves the teacher's weights out; `save` writes them along, once.
 
     Example:
 
@@ -148,34 +144,8 @@ class CorrespondenceTransfer(keras.Model):
     ) -> dict[str, Any]:
         return super().compute_metrics(x, _labels(y_pred), y_pred, _of_pairs(sample_weight))
 
-    def save_assets(self, folder: str) -> None:
-        """Called by `save`, and not by `save_weights`: the teacher's weights."""
-        self.teacher.model.save_weights(f"{folder}/teacher.weights.h5")
-
-    def load_assets(self, folder: str) -> None:
-        self.teacher.model.load_weights(f"{folder}/teacher.weights.h5")
-
     def get_config(self) -> dict[str, Any]:
-        return {
-            "name": self.name,
-            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
-            "student": keras.saving.serialize_keras_object(self.student),
-            "teacher": keras.saving.serialize_keras_object(self.teacher),
-            "projection": self.projection,
-            "hidden": self.hidden,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> Self:
-        parts = {
-            key: keras.saving.deserialize_keras_object(config[key])
-            for key in ("student", "teacher")
-        }
-        return cls(**{**config, **parts})
-
-    def compile_from_config(self, config: dict[str, Any]) -> None:
-        self.compile(**keras.saving.deserialize_keras_object(config))
-        self.optimizer.build(self.trainable_variables)
+        return {**super().get_config(), "projection": self.projection, "hidden": self.hidden}
 
 
 @keras.saving.register_keras_serializable("keras_stc")

@@ -1,4 +1,4 @@
-"""`FrameTeacher`: a frozen 2D network that looks at the frames of a clip."""
+"""`FrameTeacher`: a frozen 2D network that looks at the frames of a clip; bases of all teachers."""
 
 from __future__ import annotations
 
@@ -61,6 +61,44 @@ class Teacher:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**{**config, "model": keras.saving.deserialize_keras_object(config["model"])})
+
+
+class Taught(keras.Model):
+    """A student and its teacher, as `fit` takes them; the base of those that say what is learned.
+
+    `save_weights` leaves the teacher's weights out; `save` writes them along, once, since a model
+    without its teacher is not whole.
+    """
+
+    student: keras.Model
+    teacher: Teacher
+
+    def save_assets(self, folder: str) -> None:
+        """Called by `save`, and not by `save_weights`: the teacher's weights."""
+        self.teacher.model.save_weights(f"{folder}/teacher.weights.h5")
+
+    def load_assets(self, folder: str) -> None:
+        self.teacher.model.load_weights(f"{folder}/teacher.weights.h5")
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "name": self.name,
+            "dtype": keras.dtype_policies.serialize(self.dtype_policy),
+            "student": keras.saving.serialize_keras_object(self.student),
+            "teacher": keras.saving.serialize_keras_object(self.teacher),
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        parts = {
+            key: keras.saving.deserialize_keras_object(config[key])
+            for key in ("student", "teacher")
+        }
+        return cls(**{**config, **parts})
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        self.compile(**keras.saving.deserialize_keras_object(config))
+        self.optimizer.build(self.trainable_variables)
 
 
 @keras.saving.register_keras_serializable("keras_stc")
