@@ -9,6 +9,7 @@ import keras
 from keras_stc.distribute import strategy
 from keras_stc.models import create_model
 from keras_stc.models.load import named_model
+from keras_stc.training.precision import precision as policy
 from keras_stc.transfer.distillation import ClipTeacher, Distillation
 from keras_stc.transfer.model import CorrespondenceTransfer
 from keras_stc.transfer.teacher import FrameTeacher
@@ -40,7 +41,6 @@ def create_transfer(
         seed: Of the random weights.
         **arguments: Further arguments of `keras_stc.create_model`.
     """
-
     arguments.setdefault("video_config", {"stride": stride})
     keras.utils.set_random_seed(seed)
     with strategy().scope():
@@ -95,16 +95,11 @@ def create_distillation(
         RunError: If there is no such teacher.
     """
     keras.utils.set_random_seed(seed)
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(precision)
-    try:
-        with strategy().scope():
-            taught_by = ClipTeacher(named_model(teacher, input_shape=teacher_shape))
-            names, classes = class_names, len(class_names or ())
-            if names is None:
-                names, classes = taught_by.video_config.class_names, taught_by.classes
-            model = create_model(student, classes=classes, **arguments)
-            model.video_config = model.video_config.replace(class_names=names)
-            return Distillation(model, taught_by, temperature, label_weight, feature_weight)
-    finally:
-        keras.config.set_dtype_policy(before)
+    with policy(precision), strategy().scope():
+        taught_by = ClipTeacher(named_model(teacher, input_shape=teacher_shape))
+        names, classes = class_names, len(class_names or ())
+        if names is None:
+            names, classes = taught_by.video_config.class_names, taught_by.classes
+        model = create_model(student, classes=classes, **arguments)
+        model.video_config = model.video_config.replace(class_names=names)
+        return Distillation(model, taught_by, temperature, label_weight, feature_weight)
