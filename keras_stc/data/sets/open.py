@@ -125,14 +125,7 @@ def open_data(
 
 
 def data_subsets(spec: str | os.PathLike[str] | Data) -> tuple[str, ...]:
-    """Which subsets the data is divided into.
-
-    Args:
-        spec: See `open_data`.
-
-    Returns:
-        A tuple of some of `"train"`, `"val"` and `"test"`; empty where a validation set has to
-        be held out by the caller, with `VideoSet.split`.
+    """`open_source(spec).subsets`, of which `Data` tells.
 
     Raises:
         VideoError: If there is no such data.
@@ -141,19 +134,13 @@ def data_subsets(spec: str | os.PathLike[str] | Data) -> tuple[str, ...]:
 
 
 def data_splits(spec: str | os.PathLike[str] | Data) -> tuple[str, ...]:
-    """The splits over which a result is the mean.
+    """What is typed for each of `open_source(spec).splits`, of which `Data` tells.
 
     Example:
 
     ```python
     data_splits("ucf101:UCF-101:all")     # ("ucf101:UCF-101:1", "ucf101:UCF-101:2", …)
     ```
-
-    Args:
-        spec: See `open_data`.
-
-    Returns:
-        A tuple of specs of one split each; the spec itself where it has no more than one.
 
     Raises:
         VideoError: If the spec is not of the form that its data set has.
@@ -162,12 +149,5 @@ def data_splits(spec: str | os.PathLike[str] | Data) -> tuple[str, ...]:
 
 
 def absolute_data(spec: str | os.PathLike[str] | Data) -> str:
-    """The spec by which the same data is called from every folder, however it was typed.
-
-    Args:
-        spec: See `open_data`.
-
-    Returns:
-        A spec with absolute paths, without symbolic links.
-    """
+    """`open_source(spec).spec`, of which `Data` tells."""
     return open_source(spec).spec
