@@ -13,6 +13,7 @@ from keras_stc import distribute
 from keras_stc.data import clip_dataset
 from keras_stc.models.classifier import ends_in_softmax
 from keras_stc.training.features import FeatureBatches, cached_features, split, videos_key
+from keras_stc.training.fits import check_batches, check_precision
 from keras_stc.training.session import Session
 
 if TYPE_CHECKING:
@@ -79,8 +80,8 @@ def train(
         VideoError: If more than half of the videos cannot be read.
     """
     _check_model(model, recipe)
-    _check_batches(model, recipe, videos, validation)
-    _check_labels(validation)
+    check_batches(model, recipe, videos, validation)
+    _check_validation(model, validation)
     model.video_config = model.video_config.replace(class_names=videos.class_names)
     keeps_features = recipe.feature_passes and distribute.devices(model) == 1
     divided = split(model, recipe.freeze) if keeps_features else None
@@ -174,37 +175,16 @@ def _check_model(model, recipe):
             "`model` must end in softmax, since its loss is of probabilities: build it with "
             "classifier_activation='softmax'. Received: a model that ends in logits"
         )
-    if model.dtype_policy.name != recipe.precision:
-        raise ValueError(
-            f"`model` must be built with the recipe's precision, {recipe.precision}: call "
-            "keras.config.set_dtype_policy before. Received: a model of precision "
-            f"{model.dtype_policy.name}"
-        )
+    check_precision(model, recipe)
 
 
-def _check_batches(model, recipe, videos, validation):
+def _check_validation(model, validation):
     devices = distribute.devices(model)
-    parts = devices * recipe.accumulation
-    if recipe.batch_size % parts:
-        raise ValueError(
-            f"`batch_size` must divide evenly into {parts} parts, one for each of {devices} "
-            f"devices and {recipe.accumulation} steps of accumulation. "
-            f"Received: batch_size={recipe.batch_size}"
-        )
-    for name, given, least in (("videos", videos, parts), ("validation", validation, devices)):
-        if given is not None and len(given) < least:
-            raise ValueError(
-                f"`{name}` must be at least {least} videos, one for each part of a batch. "
-                f"Received: {len(given)}"
-            )
     if keras.backend.backend() == "jax" and validation is not None and len(validation) % devices:
         raise ValueError(
             f"`validation` must divide evenly among {devices} devices with JAX: hold out another "
             f"number of videos, or set KERAS_BACKEND=tensorflow. Received: {len(validation)}"
         )
-
-
-def _check_labels(validation):
     for video in validation or ():
         if video.label is None:
             raise ValueError(

@@ -11,7 +11,7 @@ import numpy as np
 
 from keras_stc import distribute
 from keras_stc.checks import at_least, wrong
-from keras_stc.models import VideoModel
+from keras_stc.training.fits import check_precision, check_student, check_unused
 from keras_stc.training.session import Session
 from keras_stc.transfer.answers import kept_answers
 from keras_stc.transfer.distillation_dataset import distillation_dataset
@@ -58,14 +58,10 @@ def train_distillation(
         distillation: A `Distillation` whose student is a `keras_stc.VideoModel`.
         videos: `keras_stc.data.VideoSet`, with labels where they count.
         recipe: A `keras_stc.training.Recipe`.
-        out: Path of the run folder.
         validation: Another `VideoSet`, of other videos, or `None`.
         windows: Clips of every video that the teacher is asked of; 0 for those of every step.
-        seed: Of the order, the clips and the crops.
-        data: What the run's `config.json` is to say of the data's origin.
-        verbose: As `keras.Model.fit`.
-        save_every: Epochs from one checkpoint to the next.
-        save_steps: Steps from one checkpoint to the next within an epoch, or `None` for none.
+
+    The other arguments are those of `keras_stc.training.train`.
 
     Returns:
         The history: a list with a dictionary of figures for each epoch.
@@ -152,26 +148,12 @@ def _example(distillation, windows):
 
 
 def _check(distillation, recipe, videos, windows):
-    student = distillation.student
-    if not isinstance(student, VideoModel):
-        raise ValueError(
-            "`distillation` must have a keras_stc.VideoModel as its student, which says how to "
-            f"feed it. Received: a {type(student).__name__}"
-        )
-    for model in (student, distillation.teacher):
+    check_student(distillation=distillation)
+    for model in (distillation.student, distillation.teacher):
         model.video_config.check_moment()
-    if student.dtype_policy.name != recipe.precision:
-        raise ValueError(
-            f"The student must be built with the recipe's precision, {recipe.precision}: call "
-            "keras.config.set_dtype_policy before. Received: a student of precision "
-            f"{student.dtype_policy.name}"
-        )
-    for name, none in (("label_smoothing", 0.0), ("class_weights", "none"), ("feature_passes", 0)):
-        if getattr(recipe, name) != none:
-            raise ValueError(
-                f"`{name}` must be {none!r} in a distillation. "
-                f"Received: {name}={getattr(recipe, name)!r}"
-            )
+    check_precision(distillation.student, recipe, "The student", "student")
+    unused = {"label_smoothing": 0.0, "class_weights": "none", "feature_passes": 0}
+    check_unused(recipe, " in a distillation", **unused)
     at_least(0, windows=windows)
     if windows and distribute.share(distillation)[1] > 1:
         raise wrong(

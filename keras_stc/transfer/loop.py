@@ -11,8 +11,8 @@ import keras
 import numpy as np
 
 from keras_stc import distribute
-from keras_stc.models import VideoModel
 from keras_stc.training import TrainingError
+from keras_stc.training.fits import check_batches, check_student, check_unused
 from keras_stc.training.session import Session
 from keras_stc.transfer.dataset import pair_dataset
 from keras_stc.transfer.pairs import ONE_VIDEO
@@ -58,14 +58,10 @@ def train_transfer(
         transfer: A `CorrespondenceTransfer` whose student is a `keras_stc.VideoModel`.
         videos: `keras_stc.data.VideoSet`; labels are not looked at.
         recipe: A `Recipe`, such as those of `keras_stc.transfer.RECIPES`.
-        out: Path of the run folder.
         validation: Another `VideoSet`, of other videos, or `None`.
-        seed: Of the order, the clips and the crops.
         frame_size: Side of the teacher's frames in pixels.
-        data: What the run's `config.json` is to say of the data's origin.
-        verbose: As `keras.Model.fit`.
-        save_every: Epochs from one checkpoint to the next.
-        save_steps: Steps from one checkpoint to the next within an epoch, or `None` for none.
+
+    The other arguments are those of `keras_stc.training.train`.
 
     Returns:
         The history: a list with a dictionary of figures for each epoch.
@@ -76,9 +72,12 @@ def train_transfer(
         TrainingError: If the loss is no longer a number.
         VideoError: If there are fewer than two videos, or more than half of them cannot be read.
     """
-    _check_networks(transfer, frame_size)
-    _check_recipe(transfer, recipe, videos, validation)
     student, teacher = transfer.student, transfer.teacher
+    check_student(transfer=transfer)
+    _check_frame_size(teacher.model, frame_size)
+    why = ", since a transfer looks at no labels"
+    check_unused(recipe, why, label_smoothing=0.0, class_weights="none")
+    check_batches(transfer, recipe, videos, validation, fewest=2)
     session = Session(
         *(transfer, recipe, out, videos, validation),
         network=student,
@@ -154,14 +153,7 @@ def _pairs_needed():
         ) from error
 
 
-def _check_networks(transfer, frame_size):
-    """The student can be kept, and the teacher can see frames of this size."""
-    if not isinstance(transfer.student, VideoModel):
-        raise ValueError(
-            "`transfer` must have a keras_stc.VideoModel as its student, which says how to feed "
-            f"it. Received: a {type(transfer.student).__name__}"
-        )
-    teacher = transfer.teacher.model
+def _check_frame_size(teacher, frame_size):
     try:
         teacher.compute_output_shape((1, frame_size, frame_size, 3))
     except ValueError as error:
@@ -169,27 +161,3 @@ def _check_networks(transfer, frame_size):
             f"`frame_size` must be a size that the teacher {teacher.name} can see: its last layers "
             f"have nothing left of smaller frames. Received: frame_size={frame_size}"
         ) from error
-
-
-def _check_recipe(transfer, recipe, videos, validation):
-    """Every part of a batch has to hold two videos; what they show is not asked."""
-    for name, none in (("label_smoothing", 0.0), ("class_weights", "none")):
-        if getattr(recipe, name) != none:
-            raise ValueError(
-                f"`{name}` must be {none!r}, since a transfer looks at no labels. "
-                f"Received: {name}={getattr(recipe, name)!r}"
-            )
-    devices = distribute.devices(transfer)
-    parts = devices * recipe.accumulation
-    if recipe.batch_size % parts or recipe.batch_size < 2 * parts:
-        raise ValueError(
-            f"`batch_size` must divide evenly into {parts} parts of at least two videos, one for "
-            f"each of {devices} devices and {recipe.accumulation} steps of accumulation. "
-            f"Received: batch_size={recipe.batch_size}"
-        )
-    for name, given, least in (("videos", videos, parts), ("validation", validation, devices)):
-        if given is not None and len(given) < 2 * least:
-            raise ValueError(
-                f"`{name}` must be at least {2 * least} videos, two for each part of a batch. "
-                f"Received: {len(given)}"
-            )
