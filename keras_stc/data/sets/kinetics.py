@@ -61,7 +61,7 @@ class Kinetics(ListedVideos):
         class_names: Sequence[str] | None = None,
         trimmed: bool = True,
     ) -> None:
-        super().__init__(read_kinetics(path, root, trimmed), subset, class_names)
+        self._fill(read_kinetics(path, root, trimmed), subset, class_names)
 
 
 def read_kinetics(path, root, trimmed=True):
@@ -159,7 +159,7 @@ class KineticsData(Data):
         return self._listing.subsets
 
     def _open(self, subset, class_names):
-        return Kinetics.of(self._listing, subset, class_names)
+        return Kinetics._of(self._listing, subset, class_names)
 
 
 def _whole_seconds(path, number, row, column):

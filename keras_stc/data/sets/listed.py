@@ -9,15 +9,11 @@ import dataclasses
 import functools
 import os
 import warnings
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from keras_stc.data.errors import VideoError, VideoWarning
 from keras_stc.data.sets.names import EXTENSIONS, first_visit, is_frames, some_of
 from keras_stc.data.sets.video import Video, VideoSet
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 #: Subset of videos that a split leaves out.
 UNUSED = "unused"
@@ -133,9 +129,7 @@ class ListedVideos(VideoSet):
         listed: Number of videos that the list names of these classes.
     """
 
-    def __init__(
-        self, listing: Listing, subset: str | None = None, class_names: Sequence[str] | None = None
-    ) -> None:
+    def _fill(self, listing, subset=None, class_names=None):
         """
         Args:
             listing: A `Listing`.
@@ -180,15 +174,6 @@ class ListedVideos(VideoSet):
         if new := [text for text in self._reports() if text not in listing.said]:
             listing.said.update(new)
             warnings.warn(VideoWarning(" ".join(new)), stacklevel=3)
-
-    @classmethod
-    def of(
-        cls, listing: Listing, subset: str | None = None, class_names: Sequence[str] | None = None
-    ) -> Self:
-        """The same of a list that has been read before."""
-        videos = cls.__new__(cls)
-        ListedVideos.__init__(videos, listing, subset, class_names)
-        return videos
 
     def report(self) -> str:
         """What is missing, in a sentence; empty where the data set is complete."""

@@ -37,7 +37,7 @@ class _Official(ListedVideos):
         class_names: Sequence[str] | None = None,
     ) -> None:
         _check_split(split, subset)
-        super().__init__(self.listing(root, split, lists), subset, class_names)
+        self._fill(self.listing(root, split, lists), subset, class_names)
 
     @staticmethod
     def listing(
@@ -198,7 +198,7 @@ class _OfficialData(Data):
                 "and :3."
             )
         _check_split(self._split, subset)
-        return self.videos.of(self._listing, subset, class_names)
+        return self.videos._of(self._listing, subset, class_names)
 
 
 class UCF101Data(_OfficialData):

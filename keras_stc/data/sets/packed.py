@@ -6,17 +6,13 @@ import functools
 import json
 import os
 import pathlib
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
 
 from keras_stc import files
 from keras_stc.data.errors import VideoError
 from keras_stc.data.sets.data import Data
 from keras_stc.data.sets.names import some_of
 from keras_stc.data.sets.video import Video, VideoSet
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 #: Version of the layout of a packed folder.
 LAYOUT = 1
@@ -48,23 +44,10 @@ class PackedVideos(VideoSet):
         split: int | str | None = None,
         class_names: Sequence[str] | None = None,
     ) -> None:
-        self._fill(pathlib.Path(root), read_index(root), subset, split, class_names)
-
-    @classmethod
-    def of(
-        cls,
-        root: str | os.PathLike[str],
-        index: Mapping[str, Any],
-        subset: str | None = None,
-        split: int | str | None = None,
-        class_names: Sequence[str] | None = None,
-    ) -> Self:
-        """As the constructor, of a folder whose index has been read before."""
-        videos = cls.__new__(cls)
-        videos._fill(pathlib.Path(root), index, subset, split, class_names)
-        return videos
+        self._fill(root, read_index(root), subset, split, class_names)
 
     def _fill(self, root, index, subset, split, class_names):
+        root = pathlib.Path(root)
         names = tuple(class_names or index["class_names"])
         if unknown := [name for name in index["class_names"] if name not in names]:
             raise VideoError(
@@ -145,7 +128,7 @@ class PackedData(Data):
         return videos
 
     def _unlabelled(self, subset, class_names=None):
-        return PackedVideos.of(self._root, self._index, subset, self._split, class_names)
+        return PackedVideos._of(self._root, self._index, subset, self._split, class_names)
 
 
 def is_packed(root):

@@ -6,19 +6,15 @@ import functools
 import math
 import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from keras_stc.data.errors import VideoError
-from keras_stc.data.sets.annotation import Table, check_one_label, read_annotation
+from keras_stc.data.sets.annotation import check_one_label, read_annotation
 from keras_stc.data.sets.data import Data, own_name
 from keras_stc.data.sets.fields import is_number
 from keras_stc.data.sets.label_names import label_names_beside, name_labels
 from keras_stc.data.sets.names import SUBSET_OF, some_of, subsets_among
 from keras_stc.data.sets.places import place_videos
 from keras_stc.data.sets.video import Video, VideoSet
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 
 class VideoCSV(VideoSet):
@@ -67,20 +63,6 @@ class VideoCSV(VideoSet):
     ) -> None:
         table = read_annotation(os.fspath(path), label_column)
         self._fill(table, root, split, class_names, label_column, label_names)
-
-    @classmethod
-    def of(
-        cls,
-        table: Table,
-        split: str | None = None,
-        class_names: Sequence[str] | None = None,
-        label_column: str | None = None,
-        label_names: str | os.PathLike[str] | Sequence[str] | None = None,
-    ) -> Self:
-        """As the constructor, of a `Table` that has been read before."""
-        videos = cls.__new__(cls)
-        videos._fill(table, None, split, class_names, label_column, label_names)
-        return videos
 
     def _fill(self, table, root, split, class_names, label_column, label_names):
         path, column = table.path, label_column or "label"
@@ -212,7 +194,8 @@ class TableData(Data):
     def _open(self, subset, class_names, label_column=None):
         own_names = self._own_names
         split = None if subset is None else own_name(own_names, subset, self.name)
-        return VideoCSV.of(self._table, split, class_names, label_column, self._label_names)
+        names = self._label_names
+        return VideoCSV._of(self._table, None, split, class_names, label_column, names)
 
     def _unlabelled(self, subset):
         return self._open(subset, None, label_column="path")  # rows need no label then

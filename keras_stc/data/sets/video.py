@@ -5,7 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
@@ -80,6 +80,9 @@ class VideoSet(Sequence[Video]):
         ValueError: If a label has no name.
     """
 
+    #: Of a subclass that reads lists: its constructor, of what has been read.
+    _fill: Callable[..., None]
+
     def __init__(self, videos: Iterable[Video], class_names: Iterable[str] = ()) -> None:
         self._videos = tuple(videos)
         self._class_names = tuple(str(name) for name in class_names)
@@ -89,6 +92,13 @@ class VideoSet(Sequence[Video]):
                     f"`videos` must have labels from 0 to {len(self._class_names) - 1}, one for "
                     f"each of `class_names`. Received: {video}"
                 )
+
+    @classmethod
+    def _of(cls, *read):
+        """A set of what was read before."""
+        videos = cls.__new__(cls)
+        videos._fill(*read)
+        return videos
 
     @property
     def class_names(self) -> tuple[str, ...]:
