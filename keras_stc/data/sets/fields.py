@@ -1,8 +1,10 @@
 """`Table` and its rows: fields of a text file between separators and quotes."""
 
+import contextlib
 import csv
 import dataclasses
 import io
+import math
 import os
 import warnings
 
@@ -99,6 +101,16 @@ def read_rows(path, text, separator):
         fields += [""] * (len(columns) - len(fields))
         rows.append((number, dict(zip(columns, fields, strict=False))))
     return columns, rows
+
+
+def seconds(path, number, row, column):
+    """The time in a column of a row, which is line `number`."""
+    with contextlib.suppress(ValueError):
+        if math.isfinite(time := float(row[column])):
+            return time
+    raise VideoError(
+        f"{path}, line {number}, has {row[column]!r} as {column}; expected a number of seconds."
+    )
 
 
 def is_number(text):

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from keras_stc.data.errors import VideoError, VideoWarning
 from keras_stc.data.sets.annotation import COLUMNS
 from keras_stc.data.sets.data import Data
-from keras_stc.data.sets.fields import read_csv, read_text, split_line
+from keras_stc.data.sets.fields import read_csv, read_text, seconds, split_line
 from keras_stc.data.sets.listed import ListedVideos, Listing, Row
 from keras_stc.data.sets.names import some_of
 
@@ -72,7 +72,7 @@ def read_kinetics(path, root, trimmed=True):
     rows = []
     for number, line in lines:
         video = line["youtube_id"]
-        start, end = (_whole_seconds(path, number, line, c) for c in KINETICS_COLUMNS[1:])
+        start, end = (int(seconds(path, number, line, c)) for c in KINETICS_COLUMNS[1:])
         name = f"{video}_{start:06d}_{end:06d}"
         piece = (None, None) if trimmed else (start, end)
         names = ((name, None, None), (f"{video}_{start}_{end}", None, None), (video, *piece))
@@ -160,15 +160,6 @@ class KineticsData(Data):
 
     def _open(self, subset, class_names):
         return Kinetics._of(self._listing, subset, class_names)
-
-
-def _whole_seconds(path, number, row, column):
-    try:
-        return int(float(row[column]))
-    except (ValueError, OverflowError) as error:
-        raise VideoError(
-            f"{path}, line {number}, has {row[column]!r} as {column}; expected a number of seconds."
-        ) from error
 
 
 def is_kinetics(path):

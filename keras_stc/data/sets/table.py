@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import functools
-import math
 import os
 from collections.abc import Sequence
 
 from keras_stc.data.errors import VideoError
 from keras_stc.data.sets.annotation import check_one_label, read_annotation
 from keras_stc.data.sets.data import Data, own_name
-from keras_stc.data.sets.fields import is_number
+from keras_stc.data.sets.fields import is_number, seconds
 from keras_stc.data.sets.label_names import label_names_beside, name_labels
 from keras_stc.data.sets.names import SUBSET_OF, some_of, subsets_among
 from keras_stc.data.sets.places import place_videos
@@ -98,7 +97,7 @@ class VideoCSV(VideoSet):
         numbers = {name: label for label, name in enumerate(names)}
         if table.places is None:
             table.places = place_videos(table, root)
-        places, start = table.places
+        places, base = table.places
         videos = []
         for number, row in rows:
             label = named.get(row[column], row[column])
@@ -109,12 +108,15 @@ class VideoCSV(VideoSet):
                     f"{len(names)} classes ({some_of(names)}); correct the label or the classes"
                     f"{hint if is_number(label) else ''}."
                 )
-            pieces = (_seconds(path, number, row, name) for name in ("start", "end"))
-            videos.append(Video(places[row["path"]], numbers[label], *pieces))
+            start, end = (
+                seconds(path, number, row, name) if row.get(name) else None
+                for name in ("start", "end")
+            )
+            videos.append(Video(places[row["path"]], numbers[label], start, end))
         if not any("://" in video.path or os.path.exists(video.path) for video in videos):
             raise VideoError(
                 f"{path} lists {len(videos)} videos and none of them exists, the first being "
-                f"{videos[0].path}; paths start from {start}"
+                f"{videos[0].path}; paths start from {base}"
                 f"{'' if root else ' or the working directory'}: correct them, or give `root`."
             )
         table.tell()
@@ -135,21 +137,6 @@ def _classes(table, rows, column, class_names, label_names):
     numeric = all(map(is_number, labels))
     order = sorted(labels, key=(lambda label: (int(label), label)) if numeric else None)
     return named, tuple(class_names or dict.fromkeys(named.values() if named else order))
-
-
-def _seconds(path, number, row, column):
-    text = row.get(column)
-    if not text:
-        return None
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = math.nan
-    if not math.isfinite(seconds):
-        raise VideoError(
-            f"{path}, line {number}, has {text!r} as {column}; expected a number of seconds."
-        )
-    return seconds
 
 
 class TableData(Data):
