@@ -25,6 +25,7 @@ import numpy as np
 from keras_stc import files
 from keras_stc.checks import at_least
 from keras_stc.data.clips.quarantine import Quarantine
+from keras_stc.data.clips.stream import read_ahead
 from keras_stc.data.cores import available_cores
 from keras_stc.data.errors import VideoError
 from keras_stc.data.geometry import Geometry
@@ -106,10 +107,11 @@ def pack(
     quarantine = Quarantine() if quarantine is None else quarantine
     quarantine.watch(video.name for video in videos)
     report = _Progress(progress, len(videos))
+    workers = workers or available_cores()
     busy = VideoError(f"{out} is being written by another process; wait until it is done.")
     with (
         files.alone(out, busy),
-        concurrent.futures.ThreadPoolExecutor(workers or available_cores()) as pool,
+        concurrent.futures.ThreadPoolExecutor(workers) as pool,
     ):
         files.remove_unfinished(out)
         _claim(out, {"layout": LAYOUT, "data": data.spec, **settings})
@@ -124,8 +126,9 @@ def pack(
                 (out / "index.json").unlink(missing_ok=True)
                 names = [None if v.label is None else class_names[v.label] for v in part]
                 jobs = [(v, n, short_side, quality) for v, n in zip(part, names, strict=True)]
-                futures = _in_order(pool, _pack_video, jobs)
-                shard = _write_shard(path, key, _results(part, futures, quarantine, report))
+                # Only a few of them wait in memory.
+                packed = read_ahead(pool, _packed, jobs, 2 * workers)
+                shard = _write_shard(path, key, packed, quarantine, report)
             for failed, reason in shard["failures"].items():
                 quarantine.add(failed, reason)
             report(first + len(part))
@@ -247,30 +250,16 @@ def _finished(path, key, videos):
     return None if any(cache.file_key(video.path) is None for video in failed) else shard
 
 
-def _in_order(pool, function, jobs):
-    """Results in the order of the jobs, with only a few of them waiting in memory."""
-    waiting = collections.deque()
-    for job in jobs:
-        waiting.append(pool.submit(function, *job))
-        if len(waiting) >= 2 * pool._max_workers:
-            yield waiting.popleft()
-    yield from waiting
-
-
-def _results(videos, futures, quarantine, report):
-    """`(video, what _pack_video made of it or None, why not)` for every video."""
-    for video, future in zip(videos, futures, strict=True):
-        try:
-            result, reason = future.result(), None
-        except VideoError as error:
-            quarantine.add(video.name, error)
-            result, reason = None, str(error)
-        report()
-        yield video, result, reason
+def _packed(video, *how):
+    """Runs in a thread: `(video, what _pack_video made of it or None, why not)`."""
+    try:
+        return video, _pack_video(video, *how), None
+    except VideoError as error:
+        return video, None, str(error)
 
 
 def _pack_video(video, label_text, short_side, quality):
-    """Runs in a thread: `(serialised SequenceExample, what the video is, frames)`."""
+    """`(serialised SequenceExample, what the video is, frames)`."""
     import tensorflow as tf
 
     jpegs = []
@@ -318,7 +307,7 @@ def _pack_video(video, label_text, short_side, quality):
         ) from error
 
 
-def _write_shard(path, key, packed):
+def _write_shard(path, key, packed, quarantine, report):
     """Writes a shard; its .json last, which says that it is whole."""
     import tensorflow as tf
 
@@ -326,7 +315,9 @@ def _write_shard(path, key, packed):
     videos, failures, tables, position, rows = [], {}, [np.empty(0, FRAME_TABLE)], 0, 0
     with files.atomic_path(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
         for video, result, reason in packed:
+            report()
             if result is None:
+                quarantine.add(video.name, reason)
                 failures[video.name] = reason
                 continue
             record, description, jpegs = result
