@@ -31,8 +31,6 @@ class GroupedConv3D(Conv3D):
     one matrix product a group. On other backends and devices, and where the channel counts allow no
     such blocks, it is `keras.layers.Conv3D`.
 
-    The stored variables are those of `keras.layers.Conv3D`, so weights pass between the two.
-
     Example:
 
     ```python
@@ -40,15 +38,8 @@ class GroupedConv3D(Conv3D):
     keras_stc.layers.GroupedConv3D(128, 3, padding="same", groups=32)(clip_features)
     ```
 
-    Args:
-        *args: As `keras.layers.Conv3D`.
-        **kwargs: As `keras.layers.Conv3D`; `groups` among them.
-
-    Call arguments:
-        inputs: Tensor of shape `(B, T, H, W, C)`.
-
-    Returns:
-        Tensor of shape `(B, T', H', W', filters)`.
+    Arguments, `groups` among them, stored variables and shapes, `(B, T, H, W, C)` to
+    `(B, T', H', W', filters)`, are those of `Conv3D`.
     """
 
     def _convolve(self, inputs, kernel):

@@ -17,8 +17,6 @@ class StridedConv3D(Conv3D):
     positions into channels, of the clip and of the kernel, and convolves with stride 1; the sums
     are the same. Elsewhere it is `keras.layers.Conv3D`.
 
-    The stored variables are those of `keras.layers.Conv3D`, so weights pass between the two.
-
     Example:
 
     ```python
@@ -26,15 +24,8 @@ class StridedConv3D(Conv3D):
     keras_stc.layers.StridedConv3D(64, 7, strides=(1, 2, 2))(clip)   # (B, 16, 56, 56, 64)
     ```
 
-    Args:
-        *args: As `keras.layers.Conv3D`.
-        **kwargs: As `keras.layers.Conv3D`.
-
-    Call arguments:
-        inputs: Tensor of shape `(B, T, H, W, C)`.
-
-    Returns:
-        Tensor of shape `(B, T', H', W', filters)`.
+    Arguments, stored variables and shapes, `(B, T, H, W, C)` to `(B, T', H', W', filters)`, are
+    those of `Conv3D`.
     """
 
     def _convolve(self, inputs, kernel):
