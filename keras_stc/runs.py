@@ -193,20 +193,10 @@ class Follower(Run):
         """A block in which the first worker has the folder."""
         return contextlib.nullcontext()
 
-    def save(self, model, state, is_best=False):
-        """Keeps nothing."""
+    def _nothing(self, *arguments, **options):
+        """Keeps nothing, and loads nothing: the first worker hands over what it loads."""
 
-    def save_best(self, model):
-        """Keeps nothing."""
-
-    def save_quarantine(self, quarantine):
-        """Keeps nothing."""
-
-    def restore(self, model, state):
-        """Loads nothing: the first worker hands over what it loads."""
-
-    def save_model(self, model, path):
-        """Keeps nothing."""
+    save = save_best = save_quarantine = save_model = restore = _nothing
 
 
 def _state_name(state):
