@@ -17,7 +17,7 @@ class Checkpoint(keras.callbacks.Callback):
         session: The `Session`, whose state is kept up to date here.
         steps: Of an epoch.
         example: Arguments of `test_on_batch` for a batch of any values.
-        average: The `Average` callback, or `None`.
+        average: The callback that validates the moving average of the weights, or `None`.
     """
 
     def __init__(self, session, steps, example, average=None):
@@ -93,13 +93,6 @@ class Checkpoint(keras.callbacks.Callback):
         self.average.on_test_begin()
         self.session.run.save_best(self.session.network)
         self.average.on_test_end()
-
-
-class Average(keras.callbacks.SwapEMAWeights):
-    """Validates the moving average of the weights and trains on with the weights."""
-
-    def __init__(self):
-        super().__init__(swap_on_epoch=False)
 
 
 class Unfinished(keras.callbacks.Callback):

@@ -12,7 +12,6 @@ from keras_stc.data import Quarantine, find_video_error
 from keras_stc.data.clips.quarantine import saved_reasons
 from keras_stc.runs import Follower, Run
 from keras_stc.training.callbacks import (
-    Average,
     Checkpoint,
     EarlyStop,
     Plateau,
@@ -165,7 +164,7 @@ class Session:
             self.model.optimizer.build(self.model.trainable_variables)
         self._restore()
         monitor = "val_loss" if validation else "loss"
-        average = Average() if recipe.ema else None
+        average = keras.callbacks.SwapEMAWeights() if recipe.ema else None
         checkpoint = Checkpoint(self, epoch.batches, example, average)
         callbacks = [
             StopOnNaN(self),

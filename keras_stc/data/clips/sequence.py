@@ -55,11 +55,6 @@ class ClipSequence(keras.utils.PyDataset):
         self.set_epoch = stream.epochs.set
         self.video_config = stream.video_config
 
-    @property
-    def num_batches(self) -> int:
-        """Batches in an iteration."""
-        return self._stream.length
-
     def __len__(self) -> int:
         return self._stream.length
 
