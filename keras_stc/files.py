@@ -92,6 +92,11 @@ def sha256(path):
     return digest.hexdigest()
 
 
+def reason(error):
+    """What the system, or FFmpeg, says of an error; or else the first line of its text."""
+    return getattr(error, "strerror", None) or first_line(error)
+
+
 def first_line(error):
     """The first line of what an error says, or its type where it says nothing."""
     text = str(error).strip()

@@ -34,6 +34,7 @@ from keras_stc.files import (
     alone,
     atomic_path,
     first_line,
+    reason,
     remove_unfinished,
     reserve,
     write_atomically,
@@ -178,7 +179,7 @@ class Run:
             yield
         except OSError as error:
             raise RunError(
-                f"{self.folder} could not be written: {_reason(error)}. The last checkpoint is "
+                f"{self.folder} could not be written: {reason(error)}. The last checkpoint is "
                 "kept: make room and repeat the command line to go on from it."
             ) from error
 
@@ -211,10 +212,6 @@ def _file_size(model):
         variables += model.optimizer.variables
     # A variable has up to a few kilobytes of names and headers around it.
     return sum(4096 + math.prod(v.shape) * np.dtype(v.dtype).itemsize for v in variables)
-
-
-def _reason(error):
-    return error.strerror or first_line(error)
 
 
 def _read_json(path):

@@ -8,6 +8,8 @@ import time
 
 import numpy as np
 
+from keras_stc.files import reason
+
 #: Frames a second of a source that does not say.
 UNKNOWN_RATE = 25.0
 
@@ -123,7 +125,7 @@ class Feed:
                 yield at - first, time.monotonic(), pixels
         except av.FFmpegError as error:
             if first is None:
-                raise self._broken(f"gives no pictures ({_reason(error)})") from error
+                raise self._broken(f"gives no pictures ({reason(error)})") from error
         if first is None:
             raise self._broken("gives no pictures")
 
@@ -199,7 +201,7 @@ def open_source(source):
             container = av.open(text, format=form, options=others, timeout=TIMEOUT)
     except (av.FFmpegError, ValueError, OSError) as error:
         raise VideoError(
-            f"{name} cannot be opened ({_reason(error)}); check that it is there and not in use."
+            f"{name} cannot be opened ({reason(error)}); check that it is there and not in use."
         ) from error
     if not container.streams.video:
         container.close()
@@ -218,7 +220,3 @@ def _camera(number):
     raise VideoError(
         f"Cameras have no numbers on {sys.platform}: give an address such as rtsp://host/path."
     )
-
-
-def _reason(error):
-    return getattr(error, "strerror", None) or str(error).splitlines()[0]

@@ -224,13 +224,10 @@ def _place(path):
 
 def _reason(stderr):
     """pip's last error, on one line."""
-    lines = [line.removeprefix("ERROR:").strip() for line in stderr.splitlines() if line.strip()]
-    errors = [
-        line.removeprefix("ERROR:").strip()
-        for line in stderr.splitlines()
-        if line.startswith("ERROR:")
-    ]
-    return (errors or lines or ["pip gave no reason"])[-1].rstrip(".")
+    lines = [line.strip() for line in stderr.splitlines() if line.strip()]
+    errors = [line for line in lines if line.startswith("ERROR:")]
+    last = (errors or lines or ["pip gave no reason"])[-1]
+    return last.removeprefix("ERROR:").strip().rstrip(".")
 
 
 def _say(text):

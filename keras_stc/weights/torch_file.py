@@ -12,13 +12,12 @@ import math
 import os
 import struct
 import zipfile
-import zlib
 
 import numpy as np
 
 from keras_stc.files import first_line
 from keras_stc.weights.cache import WeightsError
-from keras_stc.weights.load import LARGEST
+from keras_stc.weights.load import DAMAGE, LARGEST
 from keras_stc.weights.torch_pickle import (
     ForbiddenError,
     Tensor,
@@ -31,12 +30,6 @@ MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001
 
 #: Bytes that the archive adds to its arrays; what a small file may hold more than its size.
 OVERHEAD = 1 << 20
-
-_DAMAGE = (
-    *(OSError, EOFError, ValueError, KeyError, IndexError, TypeError, OverflowError),
-    *(RuntimeError, NotImplementedError, MemoryError, struct.error, zlib.error),
-    zipfile.BadZipFile,
-)
 
 
 def read_state_dict(path):
@@ -66,7 +59,7 @@ def read_state_dict(path):
             f"{path} asks for more than tensors, and only tensors may be in it: it is refused "
             f"({error})."
         ) from error
-    except _DAMAGE as error:
+    except (*DAMAGE, IndexError, OverflowError, MemoryError, struct.error) as error:
         raise WeightsError(
             f"{path} cannot be read as a PyTorch checkpoint: {first_line(error)}"
         ) from error

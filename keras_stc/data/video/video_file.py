@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_stc.data.errors import VideoError
 from keras_stc.data.video import frame_index
+from keras_stc.files import reason
 
 #: Containers without presentation times; FFmpeg guesses them, and guesses wrong with B-frames.
 NO_PRESENTATION_TIMES = {"avi"}
@@ -58,7 +59,7 @@ class VideoFile:
             self._container = av.open(source, container_options=options, metadata_errors="ignore")
         except (av.FFmpegError, ValueError, OSError) as error:
             raise self._error(
-                f"is not a video that FFmpeg can open ({_reason(error)}); expected a file such "
+                f"is not a video that FFmpeg can open ({reason(error)}); expected a file such "
                 "as .mp4, .avi, .mkv or .webm, complete and undamaged"
             ) from error
         if NOT_VIDEO & set(self._container.format.name.split(",")):
@@ -218,7 +219,7 @@ class VideoFile:
                 made = call(frame, **arguments)
         except (self._av.FFmpegError, ValueError) as error:
             raise self._error(
-                f"has {frame.format.name} pixels that do not convert to RGB ({_reason(error)}); "
+                f"has {frame.format.name} pixels that do not convert to RGB ({reason(error)}); "
                 "encode it anew as H.264"
             ) from error
         if not planar:
@@ -264,7 +265,7 @@ def _open_remote(path):
         return fsspec.open(path, "rb").open()
     except Exception as error:
         raise VideoError(
-            f"{path} cannot be opened ({_reason(error)}); check the address, or copy the file here."
+            f"{path} cannot be opened ({reason(error)}); check the address, or copy the file here."
         ) from error
 
 
@@ -272,8 +273,3 @@ def _is_cover(stream):
     """Whether a stream is the cover picture of a sound file."""
     disposition = getattr(stream, "disposition", None)
     return bool(disposition and disposition.value & 0x400)  # AV_DISPOSITION_ATTACHED_PIC
-
-
-def _reason(error):
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
-    return text.splitlines()[0].rstrip(".")
