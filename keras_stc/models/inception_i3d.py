@@ -46,11 +46,16 @@ CONFIG = VideoConfig(frames=64, stride=1, size=224, resize=256, mean=(127.5,) * 
 
 
 def features(x, correlate):
-    """Every end point, under the original's name; an STC block follows each Inception module."""
-    for end_point, (kind, *arguments) in END_POINTS.items():
-        x = _BUILDERS[kind](x, *arguments, name=end_point)
+    """Every end point, under the original's name."""
+    return end_points(x, correlate, conv=_unit, pool=_max_pool, mixed=_mixed)
+
+
+def end_points(x, correlate, **builders):
+    """Every end point by the builder of its kind; an STC block follows each Inception module."""
+    for name, (kind, *arguments) in END_POINTS.items():
+        x = builders[kind](x, *arguments, name=name)
         if kind == "mixed":
-            x = correlate(x, end_point)
+            x = correlate(x, name)
     return x
 
 
@@ -119,8 +124,6 @@ def position_classifier(x, classes, activation, dropout_rate):
     x = keras.layers.GlobalAveragePooling3D(dtype="float32", name="Logits")(x)
     return keras.layers.Activation(activation, dtype="float32", name="probabilities")(x)
 
-
-_BUILDERS = {"conv": _unit, "pool": _max_pool, "mixed": _mixed}
 
 INCEPTION_I3D = Network(
     name="inception_i3d",

@@ -8,23 +8,14 @@ import keras
 from keras_stc.layers.batch_norm import BatchNormalization
 from keras_stc.layers.conv import max_pool3d
 from keras_stc.layers.residual import conv3d
-from keras_stc.models.inception_i3d import END_POINTS, position_classifier
+from keras_stc.models import inception_i3d as i3d
 from keras_stc.models.network import Network, padded_max_pool
 from keras_stc.video_config import VideoConfig
+from keras_stc.weights.foreign import NORMALIZATIONS
 
-#: torchvision's: `BatchNorm3d(eps=0.001, momentum=0.001)`.
-BN_EPSILON = 1e-3
-BN_MOMENTUM = 0.999
-
-#: torchvision's normalisation of Kinetics, times 255, and its resize; 64 frames as in the paper.
-CONFIG = VideoConfig(
-    frames=64,
-    stride=1,
-    size=224,
-    resize=256,
-    mean=(110.2008, 100.63983, 95.99475),
-    std=(58.14765, 56.46975, 55.332195),
-)
+#: torchvision's normalisation of Kinetics and its resize; 64 frames as in the paper.
+MEAN, STD = NORMALIZATIONS["torchvision"]
+CONFIG = VideoConfig(frames=64, stride=1, size=224, resize=256, mean=MEAN, std=STD)
 
 
 def features(x, correlate):
@@ -43,16 +34,14 @@ def features(x, correlate):
     | `features.F.branch3.1.0` | `E_branch3_conv` |
     | `classifier.1` | `predictions` |
     """
-    for name, (kind, *arguments) in END_POINTS.items():
-        x = _BUILDERS[kind](x, *arguments, name=name)
-        if kind == "mixed":
-            x = correlate(x, name)
-    return x
+    return i3d.end_points(x, correlate, conv=_separated, pool=_max_pool, mixed=_mixed)
 
 
 def _unit(x, filters, kernel, strides=1, *, name):
     x = conv3d(x, filters, kernel, strides, name=f"{name}_conv")
-    x = BatchNormalization(epsilon=BN_EPSILON, momentum=BN_MOMENTUM, name=f"{name}_bn")(x)
+    # torchvision's: `BatchNorm3d(eps=0.001, momentum=0.001)`.
+    norm = {"epsilon": i3d.BN_EPSILON, "momentum": i3d.BN_MOMENTUM}
+    x = BatchNormalization(**norm, name=f"{name}_bn")(x)
     return keras.layers.ReLU(name=name)(x)
 
 
@@ -82,8 +71,6 @@ def _mixed(x, b0, b1_reduce, b1, b2_reduce, b2, b3, *, name):
     return keras.layers.Concatenate(name=name)(branches)
 
 
-_BUILDERS = {"conv": _separated, "pool": _max_pool, "mixed": _mixed}
-
 S3D = Network(
     name="s3d",
     constructor="S3D",
@@ -94,5 +81,5 @@ S3D = Network(
     features=features,
     config=CONFIG,
     min_frames=8,
-    classifier=position_classifier,
+    classifier=i3d.position_classifier,
 )
