@@ -71,7 +71,7 @@ class Taught(keras.Model):
     """
 
     student: keras.Model
-    teacher: Teacher
+    teacher: Any  #: A `Teacher`, of the kind that this student has.
 
     def save_assets(self, folder: str) -> None:
         """Called by `save`, and not by `save_weights`: the teacher's weights."""
