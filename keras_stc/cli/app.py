@@ -4,7 +4,6 @@ import time
 
 from keras_stc.cli import options
 from keras_stc.cli.console import print_json
-from keras_stc.cli.predict import DEFAULT
 
 #: Addresses at which nobody but this machine's users sees the page.
 LOCAL = ("127.0.0.1", "localhost", "::1")
@@ -18,11 +17,7 @@ def register(commands, common):
         description="Serves a page on this machine until Ctrl-C: drop a video or use the camera, "
         "choose a model, see labels, timeline and where the network looks.",
     )
-    command.add_argument(
-        "--model",
-        action="append",
-        help=f"a run folder, a .keras file or hf://owner/repo; may be repeated ({DEFAULT})",
-    )
+    options.model(command, "; may be repeated", action="append")
     command.add_argument("--host", default=LOCAL[0], help=f"address to listen on ({LOCAL[0]})")
     command.add_argument("--port", type=int, help="the first free one from 7860 on")
     command.add_argument(
@@ -42,7 +37,7 @@ def run(arguments):
     options.at_least(arguments, 1, "max_clips")
     # Strangers choose among what was typed here.
     any_model = arguments.host in LOCAL and not arguments.share
-    page = build_app(arguments.model or [DEFAULT], any_model, arguments.max_clips)
+    page = build_app(arguments.model or [options.DEFAULT], any_model, arguments.max_clips)
     address = serve(page, arguments.host, arguments.port, arguments.share)
     if arguments.json:
         print_json({"address": address})

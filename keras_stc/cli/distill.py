@@ -23,12 +23,7 @@ def register(commands, common):
         "learns to say the same, in the teacher's classes. Killed and run again with the same "
         "line, it goes on. Afterwards: keras-stc predict x.mp4 --model OUT.",
     )
-    command.add_argument(
-        "videos",
-        metavar="VIDEOS",
-        help="a folder of videos, a CSV file with the column path, or a known data set",
-    )
-    command.add_argument("--student", default="stc_resnet18", help="see keras-stc models")
+    options.student(command)
     command.add_argument(
         "--teacher",
         default="inception_i3d",
@@ -70,12 +65,7 @@ def register(commands, common):
     command.add_argument(
         "--precision", help="float32, mixed_bfloat16 or mixed_float16 (by the recipe)"
     )
-    command.add_argument(
-        "--hold-out",
-        type=float,
-        default=0.1,
-        help="part of the videos to measure on (0.1); 0 for none",
-    )
+    options.part_to_measure_on(command)
     command.set_defaults(run=run_distill)
 
 

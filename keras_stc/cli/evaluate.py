@@ -35,7 +35,7 @@ def register(commands, common):
     command.add_argument(
         "--subset", choices=("train", "val", "test"), help="test, else val, else all"
     )
-    command.add_argument("--checkpoint", choices=("last", "best"), default="last")
+    options.checkpoint(command)
     command.add_argument("--batch-size", type=int, default=8)
     command.add_argument(
         "--protocol",

@@ -6,7 +6,7 @@ import time
 
 from keras_stc.cli import options
 from keras_stc.cli.console import print_json, progress_bar, say
-from keras_stc.cli.predict import DEFAULT, find_files, paths_in, unusable
+from keras_stc.cli.predict import find_files, paths_in, unusable
 
 #: What the name of a page ends in.
 ENDING = "-explained.html"
@@ -21,15 +21,9 @@ def register(commands, common):
         "on what was learned, and of networks with STC blocks their gates by stage, over time and, "
         "with --against, by class.",
     )
-    command.add_argument(
-        "files", nargs="+", metavar="FILE", help="a video, a folder of them, or a pattern"
-    )
-    command.add_argument(
-        "--model",
-        default=DEFAULT,
-        help=f"a run folder, a .keras file or hf://owner/repo ({DEFAULT})",
-    )
-    command.add_argument("--checkpoint", choices=("last", "best"), default="last")
+    options.files(command)
+    options.model(command, default=options.DEFAULT)
+    options.checkpoint(command)
     command.add_argument("--label", help="the class to explain (the most probable one)")
     command.add_argument(
         "--layer", help="whose features to look at (the last map of at least 64 places)"

@@ -1,5 +1,6 @@
 """`keras-stc export`: a model for programs without Keras."""
 
+from keras_stc.cli import options
 from keras_stc.cli.console import print_json
 
 
@@ -24,7 +25,7 @@ def register(commands, common):
         help="with the resize and the centre crop inside: uint8 frames of any size in, "
         "probabilities out",
     )
-    command.add_argument("--checkpoint", choices=("last", "best"), default="last")
+    options.checkpoint(command)
     command.set_defaults(run=run)
 
 

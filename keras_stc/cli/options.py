@@ -9,6 +9,9 @@ DATA_HELP = (
     "labels, ucf101:ROOT:SPLIT, hmdb51:ROOT:SPLIT, kinetics:CSV:ROOT, or what keras-stc pack wrote"
 )
 
+#: The one Kinetics model whose weights exist.
+DEFAULT = "inception_i3d"
+
 #: Options of a clip, and those of any training: name, type, what it is.
 CLIP = {
     "frames": (int, "frames in a clip"),
@@ -96,6 +99,39 @@ def run(command):
         metavar="STEPS",
         help="steps that a kill costs at most (one epoch)",
     )
+
+
+def files(command):
+    """FILE…, for `keras_stc.cli.predict.find_files`."""
+    text = "a video, a folder of them, or a pattern"
+    command.add_argument("files", nargs="+", metavar="FILE", help=text)
+
+
+def model(command, more="", **options):
+    """What `named_model` takes."""
+    text = f"a run folder, a .keras file or hf://owner/repo{more} ({DEFAULT})"
+    command.add_argument("--model", help=text, **options)
+
+
+def checkpoint(command):
+    """Which weights of a run."""
+    command.add_argument("--checkpoint", choices=("last", "best"), default="last")
+
+
+def student(command):
+    """VIDEOS, and what learns from them without labels."""
+    command.add_argument(
+        "videos",
+        metavar="VIDEOS",
+        help="a folder of videos, a CSV file with the column path, or a known data set",
+    )
+    command.add_argument("--student", default="stc_resnet18", help="see keras-stc models")
+
+
+def part_to_measure_on(command):
+    """What `divide_unlabelled` holds out."""
+    text = "part of the videos to measure on (0.1); 0 for none"
+    command.add_argument("--hold-out", type=float, default=0.1, help=text)
 
 
 def teacher(command):

@@ -12,9 +12,6 @@ import time
 from keras_stc.cli import options
 from keras_stc.cli.console import count_clips, print_json, progress_bar, show_report
 
-#: The one Kinetics model whose weights exist.
-DEFAULT = "inception_i3d"
-
 #: Classes that are printed, and those in a CSV file, where --top does not say.
 PRINTED, IN_CSV = 5, 1
 
@@ -31,18 +28,16 @@ def register(commands, common):
         "--model, among the 400 actions of Kinetics-400 by InceptionI3D, whose weights are fetched "
         "the first time.",
     )
-    command.add_argument(
-        "files", nargs="+", metavar="FILE", help="a video, a folder of them, or a pattern"
-    )
+    options.files(command)
     command.add_argument(
         "--model",
         action="append",
         dest="models",
-        help=f"a run folder, a .keras file or hf://owner/repo ({DEFAULT}); given more than once, "
-        "the late fusion of all: their probabilities of each video, averaged",
+        help=f"a run folder, a .keras file or hf://owner/repo ({options.DEFAULT}); given more than "
+        "once, the late fusion of all: their probabilities of each video, averaged",
     )
     options.fusion_weights(command)
-    command.add_argument("--checkpoint", choices=("last", "best"), default="last")
+    options.checkpoint(command)
     command.add_argument("--top", type=int, help="classes of a video (5; 1 in the CSV file)")
     command.add_argument(
         "--csv",
@@ -78,7 +73,7 @@ def run(arguments):
     options.check_written_file("--report", arguments.report)
     files = find_files(arguments.files)
     annotated = _annotated_paths(arguments.video, files)
-    names = arguments.models or [DEFAULT]
+    names = arguments.models or [options.DEFAULT]
     options.check_fusion(arguments, names)
     models = [named_model(name, arguments.checkpoint) for name in names]
     for model in models:

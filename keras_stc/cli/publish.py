@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 
+from keras_stc.cli import options
 from keras_stc.cli.console import print_json
 
 
@@ -17,7 +18,7 @@ def register(commands, common):
     )
     command.add_argument("run_folder", metavar="RUN", help="a run folder or a .keras file")
     command.add_argument("repo", metavar="OWNER/REPO", help="made if it is missing")
-    command.add_argument("--checkpoint", choices=("last", "best"), default="last")
+    options.checkpoint(command)
     command.add_argument("--license", help="such as apache-2.0; without it, the card states none")
     # The spelling until 0.1, for one version.
     command.add_argument("--licence", dest="license", help=argparse.SUPPRESS)
@@ -39,13 +40,13 @@ def register(commands, common):
 def run(arguments):
     from keras_stc.publish import publish, write_files
 
-    options = {
+    how = {
         "checkpoint": arguments.checkpoint,
         "evaluations": arguments.evaluation,
         "license": arguments.license,
     }
     if arguments.dry_run:
-        paths = write_files(arguments.run_folder, arguments.dry_run, arguments.repo, **options)
+        paths = write_files(arguments.run_folder, arguments.dry_run, arguments.repo, **how)
         if arguments.json:
             return print_json({"files": {str(path): path.stat().st_size for path in paths}})
         print("Nothing was uploaded. What would be:")
@@ -56,7 +57,7 @@ def run(arguments):
         arguments.repo,
         private=arguments.private,
         message=arguments.message,
-        **options,
+        **how,
     )
     if arguments.json:
         return print_json({**dataclasses.asdict(upload), "address": upload.address})

@@ -24,12 +24,7 @@ def register(commands, common):
         "together. Killed and run again with the same line, it goes on from its last epoch. "
         "Afterwards: keras-stc train DATA --model STUDENT --weights OUT.",
     )
-    command.add_argument(
-        "videos",
-        metavar="VIDEOS",
-        help="a folder of videos, a CSV file with the column path, or a known data set",
-    )
-    command.add_argument("--student", default="stc_resnet18", help="see keras-stc models")
+    options.student(command)
     options.run(command)
     options.teacher(command)
     command.add_argument("--recipe", default="default", help="default or paper")
@@ -37,12 +32,7 @@ def register(commands, common):
         command, options.FITTING, epochs=None, batch_size="32", accumulation="1", lr=None
     )
     options.numbers(command, options.CLIP, frames=16, stride=2, size=112, frame_size=224)
-    command.add_argument(
-        "--hold-out",
-        type=float,
-        default=0.1,
-        help="part of the videos to measure on (0.1); 0 for none",
-    )
+    options.part_to_measure_on(command)
     command.set_defaults(run=run_transfer)
 
 

@@ -5,7 +5,6 @@ import json
 import sys
 
 from keras_stc.cli import options
-from keras_stc.cli.predict import DEFAULT
 
 #: Characters of a bar of 100%.
 BAR = 30
@@ -22,12 +21,8 @@ def register(commands, common):
     command.add_argument(
         "source", metavar="SOURCE", help="number of a camera, a file, or an address (rtsp://…)"
     )
-    command.add_argument(
-        "--model",
-        default=DEFAULT,
-        help=f"a run folder, a .keras file or hf://owner/repo ({DEFAULT})",
-    )
-    command.add_argument("--checkpoint", choices=("last", "best"), default="last")
+    options.model(command, default=options.DEFAULT)
+    options.checkpoint(command)
     command.add_argument("--top", type=int, default=3, help="classes to show (3)")
     command.add_argument(
         "--smoothing", type=float, default=1.0, help="seconds that are averaged (1); 0 for none"
