@@ -75,11 +75,15 @@ def run_distill(arguments):
     from keras_stc.files import write_atomically
     from keras_stc.report.facts import facts
     from keras_stc.runs import Run
+    from keras_stc.training import RECIPES
     from keras_stc.transfer.build import create_distillation
     from keras_stc.transfer.distillation_loop import train_distillation
 
     options.check_numbers(arguments)
-    recipe = _recipe(arguments)
+    one_of(("default", "paper", "modern"), **{"--recipe": arguments.recipe})
+    # Smoothed labels are what the teacher's answers are already.
+    more = {"label_smoothing": 0.0, "precision": arguments.precision}
+    recipe = options.changed(RECIPES[arguments.recipe], arguments, **more)
     distribute.strategy()  # Workers have to find one another before anything else.
     run = Run(arguments.out)
     if done := run.state().get("epoch"):
@@ -159,23 +163,6 @@ def run_distill(arguments):
         print(f"\n{figure} {said}")
     print(f"\nThe student is in {arguments.out}. What a video shows:")
     print(f"  keras-stc predict x.mp4 --model {arguments.out}")
-
-
-def _recipe(arguments):
-    from keras_stc.training import RECIPES
-
-    one_of(("default", "paper", "modern"), **{"--recipe": arguments.recipe})
-    recipe = RECIPES[arguments.recipe]
-    changes = {name: getattr(arguments, name) for name in ("epochs", "batch_size", "accumulation")}
-    if arguments.lr is not None:
-        changes.update(learning_rate=arguments.lr, reference_batch=0)
-    return recipe.replace(
-        **changes,
-        # Smoothed labels are what the teacher's answers are already.
-        label_smoothing=0.0,
-        precision=arguments.precision,
-        flip=False if arguments.no_flip else None,
-    )
 
 
 def _teacher_shape(arguments):

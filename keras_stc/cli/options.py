@@ -101,6 +101,14 @@ def run(command):
     )
 
 
+def changed(recipe, arguments, names=("epochs", "batch_size", "accumulation"), **more):
+    """A recipe with what options say otherwise: `names`, --lr and --no-flip, and `more` fields."""
+    changes = {name: getattr(arguments, name) for name in names}
+    if arguments.lr is not None:
+        changes.update(learning_rate=arguments.lr, reference_batch=0)
+    return recipe.replace(**changes, flip=False if arguments.no_flip else None, **more)
+
+
 def files(command):
     """FILE…, for `keras_stc.cli.predict.find_files`."""
     text = "a video, a folder of them, or a pattern"

@@ -258,18 +258,14 @@ def _recipe(arguments, start):
     if arguments.recipe:
         one_of(RECIPES, **{"--recipe": arguments.recipe})
     recipe = RECIPES[arguments.recipe] if arguments.recipe else start.recipe
-    changes = {name: getattr(arguments, name) for name, *_ in RECIPE_OPTIONS}
-    if arguments.lr is not None:
-        changes.update(learning_rate=arguments.lr, reference_batch=0)
-    if changes["freeze"] is not None:
+    if arguments.freeze is not None:
         # Passes that are kept are those of what the recipe freezes.
-        recipe = recipe.replace(feature_passes=0)
-    if changes["freeze"] == "none":
-        recipe, changes["freeze"] = dataclasses.replace(recipe, freeze=None), None
-    return recipe.replace(
-        **changes,
+        freeze = None if arguments.freeze == "none" else arguments.freeze
+        recipe = dataclasses.replace(recipe, freeze=freeze, feature_passes=0)
+    names = [name for name, *_ in RECIPE_OPTIONS if name != "freeze"]
+    return options.changed(
+        recipe,
+        arguments,
+        (*names, "frames", "stride"),
         feature_passes=arguments.cache_features,
-        frames=arguments.frames,
-        stride=arguments.stride,
-        flip=False if arguments.no_flip else None,
     )

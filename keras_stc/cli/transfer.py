@@ -49,13 +49,7 @@ def run_transfer(arguments):
 
     options.check_numbers(arguments)
     one_of(RECIPES, **{"--recipe": arguments.recipe})
-    recipe = RECIPES[arguments.recipe].replace(
-        epochs=arguments.epochs,
-        batch_size=arguments.batch_size,
-        accumulation=arguments.accumulation,
-        learning_rate=arguments.lr,
-        flip=False if arguments.no_flip else None,
-    )
+    recipe = options.changed(RECIPES[arguments.recipe], arguments)
     distribute.strategy()  # Workers have to find one another before anything else.
     data = divide_unlabelled(arguments.videos, arguments.hold_out, arguments.seed)
     videos, held_out = data.train, data.validation
