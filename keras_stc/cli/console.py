@@ -40,16 +40,45 @@ def say(arguments, text):
         print(text, flush=True)
 
 
-def quarantined(run):
-    """Prints which videos a run put aside: `{"quarantine": {video: reason}}`, or `{}` of none."""
+def trained(arguments, history, **more):
+    """What a run gave, and `more`, as JSON; keeps its line, prints which videos were put aside."""
     from keras_stc.data.clips.quarantine import saved_reasons
+    from keras_stc.files import write_atomically
+    from keras_stc.runs import Run
 
-    if not run.quarantine_path.exists():
-        return {}
-    reasons = saved_reasons(run.quarantine_path)
-    lines = [f"{len(reasons)} videos could not be used:", *(f"  {r}" for r in reasons.values())]
-    print(*lines, sep="\n", file=sys.stderr)
-    return {"quarantine": reasons}
+    run = Run(arguments.out)
+    write_atomically(run.command_path, arguments.line + "\n")
+    result = {"run": arguments.out, **more, "epochs": len(history), "last": history[-1]}
+    if run.quarantine_path.exists():
+        reasons = saved_reasons(run.quarantine_path)
+        lines = [f"{len(reasons)} videos could not be used:", *(f"  {r}" for r in reasons.values())]
+        print(*lines, sep="\n", file=sys.stderr)
+        result["quarantine"] = reasons
+    return result
+
+
+def show_run(arguments, result, seconds, title, subtitle, about, **shown):
+    """Writes the page of a run, `about` being rows of its table, and prints where it is, or JSON.
+
+    Returns:
+        Whether people are to be told more.
+    """
+    from keras_stc.report.facts import facts
+    from keras_stc.runs import Run
+
+    result["report"] = written_report(
+        Run(arguments.out).report_path,
+        title,
+        subtitle,
+        quarantine=result.get("quarantine"),
+        facts=facts(arguments.line, seconds, **about, epochs=result["epochs"]),
+        **shown,
+    )
+    if arguments.json:
+        print_json(result)
+    else:
+        show_report(result["report"])
+    return not arguments.json
 
 
 def written_report(path, *arguments, **options):

@@ -4,14 +4,7 @@ import time
 
 from keras_stc.checks import one_of
 from keras_stc.cli import options
-from keras_stc.cli.console import (
-    fit_verbosity,
-    print_json,
-    quarantined,
-    say,
-    show_report,
-    written_report,
-)
+from keras_stc.cli.console import fit_verbosity, say, show_run, trained
 
 
 def register(commands, common):
@@ -72,8 +65,6 @@ def register(commands, common):
 def run_distill(arguments):
     from keras_stc import distribute
     from keras_stc.data import divide_unlabelled, open_source
-    from keras_stc.files import write_atomically
-    from keras_stc.report.facts import facts
     from keras_stc.runs import Run
     from keras_stc.training import RECIPES
     from keras_stc.transfer.build import create_distillation
@@ -85,8 +76,7 @@ def run_distill(arguments):
     more = {"label_smoothing": 0.0, "precision": arguments.precision}
     recipe = options.changed(RECIPES[arguments.recipe], arguments, **more)
     distribute.strategy()  # Workers have to find one another before anything else.
-    run = Run(arguments.out)
-    if done := run.state().get("epoch"):
+    if done := Run(arguments.out).state().get("epoch"):
         say(arguments, f"Going on after epoch {done} of the run in {arguments.out}")
     source, own_classes = open_source(arguments.videos), None
     if arguments.label_weight == 1:
@@ -130,9 +120,7 @@ def run_distill(arguments):
     )
     if not distribute.is_chief():
         return
-    write_atomically(run.command_path, arguments.line + "\n")
-    result = {"run": arguments.out, "epochs": len(history), "last": history[-1]}
-    result.update(quarantined(run))
+    result = trained(arguments, history)
     figures = {
         said: f"{history[-1][name]:.1%}"
         for name, said in (
@@ -141,24 +129,17 @@ def run_distill(arguments):
         )
         if name in history[-1]
     }
-    result["report"] = written_report(
-        run.report_path,
+    if not show_run(
+        arguments,
+        result,
+        time.monotonic() - started,
         f"Distillation: {arguments.teacher} teaches {arguments.student}",
         f"{len(videos)} videos to learn from, {len(held_out or ())} to measure on",
+        {"teacher": arguments.teacher, "recipe": recipe.name},
         figures=figures or None,
         history=history,
-        quarantine=result.get("quarantine"),
-        facts=facts(
-            arguments.line,
-            time.monotonic() - started,
-            teacher=arguments.teacher,
-            recipe=recipe.name,
-            epochs=len(history),
-        ),
-    )
-    if arguments.json:
-        return print_json(result)
-    show_report(result["report"])
+    ):
+        return
     for said, figure in figures.items():
         print(f"\n{figure} {said}")
     print(f"\nThe student is in {arguments.out}. What a video shows:")

@@ -6,14 +6,7 @@ import time
 
 from keras_stc.checks import one_of
 from keras_stc.cli import options
-from keras_stc.cli.console import (
-    fit_verbosity,
-    print_json,
-    quarantined,
-    say,
-    show_report,
-    written_report,
-)
+from keras_stc.cli.console import fit_verbosity, say, show_run, trained
 from keras_stc.cli.evaluate import evaluate
 
 #: Fields of the recipe that can be set one by one: name, type, what it does.
@@ -88,7 +81,6 @@ def run_train(arguments):
     from keras_stc import distribute
     from keras_stc.files import write_atomically
     from keras_stc.models.load import load_model
-    from keras_stc.report.facts import facts
     from keras_stc.runs import Run
     from keras_stc.training import train
     from keras_stc.training.start import STARTS
@@ -139,10 +131,7 @@ def run_train(arguments):
     )
     if not distribute.is_chief():
         return
-    write_atomically(run.command_path, arguments.line + "\n")
-    result = {"run": arguments.out, "start": start.name, "epochs": len(history)}
-    result["last"] = history[-1]
-    result.update(quarantined(run))
+    result, evaluation = trained(arguments, history, start=start.name), None
     if validation:
         if devices > 1:
             # The one that was trained needs all devices for a single clip.
@@ -156,28 +145,22 @@ def run_train(arguments):
         }
         text = json.dumps(result["evaluation"], indent=1) + "\n"
         write_atomically(run.evaluation_path, text)
-    result["report"] = written_report(
-        run.report_path,
+    measured = f", measured on {len(validation)} others ({data.name})" if validation else ""
+    if not show_run(
+        arguments,
+        result,
+        time.monotonic() - started,
         f"{options.data_name(arguments.data)}: {len(videos.class_names)} classes",
-        f"{model.name}, recipe {recipe.name}: trained on {len(videos)} videos, measured on "
-        f"{len(validation or ())} others ({data.name})"
-        if validation
-        else f"{model.name}, recipe {recipe.name}: trained on {len(videos)} videos",
-        evaluation=evaluation if validation else None,
+        f"{model.name}, recipe {recipe.name}: trained on {len(videos)} videos{measured}",
+        {
+            "network": f"{model.name}, {model.count_params():,} parameters",
+            "weights": start.weights or "random at the start",
+            "clips": f"{config.frames} frames, {config.crop[0]}x{config.crop[1]}",
+        },
+        evaluation=evaluation,
         history=history,
-        quarantine=result.get("quarantine"),
-        facts=facts(
-            arguments.line,
-            time.monotonic() - started,
-            network=f"{model.name}, {model.count_params():,} parameters",
-            weights=start.weights or "random at the start",
-            clips=f"{config.frames} frames, {config.crop[0]}x{config.crop[1]}",
-            epochs=len(history),
-        ),
-    )
-    if arguments.json:
-        return print_json(result)
-    show_report(result["report"])
+    ):
+        return
     print(f"\nThe model is in {arguments.out}. What a video shows:")
     print(f"  keras-stc predict x.mp4 --model {arguments.out}")
 

@@ -5,14 +5,7 @@ import time
 
 from keras_stc.checks import one_of
 from keras_stc.cli import options
-from keras_stc.cli.console import (
-    fit_verbosity,
-    print_json,
-    quarantined,
-    say,
-    show_report,
-    written_report,
-)
+from keras_stc.cli.console import fit_verbosity, say, show_run, trained
 
 
 def register(commands, common):
@@ -39,8 +32,6 @@ def register(commands, common):
 def run_transfer(arguments):
     from keras_stc import distribute
     from keras_stc.data import divide_unlabelled
-    from keras_stc.files import write_atomically
-    from keras_stc.report.facts import facts
     from keras_stc.runs import Run
     from keras_stc.transfer.build import create_transfer
     from keras_stc.transfer.loop import train_transfer
@@ -53,9 +44,8 @@ def run_transfer(arguments):
     distribute.strategy()  # Workers have to find one another before anything else.
     data = divide_unlabelled(arguments.videos, arguments.hold_out, arguments.seed)
     videos, held_out = data.train, data.validation
-    run = Run(arguments.out)
     say(arguments, f"{len(videos)} videos to learn from, {len(held_out or ())} to measure on")
-    if done := run.state().get("epoch"):
+    if done := Run(arguments.out).state().get("epoch"):
         say(arguments, f"Going on after epoch {done} of the run in {arguments.out}")
 
     transfer = create_transfer(
@@ -80,31 +70,21 @@ def run_transfer(arguments):
     )
     if not distribute.is_chief():
         return
-    write_atomically(run.command_path, arguments.line + "\n")
-    result = {"run": arguments.out, "epochs": len(history), "last": history[-1]}
-    result.update(quarantined(run))
-    result["report"] = written_report(
-        run.report_path,
+    result = trained(arguments, history)
+    apart = f"{history[-1]['val_pair_accuracy']:.1%}" if held_out else None
+    if not show_run(
+        arguments,
+        result,
+        time.monotonic() - started,
         f"Transfer: {arguments.teacher} teaches {arguments.student}",
         f"{len(videos)} videos without labels to learn from, {len(held_out or ())} to measure on",
-        figures={"of held-out pairs are told apart": f"{history[-1]['val_pair_accuracy']:.1%}"}
-        if held_out
-        else None,
+        {"teacher": f"{arguments.teacher}, {arguments.teacher_weights}", "recipe": recipe.name},
+        figures={"of held-out pairs are told apart": apart} if apart else None,
         history=history,
-        quarantine=result.get("quarantine"),
-        facts=facts(
-            arguments.line,
-            time.monotonic() - started,
-            teacher=f"{arguments.teacher}, {arguments.teacher_weights}",
-            recipe=recipe.name,
-            epochs=len(history),
-        ),
-    )
-    if arguments.json:
-        return print_json(result)
-    show_report(result["report"])
-    if held_out:
-        print(f"\nPairs of held-out videos told apart: {history[-1]['val_pair_accuracy']:.1%}")
+    ):
+        return
+    if apart:
+        print(f"\nPairs of held-out videos told apart: {apart}")
     print(f"\nThe student is in {arguments.out}. With labels it becomes a classifier:")
     print(f"  keras-stc train DATA --model {arguments.student} --weights {arguments.out}", end="")
     print(f" --frames {arguments.frames} --stride {arguments.stride} --size {arguments.size}")
