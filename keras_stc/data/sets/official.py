@@ -37,14 +37,10 @@ class _Official(ListedVideos):
         class_names: Sequence[str] | None = None,
     ) -> None:
         _check_split(split, subset)
-        self._fill(self.listing(root, split, lists), subset, class_names)
+        self._fill(self._read(root, split, lists), subset, class_names)
 
     @staticmethod
-    def listing(
-        root: str | os.PathLike[str],
-        split: int | str = 1,
-        lists: str | os.PathLike[str] | None = None,
-    ) -> Listing:
+    def _read(root, split, lists=None) -> Listing:
         """The `Listing` of a split."""
         raise NotImplementedError
 
@@ -81,11 +77,7 @@ class UCF101(_Official):
     """
 
     @staticmethod
-    def listing(
-        root: str | os.PathLike[str],
-        split: int | str = 1,
-        lists: str | os.PathLike[str] | None = None,
-    ) -> Listing:
+    def _read(root, split, lists=None):
         folder = _list_folder(root, lists, "classInd.txt", "UCF101")
         names = []
         for number, line in _lines(folder / "classInd.txt"):
@@ -127,11 +119,7 @@ class HMDB51(_Official):
     """
 
     @staticmethod
-    def listing(
-        root: str | os.PathLike[str],
-        split: int | str = 1,
-        lists: str | os.PathLike[str] | None = None,
-    ) -> Listing:
+    def _read(root, split, lists=None):
         ending = f"_test_split{1 if split == 'all' else split}.txt"
         folder = _list_folder(root, lists, f"*{ending}", "HMDB51")
         names, uses = [], {}
@@ -174,7 +162,7 @@ class _OfficialData(Data):
 
     @functools.cached_property
     def _listing(self):
-        return self.videos.listing(self._root, self._split)
+        return self.videos._read(self._root, self._split)
 
     @property
     def spec(self):
