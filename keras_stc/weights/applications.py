@@ -6,7 +6,7 @@ import textwrap
 
 from keras_stc.weights.cache import WeightsError
 from keras_stc.weights.foreign import is_keras_2, read_keras_layers
-from keras_stc.weights.load import CLASSIFIER, read_weights_file
+from keras_stc.weights.load import read_weights_file
 
 
 def application_layers(name, weights="imagenet"):
@@ -52,8 +52,3 @@ def application_layers(name, weights="imagenet"):
             "to the network once, or give the path of a file of them."
         ) from error
     return {layer.name: {"": layer.get_weights()} for layer in model.layers if layer.weights}
-
-
-def classes_of(layers):
-    """`{"classes": number}` where there is a classifier among layers, else `{}`."""
-    return {"classes": int(layers[CLASSIFIER][""][1].shape[-1])} if CLASSIFIER in layers else {}

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 from keras_stc.files import first_line
 from keras_stc.runs import Run
 from keras_stc.weights import hub, i3d_kinetics
-from keras_stc.weights.applications import application_layers, classes_of
+from keras_stc.weights.applications import application_layers
 from keras_stc.weights.cache import WeightsError
-from keras_stc.weights.foreign import ENDINGS, Foreign, is_foreign, read_foreign
+from keras_stc.weights.foreign import ENDINGS, Foreign, classes_of, is_foreign, read_foreign
 from keras_stc.weights.inflate import inflate
 from keras_stc.weights.load import DAMAGE, assign_by_name, read_weights_file
 from keras_stc.weights.registry import class_names, find_record, tags

@@ -11,7 +11,6 @@ Which of them it is, is told from the names of its arrays, not from the name of 
 """
 
 import dataclasses
-import re
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from keras_stc.files import first_line
 from keras_stc.weights.cache import WeightsError
 from keras_stc.weights.load import CLASSIFIER, DAMAGE, h5_layers, layer_name, open_h5
 from keras_stc.weights.torch_file import read_state_dict
-from keras_stc.weights.torch_modules import family, layer_names
+from keras_stc.weights.torch_modules import family, layer_names, our_name
 
 TORCH_ENDINGS = (".pth", ".pt", ".tar", ".bin")
 ENDINGS = (".safetensors", *TORCH_ENDINGS, ".h5")
@@ -170,7 +169,7 @@ def _from_torch(tensors, path):
     if kind == "residual":
         arguments, kernel = _arguments(layers, _stem(modules)), _first_kernel(layers)
     else:
-        arguments, kernel = _classes(layers), _first_kernel(layers)
+        arguments, kernel = classes_of(layers), _first_kernel(layers)
     if kernel.ndim == 4:
         normalization = "imagenet"
     elif kind == "s3d" or arguments.get("stem") in ("r3d", "r2plus1d"):
@@ -198,7 +197,8 @@ def _from_keras(found, path):
     table = _KERAS_DENSENET if dense else _KERAS_RESNET
     layers = {}
     for name, arrays in found.items():
-        layer = _keras_layer(name, table)
+        # Older files have "conv1/conv".
+        layer = our_name(name.replace("/", "_"), table, _stage_from_one)
         if layer is None:
             raise WeightsError(f"{path} holds layer {name!r}, for which these networks have none.")
         layers[layer] = {"": [np.asarray(array) for array in arrays]}
@@ -213,7 +213,7 @@ def _from_keras(found, path):
         if "bn" in name.rpartition("_")[2]:
             arrays[3] = arrays[3] + np.float32(KERAS_BN_EPSILON - OUR_BN_EPSILON)
     if dense:
-        return Foreign(layers, (), _classes(layers), "imagenet", 2, "densenet3d")
+        return Foreign(layers, (), classes_of(layers), "imagenet", 2, "densenet3d")
     return Foreign(layers, (), _arguments(layers, "resnet3d"), "caffe", 2)
 
 
@@ -221,22 +221,19 @@ def _arguments(layers, stem):
     # Of two units of different width, one has to have a projection, or the shortcut pads.
     projected = "layer2_block1_shortcut_conv" in layers
     shortcut = "projection" if projected else "padding"
-    arguments = {"stem": stem, "shortcut": shortcut, **_classes(layers)}
-    kernel, gamma = (layers.get(f"layer2_block1_{name}1", {"": [None]})[""][0] for name in _PAIR)
+    arguments = {"stem": stem, "shortcut": shortcut, **classes_of(layers)}
+    kernel, gamma = (
+        layers.get(f"layer2_block1_{name}1", {"": [None]})[""][0] for name in ("conv", "bn")
+    )
     if kernel is not None and gamma.shape[0] != kernel.shape[-1]:
         # Normalised before: Hara et al.'s, which have nothing behind the last stage.
         arguments |= {"preactivation": True, "final_norm": False}
     return arguments
 
 
-#: A convolution and its normalisation.
-_PAIR = ("conv", "bn")
-
-
-def _classes(layers):
-    if CLASSIFIER not in layers:
-        return {}
-    return {"classes": int(layers[CLASSIFIER][""][0].shape[-1])}
+def classes_of(layers):
+    """`{"classes": number}` where there is a classifier among layers, else `{}`."""
+    return {"classes": int(layers[CLASSIFIER][""][0].shape[-1])} if CLASSIFIER in layers else {}
 
 
 #: Layers without which a checkpoint is none of its family, each with an array that it must have.
@@ -268,13 +265,8 @@ def _refuse_unless_whole(kind, places, unused, path):
         )
 
 
-def _keras_layer(name, table):
-    for pattern, layer in table:
-        # Older files have "conv1/conv".
-        if match := re.fullmatch(pattern, name.replace("/", "_")):
-            stage, *others = match.groups() or (2,)
-            return layer.format(int(stage) - 1, *others)
-    return None
+def _stage_from_one(stage=2, *others):
+    return int(stage) - 1, *others
 
 
 def _keras_layout(array):

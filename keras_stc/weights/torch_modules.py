@@ -81,27 +81,30 @@ def layer_names(modules):
     if kind == "s3d":
         layers = {module: _s3d_layer(module) for module in modules}
     elif kind == "densenet3d":
-        layers = {module: _filled(module, _DENSE) for module in modules}
+        layers = {module: our_name(module, _DENSE) for module in modules}
     else:
-        layers = {module: _residual_layer(module) for module in modules}
+        layers = {module: our_name(module, _RESIDUAL, _from_one) for module in modules}
         if "stem.3" in modules:
             layers.update(_R2PLUS1D_STEM)
     return {module: layer for module, layer in layers.items() if layer}
 
 
-def _filled(module, table):
+def our_name(name, table, change=lambda *groups: groups):
+    """Our name of a layer by the first pattern of a table that fits, or `None`.
+
+    Args:
+        name: Somebody else's.
+        table: `[(pattern, our name)]`, in which `{0}` is the first group of the pattern.
+        change: Of the groups, to what goes into our name.
+    """
     for pattern, layer in table:
-        if match := re.fullmatch(pattern, module):
-            return layer.format(*match.groups())
+        if match := re.fullmatch(pattern, name):
+            return layer.format(*change(*match.groups()))
     return None
 
 
-def _residual_layer(module):
-    for pattern, layer in _RESIDUAL:
-        if match := re.fullmatch(pattern, module):
-            stage, unit, *others = match.groups() or (None, 0)
-            return layer.format(stage, int(unit) + 1, *others)
-    return None
+def _from_one(stage=None, unit=0, *others):
+    return stage, int(unit) + 1, *others
 
 
 def _s3d_layer(module):
