@@ -1,5 +1,6 @@
 """A model for other programs: a SavedModel or an ONNX file, with how it wants to be fed inside."""
 
+import gc
 import importlib.util
 import json
 import os
@@ -174,6 +175,7 @@ def _write_onnx(model, path, config):
     with warnings.catch_warnings():  # of NumPy, about tf2onnx
         warnings.simplefilter("ignore")
         model.export(path, format="onnx", verbose=False)
+    gc.collect()  # tf2onnx leaves some fifty copies of the weights in cycles.
     proto = onnx.load(path)
     onnx.helper.set_model_props(proto, {CONFIG_KEY: config})
     onnx.checker.check_model(proto)
