@@ -33,9 +33,9 @@ def write_videos(folder):
 
 
 def train_small(videos, out, recipe=RECIPE, seed=0):
-    """Trains a small STC-ResNet18 as the command line would; returns its history."""
+    """Trains an STC-ResNet18 of a quarter of the width, as the command line would: its history."""
     keras.utils.set_random_seed(seed)
-    model = create_model("stc_resnet18", classes=len(CLASSES), input_shape=CLIP)
+    model = create_model("stc_resnet18", classes=len(CLASSES), input_shape=CLIP, alpha=0.25)
     folders = [VideoFolder(videos / subset) for subset in ("train", "test")]
     return train(model, folders[0], recipe, out, folders[1], seed, verbose=0)
 

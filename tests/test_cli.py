@@ -264,7 +264,7 @@ def test_the_demo_deletes_only_what_it_wrote(capsys, tmp_path):
 def test_train_again_goes_on(capsys, small_run, tmp_path):
     line = ["train", small_run.videos, "--out", tmp_path / "run", "--frames", 4, "--size", 32]
     line += ["--weights", "none"]
-    line += ["--epochs", 1, "--no-flip"]
+    line += ["--alpha", 0.25, "--epochs", 1, "--no-flip"]
     first = run_json(capsys, *line)
     assert first["epochs"] == 1 and first["evaluation"]["videos"] == 4
     saved = json.loads((tmp_path / "run" / "evaluation.json").read_text())

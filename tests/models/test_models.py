@@ -46,7 +46,7 @@ def test_every_constructor_of_the_contract_is_public():
 
 @pytest.mark.parametrize("name", ["stc_resnet18", "resnext3d50"])
 def test_forward_save_and_load(name, tmp_path):
-    arguments = {"classes": 5, "input_shape": CLIP, "alpha": 0.25}
+    arguments = {"classes": 5, "input_shape": CLIP, "alpha": 0.125}
     model = keras_stc.create_model(name, **arguments)
     model.video_config = model.video_config.replace(stride=3, class_names=tuple("abcde"))
     x = clips()
