@@ -7,10 +7,13 @@ import numbers
 from collections.abc import Mapping
 from typing import Any
 
-from keras_stc.checks import positive, positive_integer, require, wrong
+from keras_stc.checks import one_of, positive, positive_integer, require, wrong
 
 #: Mean of Kinetics' RGB values, 0-255, as Hara et al. (CVPR 2018) subtract it; no division.
 KINETICS_MEAN = (114.7748, 107.7354, 99.4750)
+
+#: Ways to compute optical flow: what `VideoConfig(flow=...)` takes, and what they are called.
+FLOWS = {"tvl1": "TV-L1", "farneback": "Farnebäck's method"}
 
 #: The paper resizes the short side to 122 pixels around a crop of 112.
 SHORT_SIDE_PER_CROP = 122 / 112
@@ -20,8 +23,8 @@ SHORT_SIDE_PER_CROP = 122 / 112
 class VideoConfig:
     """What a clip has to look like before a model sees it.
 
-    Pixels are RGB, 0-255, in any dtype: models subtract `mean` and divide by `std` themselves, in
-    their first layer, so that the same clips fit every model.
+    Pixels are RGB, 0-255, in any dtype, or optical flow on that scale: models subtract `mean` and
+    divide by `std` themselves, in their first layer, so that the same clips fit every model.
 
     Example:
 
@@ -44,11 +47,14 @@ class VideoConfig:
         class_names: Names of the classes in the order of the model's outputs, or `None`.
         fps: Frames of a clip per second of video, whatever the video's own rate; `stride` does
             not count then. `None` for `stride`.
-        channels: Channels of a clip: 3, or another number for grey clips (1), optical flow (2) and
-            the like, which the caller makes: videos are read as RGB.
+        channels: Channels of a clip: 3, 2 where `flow` is given, or another number for grey clips
+            (1) and the like, which the caller makes: videos are read as RGB.
         segments: Whether a clip is one frame from each of `frames` equal parts of the whole video
             (Wang et al., "Temporal Segment Networks", ECCV 2016): anywhere in its part in training,
             its middle otherwise. `stride` and `fps` do not count then.
+        flow: `"tvl1"` or `"farneback"`: clips are the optical flow of a video by that method,
+            horizontal and vertical, from -20 to 20 pixels as 0 to 255 (Carreira & Zisserman, CVPR
+            2017, whose networks take TV-L1). `None` for frames.
 
     Raises:
         ValueError: If a value is outside its range.
@@ -65,6 +71,7 @@ class VideoConfig:
     fps: float | None = None
     channels: int = 3
     segments: bool = False
+    flow: str | None = None
 
     def __post_init__(self):
         size = self.size
@@ -77,6 +84,11 @@ class VideoConfig:
             raise wrong("a positive integer or two, (height, width), in pixels", size=self.size)
         size = int(size) if len(sides) == 1 else tuple(map(int, size))
         object.__setattr__(self, "size", size)
+        if self.flow is not None:
+            one_of(FLOWS, flow=self.flow)
+            if self.channels == 3:  # the default
+                object.__setattr__(self, "channels", 2)
+            require(lambda count: count == 2, "2 with `flow`", channels=self.channels)
         for name in ("frames", "stride", "channels"):
             positive_integer(**{name: getattr(self, name)})
             object.__setattr__(self, name, int(getattr(self, name)))
@@ -149,9 +161,18 @@ class VideoConfig:
             return height, width
         return round(min(crop) * resize / min(self.crop))
 
-    def check_rgb(self) -> None:
-        """Raises the `ValueError` for clips that videos cannot give, which are read as RGB."""
-        if self.channels != 3:
+    def check_rgb(self, or_flow: bool = False) -> None:
+        """Raises the `ValueError` for clips that videos cannot give, which are read as RGB.
+
+        Args:
+            or_flow: Whether optical flow is computed where it is asked for.
+        """
+        if self.flow is not None and not or_flow:
+            raise ValueError(
+                "`video_config` must describe RGB clips here: optical flow is for training, "
+                f"evaluation and prediction of files. Received: flow={self.flow!r}"
+            )
+        if self.channels != 3 and self.flow is None:
             raise ValueError(
                 "`video_config` must describe RGB clips, since videos are read as RGB: make clips "
                 "of other channels yourself, and give them to `fit`, `evaluate` and `predict`. "

@@ -26,6 +26,7 @@ OPTIONAL = {
     "tf2onnx": ("keras-stc export to ONNX", "pip install 'keras-stc[onnx]'"),
     "matplotlib": ("pictures", "pip install 'keras-stc[plots]'"),
     "pillow": ("keras-stc predict --video", "pip install 'keras-stc[video]'"),
+    "opencv_contrib_python_headless": ("optical flow", "pip install 'keras-stc[flow]'"),
     "gradio": ("keras-stc app", "pip install 'keras-stc[app]'"),
     "shtab": ("keras-stc completion", "pip install 'keras-stc[shell]'"),
 }

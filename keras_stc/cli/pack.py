@@ -27,6 +27,11 @@ def register(commands, common):
     )
     command.add_argument("--quality", type=int, default=90, help="of the JPEG frames (90)")
     command.add_argument(
+        "--flow",
+        metavar="METHOD",
+        help="pack the optical flow of the frames too, for networks of --flow: tvl1 or farneback",
+    )
+    command.add_argument(
         "--unlabelled",
         action="store_true",
         help="DATA is a folder of videos at any depth, or a CSV file with the column path, for "
@@ -60,6 +65,7 @@ def run(arguments):
             progress,
             quarantine,
             labels=not arguments.unlabelled,
+            flow=arguments.flow,
         )
     wrong = verify_shards(arguments.out) if arguments.verify else []
     out = pathlib.Path(arguments.out)

@@ -61,6 +61,12 @@ def register(commands, common):
         size="by the start, 112",
     )
     command.add_argument(
+        "--flow",
+        metavar="METHOD",
+        help="train on optical flow, by tvl1 or farneback, instead of frames: the second stream; "
+        "weights for RGB are averaged, and all of the network learns",
+    )
+    command.add_argument(
         "--cache-features",
         type=int,
         nargs="?",
@@ -206,6 +212,7 @@ def _built(arguments, starts, videos):
             "frames": usual.frames if by_network else recipe.frames,
             "stride": recipe.stride,
             "size": arguments.size or start.size,
+            **({"flow": arguments.flow} if arguments.flow else {}),
         }
         if start in STARTS:
             say(arguments, start.sentence(recipe))
@@ -241,6 +248,9 @@ def _recipe(arguments, start):
     if arguments.recipe:
         one_of(RECIPES, **{"--recipe": arguments.recipe})
     recipe = RECIPES[arguments.recipe] if arguments.recipe else start.recipe
+    if arguments.flow and not arguments.recipe:
+        # Features of frames are none of flow: nothing that the start freezes would be of use.
+        recipe = RECIPES["default"]
     if arguments.freeze is not None:
         # Passes that are kept are those of what the recipe freezes.
         freeze = None if arguments.freeze == "none" else arguments.freeze

@@ -3,14 +3,16 @@
 A packed folder holds, for every shard, `videos-00000.tfrecord`, one `tf.train.SequenceExample` a
 video under MediaPipe's keys, which TensorFlow's Model Garden reads as well; `videos-00000.json`,
 what each video is; and `videos-00000.npy`, where each frame lies, so that a clip can be read
-without the rest of its video. `index.json` is written last and holds the classes, the videos,
-their subsets and the SHA-256 of every file.
+without the rest of its video. Optical flow, where it is packed too, lies in the same records, under
+a key of our own, and has a table of its own, `videos-00000-flow.npy`. `index.json` is written last
+and holds the classes, the videos, their subsets and the SHA-256 of every file.
 """
 
 from __future__ import annotations
 
 import collections
 import concurrent.futures
+import functools
 import hashlib
 import importlib.util
 import json
@@ -23,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_stc import files
-from keras_stc.checks import at_least
+from keras_stc.checks import at_least, one_of
 from keras_stc.data.clips.quarantine import Quarantine
 from keras_stc.data.clips.stream import read_ahead
 from keras_stc.data.cores import available_cores
@@ -33,8 +35,10 @@ from keras_stc.data.sets import unlabelled
 from keras_stc.data.sets.open import open_source
 from keras_stc.data.sets.packed import LAYOUT
 from keras_stc.data.video import cache
+from keras_stc.data.video.flow import described, flow_method, with_flow
 from keras_stc.data.video.isolated import open_isolated
-from keras_stc.data.video.shard import FRAME_TABLE
+from keras_stc.data.video.shard import FLOW_TABLE, FRAME_TABLE
+from keras_stc.video_config import FLOWS
 
 if TYPE_CHECKING:
     from keras_stc.data.sets.data import Data
@@ -63,6 +67,7 @@ def pack(
     progress: Callable[..., object] | None = None,
     quarantine: Quarantine | None = None,
     labels: bool = True,
+    flow: str | None = None,
 ) -> dict[str, Any]:
     """Packs videos into shards; run again, it goes on with the shards that are not there yet.
 
@@ -83,13 +88,15 @@ def pack(
         progress: Called with the number of videos done, `done`, and of all, `total`.
         quarantine: A `Quarantine` for videos that cannot be packed, or `None` for a new one.
         labels: Whether the data has labels; otherwise it is what `open_unlabelled` takes.
+        flow: A method of `VideoConfig(flow=...)`, by which the optical flow of every frame is
+            packed beside it, in pixels of the packed frames; `None` for none.
 
     Returns:
         The index, a dict.
 
     Raises:
         ValueError: If an argument is out of range.
-        ImportError: If TensorFlow is not installed.
+        ImportError: If TensorFlow is not installed, or what computes the flow.
         VideoError: If there is no such data, if the folder holds something else, or if more than
             half of the videos cannot be used.
     """
@@ -99,11 +106,16 @@ def pack(
         raise ValueError(f"`quality` must be from 1 to 100. Received: quality={quality!r}")
     if importlib.util.find_spec("tensorflow") is None:
         raise ImportError("Packing videos needs TensorFlow: pip install tensorflow")
+    if flow is not None:
+        one_of(FLOWS, flow=flow)
+        flow_method(flow)  # what is missing is said before videos are looked for
     data = open_source(data)
     videos, class_names, splits, subsets = _everything(data) if labels else _unlabelled(data)
     out = pathlib.Path(out)
     out.mkdir(parents=True, exist_ok=True)
     settings = {"short_side": short_side, "quality": quality, "videos_per_shard": videos_per_shard}
+    if flow is not None:
+        settings["flow"] = described(flow)
     quarantine = Quarantine() if quarantine is None else quarantine
     quarantine.watch(video.name for video in videos)
     report = _Progress(progress, len(videos))
@@ -125,10 +137,10 @@ def pack(
                 # The index of an earlier pack is not that of what is written from now on.
                 (out / "index.json").unlink(missing_ok=True)
                 names = [None if v.label is None else class_names[v.label] for v in part]
-                jobs = [(v, n, short_side, quality) for v, n in zip(part, names, strict=True)]
+                jobs = [(v, n, short_side, quality, flow) for v, n in zip(part, names, strict=True)]
                 # Only a few of them wait in memory.
                 packed = read_ahead(pool, _packed, jobs, 2 * workers)
-                shard = _write_shard(path, key, packed, quarantine, report)
+                shard = _write_shard(path, key, packed, quarantine, report, settings.get("flow"))
             for failed, reason in shard["failures"].items():
                 quarantine.add(failed, reason)
             report(first + len(part))
@@ -219,12 +231,13 @@ def _claim(out, settings):
     path = out / "pack.json"
     if path.exists():
         earlier = json.loads(path.read_text())
-        if different := [name for name in settings if earlier.get(name) != settings[name]]:
-            name = different[0]
-            raise VideoError(
-                f"{out} holds shards with {name}={earlier.get(name)!r}, not {settings[name]!r}; "
-                "choose another folder, or delete this one."
-            )
+        for name in (*settings, *earlier):
+            old, new = earlier.get(name), settings.get(name)
+            if old != new:
+                raise VideoError(
+                    f"{out} holds shards with {name}={old!r}, not {new!r}; "
+                    "choose another folder, or delete this one."
+                )
     elif any(path.name != ".lock" for path in out.iterdir()):
         raise VideoError(f"{out} holds other files; choose another folder for the shards.")
     files.write_atomically(path, json.dumps(settings, indent=1))
@@ -242,7 +255,7 @@ def _finished(path, key, videos):
         shard = json.loads(path.with_suffix(".json").read_text())
     except (OSError, ValueError):
         return None
-    is_written = path.exists() and path.with_suffix(".npy").exists()
+    is_written = all((path.parent / name).exists() for name in shard.get("sha256", {}))
     if not is_written or shard.get("key") != key:
         return None
     # An address that failed may answer today; a file that did has not changed since.
@@ -258,11 +271,12 @@ def _packed(video, *how):
         return video, None, str(error)
 
 
-def _pack_video(video, label_text, short_side, quality):
-    """`(serialised SequenceExample, what the video is, frames)`."""
+def _pack_video(video, label_text, short_side, quality, flow=None):
+    """`(serialised SequenceExample, what the video is, frames, their flow)`."""
     import tensorflow as tf
 
-    jpegs = []
+    encode = functools.partial(tf.io.encode_jpeg, quality=quality, optimize_size=True)
+    jpegs, flows = [], []
     with open_isolated(video.path, threads=1) as reader:
         first, count = video.frame_range(reader.info)
         info = reader.info
@@ -272,9 +286,11 @@ def _pack_video(video, label_text, short_side, quality):
         chunks = np.split(numbers, range(CHUNK, count, CHUNK))
         for pixels in reader.clips(chunks, geometry):
             height, width = pixels.shape[1:3]
-            for frame in pixels:
-                jpeg = tf.io.encode_jpeg(frame, quality=quality, optimize_size=True)
-                jpegs.append(jpeg.numpy())
+            jpegs += [encode(frame).numpy() for frame in pixels]
+        for moved in with_flow(reader, flow).clips(chunks, geometry) if flow else ():
+            # One grey picture, to the right above downwards, as mmcv keeps flow.
+            planes = np.concatenate([moved[..., 0], moved[..., 1]], axis=1)[..., None]
+            flows += [encode(each).numpy() for each in planes]
     times = [round(1e6 * k / info.fps) for k in range(count)]
     example = tf.train.SequenceExample()
     context, lists = example.context.feature, example.feature_lists.feature_list
@@ -290,6 +306,8 @@ def _pack_video(video, label_text, short_side, quality):
     for jpeg, moment in zip(jpegs, times, strict=True):
         lists["image/encoded"].feature.add().bytes_list.value.append(jpeg)
         lists["image/timestamp"].feature.add().int64_list.value.append(moment)
+    for jpeg in flows:
+        lists["flow/encoded"].feature.add().bytes_list.value.append(jpeg)
     description = {
         **_place(video),
         "label": video.label,
@@ -299,7 +317,7 @@ def _pack_video(video, label_text, short_side, quality):
         "width": width,
     }
     try:
-        return example.SerializeToString(), description, jpegs
+        return example.SerializeToString(), description, jpegs, flows
     except Exception as error:  # protobuf's EncodeError, or ValueError
         raise VideoError(
             f"{video.path} is too long for one record of at most 2 GB ({count} frames): list it in "
@@ -307,12 +325,15 @@ def _pack_video(video, label_text, short_side, quality):
         ) from error
 
 
-def _write_shard(path, key, packed, quarantine, report):
+def _write_shard(path, key, packed, quarantine, report, flow):
     """Writes a shard; its .json last, which says that it is whole."""
     import tensorflow as tf
 
     path.with_suffix(".json").unlink(missing_ok=True)
-    videos, failures, tables, position, rows = [], {}, [np.empty(0, FRAME_TABLE)], 0, 0
+    videos, failures, position, rows = [], {}, 0, 0
+    tables = {path.with_suffix(".npy"): [np.empty(0, FRAME_TABLE)]}
+    if flow:
+        tables[path.with_name(path.stem + FLOW_TABLE)] = [np.empty(0, FRAME_TABLE)]
     with files.atomic_path(path) as temporary, tf.io.TFRecordWriter(str(temporary)) as writer:
         for video, result, reason in packed:
             report()
@@ -320,21 +341,23 @@ def _write_shard(path, key, packed, quarantine, report):
                 quarantine.add(video.name, reason)
                 failures[video.name] = reason
                 continue
-            record, description, jpegs = result
+            record, description, *pictures = result
             writer.write(record)
-            # A record is 8 bytes of length, 4 of their checksum, the data, and 4 of checksum.
-            tables.append(_frame_table(record, jpegs, position + 12))
+            for table, jpegs in zip(tables.values(), pictures, strict=False):
+                # A record is 8 bytes of length, 4 of their checksum, the data, and 4 of checksum.
+                table.append(_frame_table(record, jpegs, position + 12))
             position += len(record) + 16
             videos.append({**description, "first": rows})
-            rows += len(jpegs)
-    with files.atomic_path(path.with_suffix(".npy")) as temporary, temporary.open("wb") as file:
-        np.save(file, np.concatenate(tables))
-    parts = (path, path.with_suffix(".npy"))
+            rows += description["frames"]
+    for name, table in tables.items():
+        with files.atomic_path(name) as temporary, temporary.open("wb") as file:
+            np.save(file, np.concatenate(table))
     shard = {
         "key": key,
+        **({"flow": flow} if flow else {}),
         "videos": videos,
         "failures": failures,
-        "sha256": {file.name: files.sha256(file) for file in parts},
+        "sha256": {file.name: files.sha256(file) for file in (path, *tables)},
     }
     files.write_atomically(path.with_suffix(".json"), json.dumps(shard))
     return shard

@@ -147,6 +147,7 @@ def explain_videos(
     from keras_stc.data import VideoError
 
     config, names = model_config(model), class_names(model)
+    config.check_rgb()
     if label is not None and label not in names:
         raise ValueError(f"`label` must be a class of the model. {_likely(label, names)}")
     end = feature_layer(model, layer)

@@ -352,5 +352,5 @@ def test_all_splits_of_a_data_set_share_its_shards(tmp_path):
 
 def test_videos_without_labels(tmp_path):
     video_files.write_video(tmp_path / "x.mp4", count=4)
-    record, what, jpegs = packing._pack_video(Video(str(tmp_path / "x.mp4")), None, 32, 90)
+    record, what, jpegs, _ = packing._pack_video(Video(str(tmp_path / "x.mp4")), None, 32, 90)
     assert what["label"] is None and b"clip/label" not in record and len(jpegs) == 4

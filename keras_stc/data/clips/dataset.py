@@ -122,8 +122,9 @@ def clip_dataset(
 
     Returns:
         A `tf.data.Dataset`, or a `ClipSequence`, of `(clips, labels)`: uint8 `(B, T, H, W, 3)`,
-        RGB 0-255, and int32 `(B,)`, -1 where a video has no label; with the attributes `batches`,
-        their number in an epoch, `quarantine`, `set_epoch` and `video_config`.
+        RGB 0-255, or `(B, T, H, W, 2)` of optical flow (`video_config.flow`), and int32 `(B,)`, -1
+        where a video has no label; with the attributes `batches`, their number in an epoch,
+        `quarantine`, `set_epoch` and `video_config`.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -177,6 +178,8 @@ def clip_dataset(
 class Clips(Stream):
     """Clips with labels, and what a subclass says of each of them."""
 
+    takes_flow = True
+
     @property
     def signature(self) -> tuple[Array, ...] | dict[str, Array]:
         return Array("uint8", self.video_config.clip_shape), Array("int32", ())
@@ -199,7 +202,7 @@ class Clips(Stream):
 
     def in_graph(self) -> InGraph | None:
         """JPEG frames of shards are decoded in TensorFlow's graph, where they are only cut."""
-        if self.per_row > 1 or not self._are_cut_alone():
+        if self.per_row > 1 or self.video_config.flow or not self._are_cut_alone():
             return None
         return InGraph(
             self._read_jpegs,

@@ -26,9 +26,11 @@ from keras_stc.data.cores import available_cores
 from keras_stc.data.errors import VideoError
 from keras_stc.data.geometry import Geometry, generator
 from keras_stc.data.sets.video import Video, checked_videos
+from keras_stc.data.video.flow import flow_method, with_flow
 from keras_stc.data.video.isolated import open_isolated
 from keras_stc.data.video.open import check_decoder, open_video
 from keras_stc.data.video.reader import FrameReader
+from keras_stc.data.video.shard import is_packed_video
 
 #: Rows whose samples are mixed with one another where one row gives several.
 MIXED_ROWS = 16
@@ -122,9 +124,11 @@ class Stream:
         least: Samples that a batch must have at least.
         shuffle: Whether every epoch has a random order; from the start, as `training`.
         per_row: Samples that a row gives; their arrays have a first axis of that length then.
+        takes_flow: Whether clips may be optical flow.
     """
 
     least = per_row = 1
+    takes_flow = False
 
     def __init__(
         self,
@@ -155,10 +159,12 @@ class Stream:
         at_least(0, seed=seed, first_epoch=first_epoch, first_batch=first_batch, prefetch=prefetch)
         check_share(share, batch_size)
         check_decoder(decoder)
-        video_config.check_rgb()
+        video_config.check_rgb(self.takes_flow)
         self.videos = checked_videos(videos)
         if not self.videos:
             raise VideoError("`videos` holds no video; expected at least one.")
+        if video_config.flow and not all(is_packed_video(video.path) for video in self.videos):
+            flow_method(video_config.flow)  # what is missing is said before a video is read
         self.video_config = video_config
         self.crops = chosen_crops(crops, training, video_config, flip=flip, multiscale=multiscale)
         self.training, self.shuffle, self.seed = training, training, seed
@@ -217,7 +223,7 @@ class Stream:
         def cut(video):
             rng, config = self.generator(row), self.video_config
             numbers = range(number, number + self.per_row)
-            with self._open(video.path, threads=1) as reader:
+            with with_flow(self._open(video.path, threads=1), config.flow) as reader:
                 first, count = video.frame_range(reader.info)
                 span = (count, config.frames, config.step(reader.info.fps))
                 if self.training:

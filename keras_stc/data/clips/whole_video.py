@@ -13,6 +13,7 @@ from keras_stc.data.cores import available_cores
 from keras_stc.data.errors import VideoError
 from keras_stc.data.geometry import evaluation_views
 from keras_stc.data.sets.video import Video
+from keras_stc.data.video.flow import with_flow
 from keras_stc.data.video.isolated import open_isolated
 from keras_stc.video_config import VideoConfig
 
@@ -21,7 +22,7 @@ class ClipBatch(NamedTuple):
     """Some clips of a video.
 
     Args:
-        clips: uint8 `(B, T, H, W, 3)`, RGB 0-255.
+        clips: uint8 `(B, T, H, W, 3)`, RGB 0-255; of optical flow `(B, T, H, W, 2)`.
         first_frames: int64 `(B,)`: frame number at which each clip begins; of segments, the
             video's first.
         start: float64 `(B,)`: when it begins, in seconds.
@@ -76,11 +77,11 @@ def video_clips(
         VideoError: If the video cannot be used.
     """
     config = video_config or VideoConfig()
-    config.check_rgb()
+    config.check_rgb(or_flow=True)
     at_least(1, batch_size=batch_size)
     video = video if isinstance(video, Video) else Video(os.fspath(video))
     frame, views = evaluation_views(config.crop, config.resize, crops)
-    with open_isolated(video.path, threads) as reader:
+    with with_flow(open_isolated(video.path, threads), config.flow) as reader:
         first, count = video.frame_range(reader.info)
         step = config.step(reader.info.fps)
         if uniform is None:

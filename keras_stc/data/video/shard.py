@@ -17,6 +17,9 @@ from keras_stc.data.video.reader import FrameReader, VideoInfo
 #: more slowly, and another way at its edges.
 JPEG = {"channels": 3, "dct_method": "INTEGER_FAST"}
 
+#: What follows a shard's name in that of the table of its optical flow.
+FLOW_TABLE = "-flow.npy"
+
 #: What the table beside a shard says of every frame: where its JPEG begins, its bytes, its CRC-32.
 FRAME_TABLE = np.dtype([("offset", "<u8"), ("bytes", "<u4"), ("crc", "<u4")])
 
@@ -36,6 +39,9 @@ class ShardReader(FrameReader):
     Args:
         path: The shard, `#`, and the video's number in it.
 
+    Attributes:
+        flow: What the shard says of the optical flow in it, a dict; `None` where it has none.
+
     Raises:
         VideoError: If the shard or what lies beside it is missing or damaged.
     """
@@ -52,8 +58,9 @@ class ShardReader(FrameReader):
         self.info = VideoInfo(
             path, count, fps, count / fps, video["width"], video["height"], 0, "mjpeg"
         )
-        first = video["first"]
-        self._table = self._shard.frames[first : first + count]
+        self._rows = slice(video["first"], video["first"] + count)
+        self._table = self._shard.frames[self._rows]
+        self.flow = self._shard.flow
 
     def encoded(self, indices):
         """JPEG files of frames by number, a list of bytes.
@@ -64,8 +71,18 @@ class ShardReader(FrameReader):
         frames = self._table[indices].tolist()
         return [self._shard.read(frame, self.info.path) for frame in frames]
 
+    def flow_frame(self, number):
+        """The optical flow that was packed of a frame, uint8 `(H, W, 2)`: see `data.video.flow`.
+
+        Raises:
+            VideoError: If it is not what was packed.
+        """
+        frame = self._shard.flow_frames[self._rows][number].item()
+        planes = _jpeg_decoder(1)(self._shard.read(frame, self.info.path))[..., 0]
+        return np.stack(np.split(planes, 2), axis=-1)
+
     def _frames(self, wanted):
-        decode = _jpeg_decoder()
+        decode = _jpeg_decoder(3)
         for number, jpeg in zip(wanted.tolist(), self.encoded(wanted), strict=True):
             yield number, decode(jpeg)
 
@@ -86,14 +103,18 @@ class Shard:
         videos: A dict for each video: path, label, frames, fps, height, width, first (row of its
             first frame in the table).
         frames: An array of `FRAME_TABLE`.
+        flow: As that of `ShardReader`.
+        flow_frames: A table likewise of the flow of the frames.
     """
 
     def __init__(self, path):
         path = pathlib.Path(path)
         try:
-            self.videos = json.loads(path.with_suffix(".json").read_text())["videos"]
-            # As a plain array: np.memmap is slow to take parts of.
-            self.frames = np.asarray(np.load(path.with_suffix(".npy"), mmap_mode="r"))
+            known = json.loads(path.with_suffix(".json").read_text())
+            self.videos, self.flow = known["videos"], known.get("flow")
+            self.frames = _table(path.with_suffix(".npy"))
+            if self.flow:
+                self.flow_frames = _table(path.with_name(path.stem + FLOW_TABLE))
             self._file = path.open("rb", buffering=0)
         except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
             raise VideoError(
@@ -110,6 +131,11 @@ class Shard:
         return data
 
 
+def _table(path):
+    # As a plain array: np.memmap is slow to take parts of.
+    return np.asarray(np.load(path, mmap_mode="r"))
+
+
 def open_shard(path):
     """A `Shard`, kept open for those who come after, until the file changes."""
     return _open_shard(path, cache.file_key(path))
@@ -121,19 +147,21 @@ def _open_shard(path, key):
 
 
 @functools.cache
-def _jpeg_decoder():
+def _jpeg_decoder(channels):
     """A function from a JPEG file to its pixels, the same ones with and without TensorFlow."""
     if importlib.util.find_spec("tensorflow"):
         import tensorflow as tf
 
-        return lambda jpeg: tf.io.decode_jpeg(jpeg, **JPEG).numpy()
+        how = {**JPEG, "channels": channels}
+        return lambda jpeg: tf.io.decode_jpeg(jpeg, **how).numpy()
     try:
         import simplejpeg
     except ImportError as error:
         raise ImportError(
             "Reading packed videos without TensorFlow needs simplejpeg: pip install simplejpeg"
         ) from error
-    return lambda jpeg: simplejpeg.decode_jpeg(jpeg, fastdct=True)
+    colours = {1: "GRAY", 3: "RGB"}[channels]
+    return lambda jpeg: simplejpeg.decode_jpeg(jpeg, colours, fastdct=True)
 
 
 def clip_of_jpegs(jpegs, window, flip, frames):
