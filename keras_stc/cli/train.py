@@ -52,6 +52,12 @@ def register(commands, common):
     )
     for name, kind, text in RECIPE_OPTIONS:
         command.add_argument(f"--{name.replace('_', '-')}", type=kind, help=text)
+    command.add_argument(
+        "--partial-bn",
+        action="store_true",
+        default=None,
+        help="of batch normalisations, only the first learns",
+    )
     options.numbers(command, options.FITTING, lr=None)
     options.numbers(
         command,
@@ -259,6 +265,6 @@ def _recipe(arguments, start):
     return options.changed(
         recipe,
         arguments,
-        (*names, "frames", "stride"),
+        (*names, "partial_bn", "frames", "stride"),
         feature_passes=arguments.cache_features,
     )

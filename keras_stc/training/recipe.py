@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from keras_stc.checks import at_least, below_one, natural_number, one_of, positive, positive_integer
+from keras_stc.checks import (
+    at_least,
+    below_one,
+    natural_number,
+    one_of,
+    positive,
+    positive_integer,
+    require,
+)
 from keras_stc.training.loss import SparseCrossentropy
 from keras_stc.training.optimizer import SGD
 from keras_stc.training.schedule import schedule
@@ -56,6 +64,8 @@ class Recipe:
             under which the model has to be built.
         freeze: Name of the last stage or layer that is not trained, such as `"layer3"` (Hara et al.
             fine-tune the last stage and the classifier), or `None`.
+        partial_bn: Whether all batch normalisations but the first keep what they are, kernels
+            learning all the same (Wang et al., ECCV 2016, of pretrained networks on few videos).
         feature_passes: Passes over the videos whose clips go through the frozen part once, before
             the first epoch; the epochs take the features that were kept, pass after pass. 0 cuts
             new clips in every epoch. It needs `freeze`, and one device.
@@ -84,6 +94,7 @@ class Recipe:
     ema: float = 0.0
     precision: str = "float32"
     freeze: str | None = None
+    partial_bn: bool = False
     feature_passes: int = 0
     frames: int = 16
     stride: int = 2
@@ -99,6 +110,7 @@ class Recipe:
             object.__setattr__(self, name, int(getattr(self, name)))
         positive(learning_rate=self.learning_rate)
         at_least(0, weight_decay=self.weight_decay)
+        require(lambda value: isinstance(value, bool), "True or False", partial_bn=self.partial_bn)
         for name, choices in CHOICES.items():
             one_of(choices, **{name: getattr(self, name)})
         below_one(ema=self.ema, label_smoothing=self.label_smoothing, momentum=self.momentum)

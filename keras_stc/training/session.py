@@ -120,7 +120,8 @@ class Session:
     def __enter__(self):
         with contextlib.ExitStack() as stack:
             stack.enter_context(distribute.connected(self.model))
-            stack.enter_context(frozen(self.network, self.recipe.freeze))
+            held = frozen(self.network, self.recipe.freeze, self.recipe.partial_bn)
+            stack.enter_context(held)
             stack.enter_context(distribute.synchronized(self.network))
             stack.enter_context(self.run.alone())
             self.run.open(self._config, anew=not self.run.state(), upgrade=upgraded)

@@ -164,6 +164,22 @@ def test_frozen_stages_stay_bit_identical(videos, tmp_path):
     assert all(layer.trainable for layer in load_model(tmp_path / "run").layers)
 
 
+def test_partial_batch_normalisation(videos, tmp_path):
+    """All but the first are as they were, and every kernel learns."""
+    recipe = dataclasses.replace(distributed_worker.PLAIN, epochs=1, partial_bn=True)
+    _, model = distributed_worker.run(videos, tmp_path / "run", recipe)
+    moved = {}
+    for layer, before in zip(model.layers, distributed_worker.small_model().layers, strict=True):
+        is_norm = isinstance(layer, keras.layers.BatchNormalization)
+        for got, want in zip(layer.get_weights(), before.get_weights(), strict=True):
+            moved.setdefault((is_norm, layer.name), []).append(not np.array_equal(got, want))
+    norms = [name for is_norm, name in moved if is_norm]
+    assert len(norms) > 2 and norms[0] == "conv1_bn"
+    for (is_norm, name), changed in moved.items():
+        assert any(changed) == (not is_norm or name == norms[0]), name
+    assert all(layer.trainable for layer in model.layers)
+
+
 def test_tensorboard_logs_or_the_line_that_installs_it(videos, tmp_path):
     recipe = dataclasses.replace(distributed_worker.PLAIN, epochs=1)
     if importlib.util.find_spec("tensorboard") is None:
