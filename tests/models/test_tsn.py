@@ -141,6 +141,20 @@ def test_channels_that_are_no_colours():
     assert predict(model, clips((2, 32, 32, 2))).shape == (2, 3)
 
 
+@pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="for the other backends")
+def test_a_step_moves_every_kernel():
+    """Gradients go through the consensus, all frames and every layer of the 2D network."""
+    keras.utils.set_random_seed(0)
+    model = keras_stc.TSNMobileNetV2(input_shape=(2, 32, 32, 3), classes=3, dropout_rate=0.0)
+    before = [np.array(keras.ops.convert_to_numpy(each)) for each in model.trainable_variables]
+    model.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+    loss = model.train_on_batch(clips((2, 32, 32, 3), 4), np.arange(4) % 3)
+    assert np.isfinite(loss)
+    for variable, was in zip(model.trainable_variables, before, strict=True):
+        now = keras.ops.convert_to_numpy(variable)
+        assert np.isfinite(now).all() and (now != was).any(), variable.path
+
+
 def test_stages_freeze(resnet):
     from keras_stc.training.freeze import frozen
 
