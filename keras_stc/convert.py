@@ -103,8 +103,8 @@ def identify(foreign: Foreign, source: str | os.PathLike[str]) -> str:
     """
     if foreign.family == "densenet3d":
         return _dense(foreign, source)
-    if foreign.family == "s3d":
-        return "s3d"
+    if foreign.family in ("s3d", "inception_i3d"):
+        return foreign.family
     names = set(foreign.layers)
     units = tuple(
         sum(

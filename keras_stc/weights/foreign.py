@@ -4,6 +4,7 @@
 |---|---|---|
 | `.safetensors` | timm, torchvision's layer names | 2D ResNet, ResNeXt, DenseNet (ImageNet) |
 | `.h5`, `.weights.h5` | `keras.applications` | ResNet50/101/152, DenseNet121/169 |
+| `.h5` | keras-kinetics-i3d (dlpbc) | RGB-I3D and Flow-I3D (Kinetics-400) |
 | `.pth`, `.pt`, `.tar` | Hara et al. (CVPR 2018) | 3D ResNet, wide ResNet, ResNeXt, DenseNet |
 | the same | torchvision | `r3d_18`, `mc3_18`, `r2plus1d_18`, `s3d` |
 
@@ -51,6 +52,18 @@ _KERAS_DENSENET = [
     (r"pool(\d)_(bn|conv)", r"transition{0}_{1}"),
     (r"bn", "final_bn"),
 ]
+#: keras-kinetics-i3d's: branch number and letter of the place in it.
+_KERAS_I3D = [
+    (r"(Conv3d_(?:1a_7x7|2b_1x1|2c_3x3)_(?:conv|bn))", "{0}"),
+    (r"Conv3d_(\d\w)_0a_1x1_(conv|bn)", "Mixed_{0}_Branch_0_Conv3d_0a_1x1_{1}"),
+    (r"Conv3d_(\d\w)_3b_1x1_(conv|bn)", "Mixed_{0}_Branch_3_Conv3d_0b_1x1_{1}"),
+    (r"Conv3d_(\d\w)_([12])([ab])_(\dx\d)_(conv|bn)", "Mixed_{0}_Branch_{1}_Conv3d_0{2}_{3}_{4}"),
+    (r"Conv3d_6a_1x1_conv", CLASSIFIER),
+]
+I3D_FIRST_LAYER = "Conv3d_1a_7x7_conv"
+#: How I3D is fed; see `keras_stc.models.inception_i3d`.
+I3D_CLIP = {"frames": 64, "stride": 1, "size": 224, "resize": 256}
+
 KERAS_FIRST_LAYER = "conv1_conv"
 KERAS_BN_EPSILON, OUR_BN_EPSILON = 1.001e-5, 1e-5
 
@@ -64,6 +77,8 @@ NORMALIZATIONS = {
     "hara-2017": ((114.7748, 107.7354, 99.4750), (1.0, 1.0, 1.0)),
     # Their second release (mean.py, "kinetics"), times 255.
     "hara-2020": ((110.7975, 103.3005, 96.2625), (70.584, 69.1815, 69.7935)),
+    # I3D, whose optical flow is that of two channels.
+    "i3d": ((127.5,) * 3, (127.5,) * 3),
     # torchvision's video models.
     "torchvision": ((110.2008, 100.63983, 95.99475), (58.14765, 56.46975, 55.332195)),
 }
@@ -81,7 +96,7 @@ class Foreign:
             `classes`, `preactivation`.
         normalization: Key of `NORMALIZATIONS`.
         dimensions: 2 or 3.
-        family: `"residual"`, `"densenet3d"` or `"s3d"`.
+        family: `"residual"`, `"densenet3d"`, `"s3d"` or `"inception_i3d"`.
     """
 
     layers: dict
@@ -94,7 +109,11 @@ class Foreign:
     @property
     def video_config(self):
         mean, std = NORMALIZATIONS[self.normalization]
-        return {"mean": mean, "std": std}
+        if self.family != "inception_i3d":
+            return {"mean": mean, "std": std}
+        if self.layers[I3D_FIRST_LAYER][""][0].shape[-2] == 2:
+            return {**I3D_CLIP, "mean": mean[:2], "std": std[:2], "flow": "tvl1"}
+        return {**I3D_CLIP, "mean": mean, "std": std}
 
 
 def is_foreign(path):
@@ -193,15 +212,12 @@ def _first_kernel(layers):
 
 def _from_keras(found, path):
     """Bias-free convolutions in RGB, and batch normalisation with our epsilon."""
+    if I3D_FIRST_LAYER in found:
+        layers = _renamed(found, _KERAS_I3D, path)
+        return Foreign(layers, (), classes_of(layers), "i3d", 3, "inception_i3d")
     dense = "pool2_conv" in found
     table = _KERAS_DENSENET if dense else _KERAS_RESNET
-    layers = {}
-    for name, arrays in found.items():
-        # Older files have "conv1/conv".
-        layer = our_name(name.replace("/", "_"), table, _stage_from_one)
-        if layer is None:
-            raise WeightsError(f"{path} holds layer {name!r}, for which these networks have none.")
-        layers[layer] = {"": [np.asarray(array) for array in arrays]}
+    layers = _renamed(found, table, path, _stage_from_one)
     for name, groups in layers.items():
         arrays = groups[""]
         if name == "conv1" and not dense:
@@ -215,6 +231,18 @@ def _from_keras(found, path):
     if dense:
         return Foreign(layers, (), classes_of(layers), "imagenet", 2, "densenet3d")
     return Foreign(layers, (), _arguments(layers, "resnet3d"), "caffe", 2)
+
+
+def _renamed(found, table, path, *change):
+    """What `read_keras_layers` returned, by our names, as `our_name` finds them."""
+    layers = {}
+    for name, arrays in found.items():
+        # Older files have "conv1/conv".
+        layer = our_name(name.replace("/", "_"), table, *change)
+        if layer is None:
+            raise WeightsError(f"{path} holds layer {name!r}, for which these networks have none.")
+        layers[layer] = {"": [np.asarray(array) for array in arrays]}
+    return layers
 
 
 def _arguments(layers, stem):

@@ -3,6 +3,7 @@
 import json
 import re
 
+import h5py
 import helpers
 import keras
 import numpy as np
@@ -294,6 +295,55 @@ def test_keras_2_files_too(legacy, tmp_path):
     kernel = model.get_layer("conv4_block6_2_conv").get_weights()[0]
     np.testing.assert_array_equal(layers["layer3_block6_conv2"][""][0], kernel)
     assert len(layers) == 107
+
+
+#: keras-kinetics-i3d's names of the units of a module, in the order of DeepMind's.
+I3D_UNITS = {
+    "0a_1x1": "Branch_0_Conv3d_0a_1x1",
+    "1a_1x1": "Branch_1_Conv3d_0a_1x1",
+    "1b_3x3": "Branch_1_Conv3d_0b_3x3",
+    "2a_1x1": "Branch_2_Conv3d_0a_1x1",
+    "2b_3x3": "Branch_2_Conv3d_0b_3x3",
+    "3b_1x1": "Branch_3_Conv3d_0b_1x1",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("channels", [2, 3])
+def test_keras_kinetics_i3d(channels, tmp_path):
+    """Flow-I3D and RGB-I3D: the clips they want, and the answers of the weights' own network."""
+    keras.utils.set_random_seed(0)
+    model = keras_stc.InceptionI3D(
+        input_shape=(8, 32, 32, channels), classes=5, video_config={"size": 32}
+    )
+    rng = np.random.default_rng(0)
+    for layer in model.layers:
+        if layer.name.endswith("_bn"):
+            beta, mean, _ = layer.get_weights()
+            spread = [rng.normal(0, 0.1, beta.shape), rng.normal(0, 0.1, mean.shape)]
+            layer.set_weights([*spread, rng.uniform(0.5, 1.5, mean.shape)])
+    names = {"predictions": "Conv3d_6a_1x1_conv"}
+    for module in ("3b", "3c", *(f"4{letter}" for letter in "bcdef"), "5b", "5c"):
+        for theirs, ours in I3D_UNITS.items():
+            for kind in ("conv", "bn"):
+                names[f"Mixed_{module}_{ours}_{kind}"] = f"Conv3d_{module}_{theirs}_{kind}"
+    with h5py.File(tmp_path / "i3d.h5", "w") as file:
+        layers = [layer for layer in model.layers if layer.weights]
+        file.attrs["layer_names"] = [names.get(e.name, e.name).encode() for e in layers]
+        for layer in layers:
+            group = file.create_group(names.get(layer.name, layer.name))
+            group.attrs["weight_names"] = [str(k).encode() for k in range(len(layer.weights))]
+            for k, value in enumerate(layer.get_weights()):
+                group[str(k)] = value
+    done = keras_stc.convert_checkpoint(tmp_path / "i3d.h5", input_shape=(8, 32, 32, channels))
+    config = done.model.video_config
+    assert done.arch == "inception_i3d" and not done.unused
+    assert config.flow == ("tvl1" if channels == 2 else None)
+    assert (config.mean, config.std) == ((127.5,) * channels, (127.5,) * channels)
+    clip = rng.integers(0, 256, (2, 8, 32, 32, channels)).astype("float32")
+    want = np.asarray(model.predict(clip, verbose=0))
+    np.testing.assert_allclose(done.model.predict(clip, verbose=0), want, atol=1e-6)
+    assert np.abs(want[0] - want[1]).max() > 1e-4
 
 
 def test_an_stc_network_takes_its_base(tmp_path, capsys):

@@ -40,7 +40,13 @@ def our_name(key):
     return f"{stage}_block{int(rest[0]) + 1}_{part}"
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50", "resnext50"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("resnet18", "resnet50", "resnext50"),
+        pytest.param("wideresnet50", marks=pytest.mark.slow),  # 158 million parameters
+    ],
+)
 def test_every_convolution_answers_as_in_2d(name, checkpoints):
     """Fed with the 2D network's own feature map, repeated over the frames."""
     path, state = checkpoints(name)

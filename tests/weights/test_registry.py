@@ -64,7 +64,7 @@ def test_every_network_has_its_tags():
 
 def has_2d_parent(model):
     """Whether there are weights of a 2D network whose kernels are the network's, without time."""
-    parts = ("_resnet", "resnext", "mc3", "tsn_", "densenet")
+    parts = ("_resnet", "resnext", "wideresnet", "mc3", "tsn_", "densenet")
     return any(part in model for part in parts) or model.startswith("resn")
 
 
