@@ -42,6 +42,7 @@ class Protocol:
             "stride": config.stride,
             **({} if config.fps is None else {"fps": config.fps}),
             **({"segments": True} if config.segments else {}),
+            **({} if config.flow is None else {"flow": config.flow}),
             "resize": config.resize if self.crops == 1 else min(config.crop),
             "crop": list(config.crop),
             "crop_position": CROP_POSITIONS[self.crops],
