@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 
+from keras_stc.deprecated import renamed
 from keras_stc.training import Recipe
 from keras_stc.training.schedule import StepDecay
-
-if TYPE_CHECKING:
-    from typing_extensions import Self
 
 
 class TransferRecipe(Recipe):
@@ -21,13 +19,11 @@ class TransferRecipe(Recipe):
 
     Args:
         *args: As `Recipe`.
-        drop_every: The former name of `step_epochs`.
         **fields: As `Recipe`.
     """
 
-    def __init__(self, *args: Any, drop_every: int | None = None, **fields: Any) -> None:
-        if drop_every is not None:
-            fields["step_epochs"] = drop_every
+    @renamed(drop_every="step_epochs")
+    def __init__(self, *args: Any, **fields: Any) -> None:
         super().__init__(*args, **{"schedule": "step", **fields})
 
     def __post_init__(self):
@@ -38,9 +34,7 @@ class TransferRecipe(Recipe):
                 f"Received: accumulation={self.accumulation}, batch_size={self.batch_size}"
             )
 
-    def replace(self, drop_every: int | None = None, **changes: Any) -> Self:
-        """A copy with the fields changed that are not `None`."""
-        return super().replace(**{"step_epochs": drop_every, **changes})
+    replace = renamed(drop_every="step_epochs")(Recipe.replace)
 
     @property
     def drop_every(self) -> int:
