@@ -178,12 +178,9 @@ def _answer(model, video, max_clips):
     ]
     count = len(rows)
     said = f"{count} clip{'s' * (count > 1)} in {seconds:.1f} s, {count / seconds:.1f} a second."
-    return dict(prediction.top(LISTED)), _timeline(prediction), rows, said
-
-
-def _timeline(prediction):
     chart = timeline_chart(prediction) or "The video is as long as one clip."
-    return render("timeline_fragment.html", timeline=chart)
+    timeline = render("timeline_fragment.html", timeline=chart)
+    return dict(prediction.top(LISTED)), timeline, rows, said
 
 
 def _looks(model, video):

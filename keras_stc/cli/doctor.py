@@ -80,7 +80,8 @@ def examine(start=False):
         import av
         import av.codec
 
-        decoders["PyAV"] = f"{av.__version__} (FFmpeg's libavcodec {_dots(av, 'libavcodec')})"
+        codec = ".".join(map(str, av.library_versions["libavcodec"]))
+        decoders["PyAV"] = f"{av.__version__} (FFmpeg's libavcodec {codec})"
         lacking = [name for name in CODECS if not _has_codec(av, name)]
         decoders["codecs"] = ", ".join(name for name in CODECS if name not in lacking)
         if lacking:
@@ -162,18 +163,13 @@ def _started_gpus(name):
     with quiet_start():
         import keras
 
+        if name == "torch":
+            import torch
+
+            return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
         # Asking JAX for GPUs where it has none is an error.
-        return _torch_gpus() if name == "torch" else _gpus(keras.distribution.list_devices())
-
-
-def _gpus(devices):
-    return [device for device in devices if device.startswith(("gpu", "cuda"))]
-
-
-def _torch_gpus():
-    import torch
-
-    return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        devices = keras.distribution.list_devices()
+        return [device for device in devices if device.startswith(("gpu", "cuda"))]
 
 
 def _has_codec(av, name):
@@ -182,7 +178,3 @@ def _has_codec(av, name):
     except ValueError:
         return False
     return True
-
-
-def _dots(av, library):
-    return ".".join(map(str, av.library_versions[library]))

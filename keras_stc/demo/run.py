@@ -5,7 +5,6 @@ import pathlib
 import shutil
 import time
 
-from keras_stc.data import VideoReader
 from keras_stc.demo.motion import CLASSES, motion_sets
 from keras_stc.demo.recipe import DEMO
 from keras_stc.evaluation import evaluate_videos
@@ -13,12 +12,9 @@ from keras_stc.models.load import load_model
 from keras_stc.predict import predict_video
 from keras_stc.report import write_report
 from keras_stc.report.facts import facts
+from keras_stc.report.pictures import read_strip
 from keras_stc.training import train
 from keras_stc.training.build import build_for
-
-#: Frames of a video that the report shows.
-STRIP = 8
-
 
 #: File that says of a folder that a demo wrote it.
 MARK = ".keras-stc-demo"
@@ -152,7 +148,5 @@ def _train(demo, frames, videos, validation, out, seed, verbose):
 def _sample(model, videos, label):
     """Prediction, right class and frames of the first video of a class."""
     path = next(video.path for video in videos if video.label == label)
-    with VideoReader(path) as reader:
-        last = reader.info.num_frames - 1
-        frames = reader.read([round(last * i / (STRIP - 1)) for i in range(STRIP)])
+    frames = read_strip(path, short_side=None)
     return predict_video(model, path), videos.class_names[label], frames

@@ -54,15 +54,11 @@ def _descriptors(model):
 
 
 def _gates(blocks, descriptors, clips, batch_size):
-    parts = [
-        [
-            {branch: ops.convert_to_numpy(gate) for branch, gate in block.gates(each).items()}
-            for block, each in zip(
-                blocks, _listed(descriptors.predict_on_batch(batch)), strict=True
-            )
-        ]
-        for batch in np.array_split(clips, max(1, -(-len(clips) // batch_size)))
-    ]
+    parts = []
+    for batch in np.array_split(clips, max(1, -(-len(clips) // batch_size))):
+        seen = keras.tree.flatten(descriptors.predict_on_batch(batch))
+        gates = [block.gates(each) for block, each in zip(blocks, seen, strict=True)]
+        parts.append(keras.tree.map_structure(ops.convert_to_numpy, gates))
     return {
         block.name: {
             branch: np.concatenate([part[i][branch] for part in parts]).astype("float32")
@@ -150,7 +146,3 @@ def class_gates(model: keras.Model, videos: VideoSet, per_class: int = 4) -> Cla
             for block, branches in sums.items()
         }
     return ClassGates(tuple(videos.class_names), counts, means)
-
-
-def _listed(outputs):
-    return outputs if isinstance(outputs, list) else [outputs]

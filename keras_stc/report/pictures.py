@@ -40,7 +40,7 @@ def read_strip(video, count=STRIP, short_side=SHORT_SIDE):
     Args:
         video: Path of a video, or a `keras_stc.data.Video`.
         count: How many.
-        short_side: Pixels of a frame's short side.
+        short_side: Pixels of a frame's short side; `None` for the video's own.
 
     Returns:
         uint8 array `(count, H, W, 3)`.

@@ -167,12 +167,15 @@ class Session:
         monitor = "val_loss" if validation else "loss"
         average = keras.callbacks.SwapEMAWeights() if recipe.ema else None
         checkpoint = Checkpoint(self, epoch.batches, example, average)
+        folder, logs = self.run.folder / "tensorboard", []
+        if self.tensorboard:
+            logs = [keras.callbacks.TensorBoard(folder, write_graph=False)]
         callbacks = [
             StopOnNaN(self),
             *([average] if average else []),
             *([Plateau(recipe, self.state, monitor)] if recipe.schedule == "plateau" else []),
             EarlyStop(self.state, recipe.early_stop, monitor),
-            *self._logs(),
+            *logs,
             checkpoint,
         ]
         with self.reading():
@@ -235,11 +238,6 @@ class Session:
         return state["epoch"] >= recipe.epochs or is_over(
             state["history"], recipe.early_stop, monitor
         )
-
-    def _logs(self):
-        if not self.tensorboard:
-            return []
-        return [keras.callbacks.TensorBoard(self.run.folder / "tensorboard", write_graph=False)]
 
     def _put_aside(self):
         """`{name: reason}` of the videos that the run has put aside so far.

@@ -45,8 +45,8 @@ def fit_clip_length(layer, arrays):
     )
     scale = old / new
     width = kernel.shape[1] // old
-    unit = _nearest(old, new)[:, None] * width + np.arange(width)
-    unit = unit.reshape(-1)
+    nearest = np.floor((np.arange(new) + 0.5) * old / new).astype(int)
+    unit = (nearest[:, None] * width + np.arange(width)).reshape(-1)
     kernel = np.tensordot(_resampling(old, new), kernel.reshape(old, channels, -1), 1)
     kernel = kernel.reshape(rows, -1).astype(bias.dtype)
     return {
@@ -54,10 +54,6 @@ def fit_clip_length(layer, arrays):
         SQUEEZE: [scale * kernel[:, unit], bias[unit]],
         EXCITE: [scale * excite_kernel[unit], excite_bias],
     }
-
-
-def _nearest(old, new):
-    return np.floor((np.arange(new) + 0.5) * old / new).astype(int)
 
 
 def _resampling(old, new):
