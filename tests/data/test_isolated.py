@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import video_files
 
+import keras_stc
 from keras_stc.data import (
     Geometry,
     Video,
@@ -52,6 +53,25 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def path(folder):
     return str(video_files.write_video(folder / "good.mp4", size=(48, 48)))
+
+
+def test_a_helper_finds_the_package_where_it_was_found(path, tmp_path):
+    """Also where that is neither installed nor in PYTHONPATH."""
+    root = os.path.dirname(os.path.dirname(keras_stc.__file__))
+    program = (
+        f"import sys; sys.path.insert(0, {root!r})\n"
+        "from keras_stc.data.video.isolated import open_isolated\n"
+        f"print(open_isolated({path!r}).info.num_frames)"
+    )
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert int(done.stdout) > 0, done.stderr
 
 
 @pytest.fixture()

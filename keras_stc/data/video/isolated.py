@@ -9,6 +9,7 @@ keep decoding out of reach of Python's global lock.
 import atexit
 import multiprocessing.connection
 import os
+import pathlib
 import select
 import signal
 import socket
@@ -105,10 +106,11 @@ class IsolatedReader(FrameReader):
                         cache.KNOWN_FILES.put(self._key, answer, answer.nbytes)
             finished = True
         finally:
-            if finished:
-                _give_back(helper)
-            else:  # one that was left in the middle of an answer is of no further use
+            if not finished:  # one that was left in the middle of an answer is of no further use
                 helper.close()
+            elif helper.alive:
+                with _lock:
+                    _idle.append(helper)
         yield from last
 
 
@@ -122,7 +124,8 @@ class Helper:
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2**20)
             command = [sys.executable, "-c", PROGRAM, str(theirs.fileno())]
             # The child has to find the package where this process found it.
-            path = os.pathsep.join([_package_root(), os.environ.get("PYTHONPATH", "")])
+            root = str(pathlib.Path(__file__).absolute().parents[3])
+            path = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
             self._process = subprocess.Popen(
                 command,
                 pass_fds=[theirs.fileno()],
@@ -226,22 +229,12 @@ def _asked(request):
     return helper
 
 
-def _give_back(helper):
-    if helper.alive:
-        with _lock:
-            _idle.append(helper)
-
-
 @atexit.register
 def close_helpers():
     """Ends helpers that wait for work; new ones start when there is some."""
     with _lock:
         while _idle:
             _idle.pop().close()
-
-
-def _package_root():
-    return os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 # A child made by fork must not share its parent's helpers.
