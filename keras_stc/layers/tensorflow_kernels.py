@@ -79,17 +79,28 @@ def without_graph_optimizer(function):
     """A `tf.function` that runs as it was traced: TensorFlow's graph optimizer is off in its calls.
 
     Rewriting a training step of thousands of operations takes seconds in its first call, and the
-    step is none the faster for it (`docs/benchmarks.md`).
+    step is none the faster for it (`docs/benchmarks.md`). The switch in `tf.config.optimizer` is
+    everybody's and stays as it is: what this thread passes along with the call alone is another.
     """
+    from tensorflow.python.eager import context  # TensorFlow has no public name for it.
+
+    usual = as_traced = None
 
     @functools.wraps(function)
     def call(*args, **kwargs):
-        before = tf.config.optimizer.get_experimental_options()["disable_meta_optimizer"]
-        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+        nonlocal usual, as_traced
+        here = context.context()
+        before = here.function_call_options
+        if before is not usual:
+            config = tf.compat.v1.ConfigProto.FromString(before.config_proto_serialized)
+            config.graph_options.rewrite_options.disable_meta_optimizer = True
+            usual = before
+            as_traced = context.FunctionCallOptions(before.executor_type, config)
+        here.function_call_options = as_traced
         try:
             return function(*args, **kwargs)
         finally:
-            tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": before})
+            here.function_call_options = before
 
     return call
 

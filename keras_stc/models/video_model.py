@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from keras_stc.layers.conv import on_tensorflow_cpu
+from keras_stc.models.first_step import announce_first_step
 from keras_stc.video_config import VideoConfig
 
 
@@ -75,6 +76,20 @@ class VideoModel(keras.Model):
         self._video_config = video_config
         self.video_config = video_config
         self._architecture = _Opaque(architecture)
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: str | int = "auto",
+        *args: Any,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """As `keras.Model.fit`; before a first step that takes seconds to build, a line says so."""
+        announce_first_step(self, verbose)
+        return super().fit(x, y, batch_size, epochs, verbose, *args, **kwargs)
 
     def make_train_function(self, force: bool = False) -> Callable:
         """Keras' hook, called by `fit`."""

@@ -10,6 +10,7 @@ import numpy as np
 from keras_stc import distribute
 from keras_stc.data import Quarantine, find_video_error
 from keras_stc.data.clips.quarantine import saved_reasons
+from keras_stc.models.first_step import announce_first_step
 from keras_stc.runs import Follower, Run
 from keras_stc.training.callbacks import (
     Checkpoint,
@@ -223,6 +224,7 @@ class Session:
         begin = keras.callbacks.LambdaCallback(
             on_epoch_begin=lambda epoch, _: clips.set_epoch(epoch)
         )
+        announce_first_step(self.model, self.verbose)
         distribute.fit(
             self.model,
             clips,

@@ -1,14 +1,18 @@
 """The first step of a training on TensorFlow's CPU: nothing is rewritten, nothing else changes."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
 
 from keras_stc import VideoConfig, VideoModel
 from keras_stc.layers.residual import residual_unit
+from keras_stc.models import first_step
 from keras_stc.training import SGD
 
 tf = pytest.importorskip("tensorflow")
+tensorflow_kernels = pytest.importorskip("keras_stc.layers.tensorflow_kernels")
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="TensorFlow's graphs"
 )
@@ -16,14 +20,19 @@ pytestmark = pytest.mark.skipif(
 CLIPS = np.random.default_rng(0).uniform(0, 255, (2, 4, 8, 8, 3)).astype("float32")
 
 
-def fitted(optimizer, optimize_graph=False):
-    """Weights after three steps of a small network that always begins alike."""
+def network():
+    """A small network that always begins alike."""
     keras.utils.set_random_seed(0)
     clip = keras.Input(CLIPS.shape[1:])
     x = keras.layers.Rescaling(1 / 255)(clip)
     x = residual_unit(x, "bottleneck", width=8, filters=8, stc={}, name="unit")
     x = keras.layers.Dense(2, "softmax")(keras.layers.GlobalAveragePooling3D()(x))
-    model = VideoModel(clip, x, video_config=VideoConfig(4, 1, 8))
+    return VideoModel(clip, x, video_config=VideoConfig(4, 1, 8))
+
+
+def fitted(optimizer, optimize_graph=False):
+    """Its weights after three steps."""
+    model = network()
     model.optimize_graph = optimize_graph
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     model.fit(CLIPS, np.array([0, 1]), epochs=3, batch_size=2, verbose=0)
@@ -35,18 +44,48 @@ def assert_close(got, want):
         np.testing.assert_allclose(mine, other, rtol=1e-5, atol=1e-6)
 
 
-def test_graph_optimizer_is_off_in_training_alone(monkeypatch):
-    switch, seen = tf.config.optimizer.set_experimental_options, []
+def nodes_run(function):
+    """How many operations TensorFlow runs for functions that are called for the first time."""
+    from tensorflow.python.eager import context
+
+    here = context.context()
+    here.enable_run_metadata()
+    function()
+    graphs = here.export_run_metadata().function_graphs
+    here.disable_run_metadata()
+    return sum(len(part.node) for graph in graphs for part in graph.partition_graphs)
+
+
+@pytest.mark.parametrize("disabled", [False, True])
+def test_graph_optimizer_is_off_in_these_calls_alone(disabled):
+    @tf.function
+    def constant(x):
+        return functools.reduce(lambda y, _: y * 1.0, range(50), x)
+
+    x, usual = tf.constant(2.0), {"disable_meta_optimizer": disabled}
+    tf.config.optimizer.set_experimental_options(usual)
+    try:
+        as_traced = tensorflow_kernels.without_graph_optimizer(constant)
+        assert nodes_run(lambda: as_traced(x)) > 100
+        assert nodes_run(lambda: as_traced(x)) == 0  # made once
+        with pytest.raises(TypeError):
+            as_traced(x, x)  # takes one
+        now = tf.config.optimizer.get_experimental_options()
+        assert now["disable_meta_optimizer"] == disabled
+        if not disabled:
+            assert 0 < nodes_run(lambda: constant(x)) < 10
+    finally:
+        tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": False})
+
+
+def test_graph_optimizer_changes_no_result(monkeypatch):
+    calls, off = [], tensorflow_kernels.without_graph_optimizer
     monkeypatch.setattr(
-        tf.config.optimizer,
-        "set_experimental_options",
-        lambda options: seen.append(options["disable_meta_optimizer"]) or switch(options),
+        tensorflow_kernels, "without_graph_optimizer", lambda each: calls.append(1) or off(each)
     )
     without = fitted(keras.optimizers.SGD(0.1))
-    assert seen == [True, False] * 3
-    assert not tf.config.optimizer.get_experimental_options()["disable_meta_optimizer"]
     assert_close(without, fitted(keras.optimizers.SGD(0.1), optimize_graph=True))
-    assert len(seen) == 6
+    assert len(calls) == 1
 
 
 def test_traced_once(monkeypatch):
@@ -61,3 +100,23 @@ def test_traced_once(monkeypatch):
 def test_one_operation_updates_as_keras_does(nesterov):
     options = {"learning_rate": 0.1, "momentum": 0.9, "nesterov": nesterov}
     assert_close(fitted(SGD(**options)), fitted(keras.optimizers.SGD(**options)))
+
+
+def test_a_long_first_step_is_announced_once(monkeypatch, capsys):
+    clip = keras.Input(CLIPS.shape[1:])
+    x = keras.layers.Dense(2, "softmax")(keras.layers.GlobalAveragePooling3D()(clip))
+    model = VideoModel(clip, x, video_config=VideoConfig(4, 1, 8))
+
+    def said(verbose=2, compile=True):
+        if compile:
+            model.compile("sgd", "sparse_categorical_crossentropy")
+        model.fit(CLIPS, np.array([0, 1]), 2, 1, verbose)
+        return capsys.readouterr().err
+
+    assert said() == ""  # takes no three seconds
+    monkeypatch.setitem(first_step.SECONDS, "tensorflow", 3.5)
+    assert said(compile=False) == ""  # built by now
+    assert said(verbose=0) == ""
+    assert said() == "Building the training graph, about 7 s\n"
+    model.train_function = None  # as if several devices fitted it
+    assert said(compile=False) == ""
