@@ -10,10 +10,12 @@ the peak is of memory, in gigabytes.
 """
 
 import argparse
+import concurrent.futures.process
 import functools
 import multiprocessing
 import os
 import resource
+import sys
 import time
 
 #: Side -> (whether `fit` is Keras' own, `optimize_graph`, whether the optimizer is ours).
@@ -36,8 +38,12 @@ def main():
     found = {name: [] for name in SIDES}
     for _ in range(args.rounds):
         for name, side in SIDES.items():
-            with context.Pool(1) as pool:
-                found[name].append(pool.apply(measure, (args.network, args.batch, *side)))
+            with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
+                call = pool.submit(measure, args.network, args.batch, *side)
+                try:
+                    found[name].append(call.result())
+                except concurrent.futures.process.BrokenProcessPool:
+                    sys.exit(f"{name}: its process was ended, for want of memory?")
     print(f"{args.network}, {args.batch} clips of 16 x 112 x 112, best of {args.rounds}")
     print(f"{'':22s}{'construction':>14s}{'first step':>12s}{'step':>8s}{'peak':>8s}")
     for name, rounds in found.items():

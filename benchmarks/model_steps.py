@@ -17,6 +17,7 @@ import argparse
 import multiprocessing
 import os
 import pathlib
+import signal
 import sys
 import time
 
@@ -45,11 +46,12 @@ def main():
         OMP_WAIT_POLICY="PASSIVE",  # idle threads must not spin beside the other process
     )
 
-    sides = {"Keras": Side(keras_side, args)}
+    sides = {"Keras": (keras_side, args)}
     if args.composed:
-        sides["Keras' own batch norm"] = Side(keras_side, args, False)
+        sides["Keras' own batch norm"] = (keras_side, args, False)
     for layout in LAYOUTS:
-        sides[f"PyTorch {layout}"] = Side(torch_side, args, layout)
+        sides[f"PyTorch {layout}"] = (torch_side, args, layout)
+    sides = {name: Side(name, *side) for name, side in sides.items()}
     print(
         f"{args.network}, {args.batch} clips of {args.frames} x {args.size} x {args.size}, "
         f"{args.threads} threads, {'bfloat16' if args.bfloat16 else 'float32'}; "
@@ -82,33 +84,58 @@ KINDS = ("infer", "folded", "train")
 
 
 class Side:
-    """One implementation in a process of its own, which measures a step when asked."""
+    """One implementation in a process of its own, which measures a step when asked.
 
-    def __init__(self, function, *args):
+    If it fails or dies, all of it ends in a sentence.
+    """
+
+    def __init__(self, name, function, *args):
         context = multiprocessing.get_context("spawn")
+        self.name = name
         self.pipe, theirs = context.Pipe()
         self.process = context.Process(target=serve, args=(theirs, function, args), daemon=True)
         self.process.start()
+        theirs.close()  # so that nobody waits for a process that is gone
 
     def seconds(self, kind):
-        self.pipe.send(kind)
-        return self.pipe.recv()[0]
+        return self._asked(kind)[0]
 
     def value(self, kind):
-        self.pipe.send(kind)
-        return self.pipe.recv()[1]
+        return self._asked(kind)[1]
 
     def close(self):
         self.pipe.send(None)
         self.process.join()
 
+    def _asked(self, kind):
+        try:
+            self.pipe.send(kind)
+            answer = self.pipe.recv()
+        except (EOFError, OSError):
+            self.process.join()
+            answer = self._end()
+        if isinstance(answer, str):
+            sys.exit(f"{self.name}, asked for {kind}, {answer}.")
+        return answer
+
+    def _end(self):
+        code = self.process.exitcode
+        if code >= 0:
+            return f"ended with exit status {code}"
+        cause = " (by the system, for want of memory?)" if code == -signal.SIGKILL else ""
+        return f"was ended by {signal.Signals(-code).name}{cause}"
+
 
 def serve(pipe, function, args):
-    steps = function(*args)
-    while (kind := pipe.recv()) is not None:
-        start = time.perf_counter()
-        value = steps[kind]()
-        pipe.send((time.perf_counter() - start, value))
+    try:
+        steps = function(*args)
+        while (kind := pipe.recv()) is not None:
+            start = time.perf_counter()
+            value = steps[kind]()
+            pipe.send((time.perf_counter() - start, value))
+    except Exception as error:
+        text = " ".join(str(error).split())
+        pipe.send(f"failed with {type(error).__name__}: {text}")
 
 
 def keras_side(args, fused=True):

@@ -41,7 +41,7 @@ def main():
         OMP_WAIT_POLICY="PASSIVE",
     )
     print("| | MACs of a clip | training, a clip | peak memory, GB |\n|---|---|---|---|")
-    base = Side(training, argparse.Namespace(**BASE, threads=args.threads))
+    base = Side(named(BASE), training, argparse.Namespace(**BASE, threads=args.threads))
     base.seconds("step")
     macs = base.value("macs")
     print(f"| {named(BASE)} | 1 ({macs / 1e9:.1f} GMAC) | 1 | {base.value('peak'):.1f} |")
@@ -49,7 +49,7 @@ def main():
         if not set(form) & set(args.only):
             continue
         given = argparse.Namespace(**{**BASE, **form}, threads=args.threads)
-        side = Side(training, given)
+        side = Side(named(form), training, given)
         side.seconds("step")
         turns = [(side.seconds("step"), base.seconds("step")) for _ in range(args.repeats)]
         seconds, held = (min(each) for each in zip(*turns, strict=True))
