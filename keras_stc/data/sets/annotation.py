@@ -11,7 +11,6 @@ from keras_stc.data.sets.fields import (
     is_number,
     is_video_name,
     read_rows,
-    read_text,
     split_line,
 )
 from keras_stc.data.sets.names import SUBSET_OF, some_of
@@ -45,13 +44,17 @@ class Reading(NamedTuple):
     problem: str = ""
 
 
-def read_annotation(path, label_column=None):
+def read_annotation(path, text, label_column=None):
     """A `Table` of a list of videos, in any of the forms that docs/data.md names.
+
+    Args:
+        path: Of the list, for sentences.
+        text: What is in it.
+        label_column: Name of the column of labels, where it is another than ours.
 
     Raises:
         VideoError: If it is no such list, or can be understood in two ways.
     """
-    text = read_text(path)
     lines = text.splitlines()
     first = next((line for line in lines if line.strip()), "")
     for separator in SEPARATORS:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from keras_stc.data.errors import VideoError, VideoWarning
 from keras_stc.data.sets.annotation import COLUMNS
 from keras_stc.data.sets.data import Data
-from keras_stc.data.sets.fields import read_csv, read_text, seconds, split_line
+from keras_stc.data.sets.fields import read_csv, seconds, split_line
 from keras_stc.data.sets.listed import ListedVideos, Listing, Row
 from keras_stc.data.sets.names import some_of
 
@@ -162,7 +162,7 @@ class KineticsData(Data):
         return Kinetics._of(self._listing, subset, class_names)
 
 
-def is_kinetics(path):
+def is_kinetics(text):
     """Whether a list has the columns of Kinetics' files, and none that says where videos are."""
-    columns = {name.lower() for name in split_line(read_text(path).partition("\n")[0], ",")}
+    columns = {name.lower() for name in split_line(text.partition("\n")[0], ",")}
     return columns.issuperset(KINETICS_COLUMNS) and not columns & {"path", *COLUMNS["path"]}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from keras_stc.data.errors import VideoError
 from keras_stc.data.sets.annotation import LISTS
 from keras_stc.data.sets.data import Data
+from keras_stc.data.sets.fields import read_text
 from keras_stc.data.sets.folder import FolderData
 from keras_stc.data.sets.kinetics import KineticsData, is_kinetics
 from keras_stc.data.sets.names import check_subset
@@ -56,8 +57,10 @@ def open_source(
     """
     if isinstance(spec, Data):
         return spec
-    if is_list(spec) and not is_kinetics(spec):
-        return TableData(spec, label_names)
+    if is_list(spec):
+        text = read_text(spec)
+        if not is_kinetics(text):
+            return TableData(spec, text, label_names)
     if label_names is not None:
         raise ValueError(
             "`label_names`, or --class-names, says what numbers in a list stand for, and the data "

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from keras_stc.data.errors import VideoError
 from keras_stc.data.sets.annotation import check_one_label, read_annotation
 from keras_stc.data.sets.data import Data, own_name
-from keras_stc.data.sets.fields import is_number, seconds
+from keras_stc.data.sets.fields import is_number, read_text, seconds
 from keras_stc.data.sets.label_names import label_names_beside, name_labels
 from keras_stc.data.sets.names import SUBSET_OF, some_of, subsets_among
 from keras_stc.data.sets.places import place_videos
@@ -60,7 +60,8 @@ class VideoCSV(VideoSet):
         label_column: str | None = None,
         label_names: str | os.PathLike[str] | Sequence[str] | None = None,
     ) -> None:
-        table = read_annotation(os.fspath(path), label_column)
+        path = os.fspath(path)
+        table = read_annotation(path, read_text(path), label_column)
         self._fill(table, root, split, class_names, label_column, label_names)
 
     def _fill(self, table, root, split, class_names, label_column, label_names):
@@ -142,9 +143,9 @@ def _classes(table, rows, column, class_names, label_names):
 class TableData(Data):
     """A list of videos, perhaps with a column `split`."""
 
-    def __init__(self, name, label_names=None):
+    def __init__(self, name, text, label_names=None):
         super().__init__(name)
-        self._label_names = label_names
+        self._text, self._label_names = text, label_names
 
     @property
     def label_names(self):
@@ -160,7 +161,7 @@ class TableData(Data):
 
     @functools.cached_property
     def _table(self):
-        return read_annotation(self.name)
+        return read_annotation(self.name, self._text)
 
     @functools.cached_property
     def _own_names(self):
