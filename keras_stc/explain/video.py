@@ -129,13 +129,9 @@ def explain_videos(
     ```
 
     Args:
-        model: See `explain_video`.
         videos: A list of paths or of `keras_stc.data.Video`s.
-        label: See `explain_video`.
-        layer: See `explain_video`.
-        max_clips: See `explain_video`.
-        check: See `explain_video`.
-        compare_with: See `explain_video`.
+
+    The other arguments are those of `explain_video`.
 
     Yields:
         For each video, in order, a `VideoExplanation`; or the `VideoError` because of which there

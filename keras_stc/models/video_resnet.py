@@ -84,14 +84,7 @@ def VideoResNet(
 
     Args:
         variant: Name of the variant, such as `"stc_resnet18"`.
-        include_top: Whether to put the classifier on.
-        input_tensor: Keras tensor of shape `(B, T, H, W, 3)` to start from.
         input_shape: `(T, H, W, 3)`; `T` is fixed for networks with STC blocks.
-        pooling: Without the top: `None`, `"avg"` or `"max"`.
-        classes: Number of classes.
-        classifier_activation: Activation of the classifier; `None` gives logits.
-        name: Name of the model.
-        reduction_ratio: Of the STC blocks (paper: 4).
         stc_placement: `"block"` puts an STC block into every residual unit, on the residual branch
             before the addition; `"stage"` puts one after each of the four stages, y = X + STC(X).
         stc_branches: `("temporal", "spatial")` or one of them (paper, table 5).
@@ -101,13 +94,11 @@ def VideoResNet(
             (torchvision's `r3d_18`: conv1 is 3x7x7, and there is no pooling) or `"r2plus1d"`
             (torchvision's `r2plus1d_18`: 1x7x7 and 3x1x1, no pooling). `None` for the variant's.
         preactivation: Whether BN and ReLU stand before the convolutions; `None` for the variant's.
-            Hara et al.'s
-            arrangement, and one BN and ReLU after the last stage (He et al. 2016b; our choice).
+            Hara et al.'s arrangement, and one BN and ReLU after the last stage (He et al. 2016b;
+            our choice).
         final_norm: Whether they are there; Hara et al.'s checkpoints are of networks without.
-        alpha: Width of the network: all its channels, those of the STC blocks too, are multiplied
-            by it and rounded to a multiple of 8 and of the number of groups.
-        video_config: A `VideoConfig` with the stride, normalisation and class names the model is
-            to carry; its frames and size give way to the input shape.
+
+    The other arguments are those of the constructors, such as `keras_stc.STCResNet18`.
 
     Returns:
         A `keras_stc.models.VideoModel`.

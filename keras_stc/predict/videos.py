@@ -76,10 +76,9 @@ def predict_videos(
     ```
 
     Args:
-        model: See `predict_video`.
         videos: A list of paths or of `keras_stc.data.Video`s.
-        batch_size: See `predict_video`.
-        max_clips: See `predict_video`.
+
+    The other arguments are those of `predict_video`.
 
     Yields:
         For each video, in order and as soon as it is known, a `VideoPrediction`; or the

@@ -62,13 +62,11 @@ def publish(
     ```
 
     Args:
-        source: A run folder or a `.keras` file.
         repo: `"owner/repo"`; made if it is missing.
-        checkpoint: See `write_files`.
-        evaluations: See `write_files`.
-        license: See `write_files`.
         private: Whether a repository that is made is private.
         message: Of the commit.
+
+    The other arguments are those of `write_files`.
 
     Returns:
         An `Upload`.

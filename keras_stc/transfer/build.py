@@ -82,13 +82,12 @@ def create_distillation(
             the zoo of which there are weights with names of classes.
         teacher_shape: `(T, H, W, 3)` of the teacher's clips, where it is of the zoo and shall see
             others than its weights were trained on.
-        temperature: See `Distillation`.
-        label_weight: See `Distillation`.
-        feature_weight: See `Distillation`.
         class_names: The student's own classes, with a `label_weight` of 1.
         seed: Of the random weights.
         precision: Policy of the student and the teacher, such as `"mixed_bfloat16"`.
         **arguments: Further arguments of `keras_stc.create_model`, of the student.
+
+    The other arguments are those of `Distillation`.
 
     Raises:
         ValueError: If an argument is out of range.

@@ -51,10 +51,7 @@ def distillation_dataset(
         answers: An `Answers` of these videos, or `None` for clips for the teacher.
         batch_size: Clips in a batch, those of all shares together.
         training: Whether clips, crops and their order are random.
-        **options: `flip`, `multiscale`, `crops`, `clips_per_video`, `seed`, `first_epoch`,
-            `first_batch`, `share`, `drop_remainder`, `quarantine`, `num_parallel_calls`,
-            `prefetch`, `decoder`, `isolate` and `backend`, as in `keras_stc.data.clip_dataset`; but
-            `drop_remainder` defaults to `training`.
+        **options: Those of `pair_dataset`; `drop_remainder` defaults to `training`.
 
     Returns:
         A `tf.data.Dataset`, or a `keras_stc.data.ClipSequence`, of dictionaries: `"clip"`, uint8
