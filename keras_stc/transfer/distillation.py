@@ -227,23 +227,6 @@ class Distillation(Taught):
             outputs["label"] = inputs["label"]
         return outputs
 
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
-        wanted, got = self._compared(y_pred)
-        return super().compute_loss(x, wanted, got, self._for_all(sample_weight), training)
-
-    def compute_metrics(
-        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
-    ) -> dict[str, Any]:
-        wanted, got = self._compared(y_pred)
-        return super().compute_metrics(x, wanted, got, self._for_all(sample_weight))
-
     def _compared(self, outputs):
         """What the losses compare: two dictionaries of the names of losses."""
         wanted, got = {}, {}
@@ -252,9 +235,7 @@ class Distillation(Taught):
             got[name] = outputs["answers" if name == "label" else name]
         return wanted, got
 
-    def _for_all(self, sample_weight):
-        if sample_weight is None:
-            return None
+    def _weighted(self, sample_weight):
         return dict.fromkeys(self.weights_of_losses, sample_weight)
 
     def get_config(self) -> dict[str, Any]:

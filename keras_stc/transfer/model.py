@@ -129,20 +129,13 @@ class CorrespondenceTransfer(Taught):
         negative = ops.concatenate([frames, others], axis=-1)
         return self.classifier(ops.concatenate([positive, negative], axis=0))
 
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
-        return super().compute_loss(x, _labels(y_pred), y_pred, _of_pairs(sample_weight), training)
+    def _compared(self, logits):
+        """Ones are to be the first half, zeros the second."""
+        half = ops.ones_like(logits[: ops.shape(logits)[0] // 2])
+        return ops.concatenate([half, ops.zeros_like(half)], axis=0), logits
 
-    def compute_metrics(
-        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
-    ) -> dict[str, Any]:
-        return super().compute_metrics(x, _labels(y_pred), y_pred, _of_pairs(sample_weight))
+    def _weighted(self, sample_weight):
+        return ops.concatenate([sample_weight, sample_weight], axis=0)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "projection": self.projection, "hidden": self.hidden}
@@ -152,18 +145,6 @@ class CorrespondenceTransfer(Taught):
 def pair_accuracy(labels, logits):
     """1 where the logit is on the side of its label; `BinaryAccuracy` takes no threshold of 0."""
     return ops.equal(ops.cast(labels, "bool"), logits > 0)
-
-
-def _labels(logits):
-    """Ones for the first half, zeros for the second."""
-    half = ops.ones_like(logits[: ops.shape(logits)[0] // 2])
-    return ops.concatenate([half, ops.zeros_like(half)], axis=0)
-
-
-def _of_pairs(sample_weight):
-    if sample_weight is None:
-        return None
-    return ops.concatenate([sample_weight, sample_weight], axis=0)
 
 
 def _units(name, counts):

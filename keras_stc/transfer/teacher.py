@@ -73,6 +73,29 @@ class Taught(keras.Model):
     student: keras.Model
     teacher: Any  #: A `Teacher`, of the kind that this student has.
 
+    #: Called with outputs: `(what they are to be, what of them is compared with that)`.
+    _compared: Callable[..., tuple[Any, Any]]
+
+    #: Called with weights of samples, never `None`: those of what is compared.
+    _weighted: Callable[..., Any]
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        weight = None if sample_weight is None else self._weighted(sample_weight)
+        return super().compute_loss(x, *self._compared(y_pred), weight, training)
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        weight = None if sample_weight is None else self._weighted(sample_weight)
+        return super().compute_metrics(x, *self._compared(y_pred), weight)
+
     def save_assets(self, folder: str) -> None:
         """Called by `save`, and not by `save_weights`: the teacher's weights."""
         self.teacher.model.save_weights(f"{folder}/teacher.weights.h5")
