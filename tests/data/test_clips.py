@@ -69,7 +69,7 @@ def test_evaluation_takes_the_centre_clip_of_every_video(videos):
     x, y = collected(clips)
     assert y.tolist() == [0, 1, 2, 3, 4]
     for clip, count in zip(x, COUNTS, strict=True):
-        assert video_files.numbers(clip) == sampling.centre_clip(count, 8, 2).tolist()
+        assert video_files.numbers(clip) == sampling.uniform_clips(count, 8, 2, 1)[0].tolist()
     assert_same(collected(clips), (x, y))
     assert len(clips.quarantine) == 0 and clips.quarantine.report() == ""
 
@@ -87,7 +87,7 @@ def test_sizes_come_from_arguments_too(videos):
     assert clips.video_config == VideoConfig(4, 3, (16, 24))
     with VideoReader(videos[0].path) as reader:
         geometry = evaluation_geometry((16, 24), 17)
-        expected = reader.read(sampling.centre_clip(60, 4, 3), geometry)
+        expected = reader.read(sampling.uniform_clips(60, 4, 3, 1)[0], geometry)
     np.testing.assert_array_equal(x[0], expected)
 
 

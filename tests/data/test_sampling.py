@@ -48,7 +48,7 @@ def test_evaluation_clips_begin_at_multiples_of_the_span(num_frames, frames, str
     ],
 )
 def test_centre_clip(num_frames, frames, stride, clip):
-    assert sampling.centre_clip(num_frames, frames, stride).tolist() == clip
+    assert sampling.uniform_clips(num_frames, frames, stride, 1)[0].tolist() == clip
 
 
 def test_training_clip_starts_are_uniform_over_all_that_fit():
@@ -89,7 +89,7 @@ def test_spread_takes_the_middle_of_equal_parts():
     ],
 )
 def test_a_stride_need_not_be_whole(num_frames, frames, stride, clip):
-    found = sampling.centre_clip(num_frames, frames, stride)
+    found = sampling.uniform_clips(num_frames, frames, stride, 1)[0]
     assert (found - found[0]).tolist() == [c - clip[0] for c in clip]
     assert found[0] == (num_frames - (found[-1] - found[0] + 1)) // 2
 
@@ -113,7 +113,9 @@ def test_evaluation_clips_at_a_frame_rate():
 )
 def test_segments_show_the_middle_of_each_part(num_frames, segments, clip):
     (found,) = sampling.evaluation_clips(num_frames, segments, None)
-    assert found.tolist() == sampling.centre_clip(num_frames, segments, None).tolist() == clip
+    assert (
+        found.tolist() == sampling.uniform_clips(num_frames, segments, None, 1)[0].tolist() == clip
+    )
     assert sampling.ends(found[None], num_frames, segments, None).tolist() == [num_frames]
 
 
@@ -121,7 +123,7 @@ def test_several_clips_of_segments_divide_each_part():
     clips = sampling.uniform_clips(24, 3, None, 2)
     assert clips.tolist() == [[2, 10, 18], [6, 14, 22]]
     # Together, they are the middles of as many parts.
-    assert sorted(clips.ravel()) == sampling.centre_clip(24, 6, None).tolist()
+    assert sorted(clips.ravel()) == sampling.uniform_clips(24, 6, None, 1)[0].tolist()
 
 
 @pytest.mark.parametrize(("num_frames", "parts"), [(10, [(0, 3), (3, 6), (6, 10)]), (2, None)])

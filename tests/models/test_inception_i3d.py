@@ -523,11 +523,11 @@ def kinetics():
 def test_centre_clip(kinetics, shared, name, label, probability):
     """Figures of an independent rebuild: 64 centre frames, short side 256, centre 224x224."""
     from keras_stc.data import VideoReader, evaluation_geometry
-    from keras_stc.data.clips.sampling import centre_clip
+    from keras_stc.data.clips.sampling import uniform_clips
 
     config = kinetics.video_config
     with VideoReader(shared / "clips" / name) as reader:
-        indices = centre_clip(reader.info.num_frames, config.frames, config.stride)
+        indices = uniform_clips(reader.info.num_frames, config.frames, config.stride, 1)[0]
         clip = next(reader.clips([indices], evaluation_geometry(config.crop, config.resize)))
     got = predict(kinetics, clip[None])[0]
     assert config.class_names[got.argmax()] == label

@@ -55,15 +55,6 @@ def training_clip(num_frames, frames, stride, rng):
     return clip_at(start, num_frames, frames, stride)
 
 
-def centre_clip(num_frames, frames, stride):
-    """The clip in the middle of the video; with an odd rest, the earlier of the two middles.
-
-    Returns:
-        An int64 array of `frames` indices; a video shorter than the clip loops from its start.
-    """
-    return uniform_clips(num_frames, frames, stride, 1)[0]
-
-
 def evaluation_clips(num_frames, frames, stride):
     """The non-overlapping clips that cover a video (paper, section 4.2).
 
@@ -104,9 +95,10 @@ def uniform_clips(num_frames, frames, stride, count):
     """`count` clips whose starts are spread evenly from the first that fits to the last.
 
     Returns:
-        An int64 array `(count, frames)`, starts ascending; one clip is the centre clip. Clips
-        overlap, or repeat, where the video is too short for `count` different ones. Of segments,
-        one clip has the middle of each part, and several the middles of `count` pieces of it.
+        An int64 array `(count, frames)`, starts ascending; one clip is the centre clip, with an odd
+        rest the earlier of the two middles. Clips overlap, or repeat, where the video is too short
+        for `count` different ones, and loop where it is shorter than one. Of segments, one clip has
+        the middle of each part, and several the middles of `count` pieces of it.
     """
     _check(num_frames, frames, stride)
     at_least(1, count=count)
