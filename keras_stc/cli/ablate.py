@@ -8,10 +8,9 @@ from keras_stc.cli import options
 from keras_stc.cli.console import print_json, say
 
 
-def register(commands, common):
-    command = commands.add_parser(
+def register(add):
+    command = add(
         "ablate",
-        parents=[common],
         help="train the paper's ablations, with seeds, a table and a plot; run again, it goes on",
         description="Trains networks that differ in one thing, each with several seeds: branches "
         "and place of the STC block, its reduction ratio, depth, clip length, frame stride, "

@@ -9,10 +9,9 @@ from keras_stc.cli.console import print_json
 LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
-def register(commands, common):
-    command = commands.add_parser(
+def register(add):
+    command = add(
         "app",
-        parents=[common],
         help="a page in the browser: drop a video, see what it shows",
         description="Serves a page on this machine until Ctrl-C: drop a video or use the camera, "
         "choose a model, see labels, timeline and where the network looks.",

@@ -9,10 +9,9 @@ from keras_stc.cli.console import print_json
 VIDEOS, LENGTH, SIDE = 8, 150, 256
 
 
-def register(commands, common):
-    command = commands.add_parser(
+def register(add):
+    command = add(
         "bench",
-        parents=[common],
         help="this machine's figures: network and clip pipeline",
         description="Times prediction and training steps on random clips, and reading clips from "
         "videos: yours, or H.264 videos written for it. For more, see benchmarks/ in the source.",

@@ -7,10 +7,9 @@ HOW = {
 }
 
 
-def register(commands, common):
-    command = commands.add_parser(
+def register(add):
+    command = add(
         "completion",
-        parents=[common],
         help="a script for your shell: Tab completes",
         description="Prints a script that makes the shell complete commands, options and files: "
         + "; ".join(HOW.values()),

@@ -5,10 +5,9 @@ import pathlib
 from keras_stc.cli.console import print_json
 
 
-def register(commands, common):
-    command = commands.add_parser(
+def register(add):
+    command = add(
         "convert",
-        parents=[common],
         help="another library's checkpoint into a .keras file",
         description="Converts Hara et al.'s 3D-ResNets, ResNeXts and DenseNets (.pth), "
         "torchvision's r3d_18, mc3_18, r2plus1d_18 and s3d (.pth), and ImageNet's 2D ResNets and "

@@ -5,10 +5,9 @@ import pathlib
 from keras_stc.cli.console import fit_verbosity, print_json
 
 
-def register(commands, common):
-    command = commands.add_parser(
+def register(add):
+    command = add(
         "demo",
-        parents=[common],
         help="videos, training, accuracy and a report in under three minutes",
         description="Writes small encoded videos whose class is the motion in them, trains an STC "
         "network on them, evaluates it on videos it has never seen and writes an HTML report.",

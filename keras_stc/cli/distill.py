@@ -7,10 +7,9 @@ from keras_stc.cli import options
 from keras_stc.cli.console import fit_verbosity, say, show_run, trained
 
 
-def register(commands, common):
-    command = commands.add_parser(
+def register(add):
+    command = add(
         "distill",
-        parents=[common],
         help="teach a network what a larger video network says of videos without labels",
         description="A frozen video network says what it sees in the videos, and the student "
         "learns to say the same, in the teacher's classes. Killed and run again with the same "

@@ -39,10 +39,9 @@ BACKENDS = ("tensorflow", "jax", "torch")
 ACCELERATORS = ("nvidia0", "dxg", "kfd", "accel0", "vfio")
 
 
-def register(commands, common):
-    command = commands.add_parser(
+def register(add):
+    command = add(
         "doctor",
-        parents=[common],
         help="what this machine has and what is missing",
         description="Reports the backend, devices, decoders and optional packages. The backend is "
         "started, which takes seconds, only where there is an accelerator it should see.",

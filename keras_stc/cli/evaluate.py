@@ -16,10 +16,9 @@ from keras_stc.cli.console import (
 )
 
 
-def register(commands, common):
-    command = commands.add_parser(
+def register(add):
+    command = add(
         "evaluate",
-        parents=[common],
         help="accuracy of trained networks on videos",
         description="Evaluates a run on labelled videos: clip@1, video@1, video@5, each class. "
         "Killed and run again with the same line, it goes on. With data of several splits, such "

@@ -12,10 +12,9 @@ from keras_stc.cli.predict import find_files, paths_in, unusable
 ENDING = "-explained.html"
 
 
-def register(commands, common):
-    command = commands.add_parser(
+def register(add):
+    command = add(
         "explain",
-        parents=[common],
         help="where a network looks in videos, and what its STC gates do",
         description="Writes a page of each video: Grad-CAM over its frames, whether that depends "
         "on what was learned, and of networks with STC blocks their gates by stage, over time and, "

@@ -4,10 +4,9 @@ from keras_stc.cli import options
 from keras_stc.cli.console import print_json
 
 
-def register(commands, common):
-    command = commands.add_parser(
+def register(add):
+    command = add(
         "export",
-        parents=[common],
         help="a SavedModel or an ONNX file",
         description="Writes a model for programs without Keras and compares what it puts out. The "
         "input is float32 clips (batch, frames, height, width, 3), RGB 0-255, of the network's "

@@ -1,6 +1,7 @@
 """Parses the command line, runs the command and turns what goes wrong into one sentence."""
 
 import argparse
+import functools
 import shlex
 import sys
 import warnings
@@ -86,8 +87,9 @@ def parser():
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", action="store_true", help="print one JSON document, for machines")
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add = functools.partial(commands.add_parser, parents=[common])
     for module in COMMANDS:
-        module.register(commands, common)
+        module.register(add)
     root.set_defaults(parser=root)  # whose commands `completion` completes
     return root
 

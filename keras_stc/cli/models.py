@@ -5,10 +5,9 @@ import dataclasses
 from keras_stc.cli.console import print_json, print_table
 
 
-def register(commands, common):
-    command = commands.add_parser(
+def register(add):
+    command = add(
         "models",
-        parents=[common],
         help="the zoo: parameters, GMAC, clip",
         description="Lists the models with their parameters and multiply-accumulates (FLOPs are "
         "twice those) for 400 classes and the clip it shows.",

@@ -7,10 +7,9 @@ from keras_stc.cli import options
 from keras_stc.cli.console import print_json, progress_bar
 
 
-def register(commands, common):
-    command = commands.add_parser(
+def register(add):
+    command = add(
         "pack",
-        parents=[common],
         help="videos into shards that train several times as fast",
         description="Packs videos into TFRecord shards of JPEG frames. Killed and run again with "
         "the same line, it goes on with the shard it was at. The folder is DATA for every other "

@@ -19,10 +19,9 @@ PRINTED, IN_CSV = 5, 1
 COLUMNS = ("path", "label", "probability", "clips", "seconds", "error")
 
 
-def register(commands, common):
-    command = commands.add_parser(
+def register(add):
+    command = add(
         "predict",
-        parents=[common],
         help="what videos show",
         description="Classifies whole videos: all their clips, probabilities averaged. Without "
         "--model, among the 400 actions of Kinetics-400 by InceptionI3D, whose weights are fetched "

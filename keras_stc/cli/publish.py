@@ -7,10 +7,9 @@ from keras_stc.cli import options
 from keras_stc.cli.console import print_json
 
 
-def register(commands, common):
-    command = commands.add_parser(
+def register(add):
+    command = add(
         "publish",
-        parents=[common],
         help="a trained network to the Hugging Face Hub, with a card of what was measured",
         description="Uploads the weights, the configuration and a model card in one commit, so "
         "that hf://owner/repo names the network from then on. The token is that of HF_TOKEN or "

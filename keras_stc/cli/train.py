@@ -24,10 +24,9 @@ RECIPE_OPTIONS = (
 )
 
 
-def register(commands, common):
-    command = commands.add_parser(
+def register(add):
+    command = add(
         "train",
-        parents=[common],
         help="train a network on videos; run again, it goes on",
         description="Trains a network on labelled videos and evaluates it on those held out. "
         "Killed and run again with the same line, it goes on from its last epoch.",

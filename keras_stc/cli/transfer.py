@@ -8,10 +8,9 @@ from keras_stc.cli import options
 from keras_stc.cli.console import fit_verbosity, say, show_run, trained
 
 
-def register(commands, common):
-    command = commands.add_parser(
+def register(add):
+    command = add(
         "transfer",
-        parents=[common],
         help="teach a 3D network with an ImageNet network, on videos without labels",
         description="A frozen 2D network teaches a 3D network which frames and clips belong "
         "together. Killed and run again with the same line, it goes on from its last epoch. "

@@ -10,10 +10,9 @@ from keras_stc.cli import options
 BAR = 30
 
 
-def register(commands, common):
-    command = commands.add_parser(
+def register(add):
+    command = add(
         "watch",
-        parents=[common],
         help="what a camera or a stream shows, live",
         description="Classifies a sliding window of the newest frames, as often as this machine "
         "can, and averages over the last second. With --json, a line for each answer. Ctrl-C ends.",
