@@ -138,8 +138,9 @@ def _factorised(constructor, convolutions, stem_kind, family):
     )
 
 
-def _with_stc(base, constructor):
+def _with_stc(base):
     variant = _BASES[base]
+    constructor = f"STC{variant.constructor.replace('3D', '')}"
     source = DIBA if variant.source == HARA else f"{DIBA} The network: {variant.source}"
     return dataclasses.replace(variant, constructor=constructor, stc=True, base=base, source=source)
 
@@ -164,18 +165,8 @@ _BASES = {
 #: Name of a model, as `keras_stc.create_model` and the command line take it -> its variant.
 VARIANTS = {
     **_BASES,
-    **{
-        f"stc_resnet{depth}": _with_stc(f"resnet3d{depth}", f"STCResNet{depth}")
-        for depth in (18, 34, 50, 101, 152)
-    },
-    **{
-        f"stc_resnext{depth}": _with_stc(f"resnext3d{depth}", f"STCResNeXt{depth}")
-        for depth in (50, 101)
-    },
-    "stc_wideresnet50": _with_stc("wideresnet3d50", "STCWideResNet50"),
-    "stc_preresnet200": _with_stc("preresnet3d200", "STCPreResNet200"),
-    "stc_r2plus1d18": _with_stc("r2plus1d18", "STCR2Plus1D18"),
-    "stc_mc318": _with_stc("mc318", "STCMC318"),
+    # STC-ResNet18 of 3D-ResNet18: "stc_resnet18" of "resnet3d18".
+    **{f"stc_{base.replace('3d', '')}": _with_stc(base) for base in _BASES},
 }
 
 
