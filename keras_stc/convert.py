@@ -105,15 +105,8 @@ def identify(foreign: Foreign, source: str | os.PathLike[str]) -> str:
         return _dense(foreign, source)
     if foreign.family in ("s3d", "inception_i3d"):
         return foreign.family
-    names = set(foreign.layers)
-    units = tuple(
-        sum(
-            name.startswith(f"layer{stage}_") and name.endswith(("_conv1", "_conv1_temporal"))
-            for name in names
-        )
-        for stage in (1, 2, 3, 4)
-    )
-    unit = "bottleneck" if "layer1_block1_conv3" in names else "basic"
+    units = _counted(foreign, "layer{}_", "_conv1", "_conv1_temporal")
+    unit = "bottleneck" if "layer1_block1_conv3" in foreign.layers else "basic"
     convolutions = tuple(
         _convolution(foreign, f"layer{stage}_block1_conv2") for stage in range(1, 5)
     )
@@ -139,14 +132,16 @@ def _convolution(foreign, name):
     return "2d" if is_flat and foreign.dimensions == 3 else "3d"
 
 
-def _dense(foreign, source):
-    count = tuple(
-        sum(
-            name.startswith(f"dense{block}_layer") and name.endswith("_conv2")
-            for name in foreign.layers
-        )
-        for block in (1, 2, 3, 4)
+def _counted(foreign, start, *ends):
+    """How many layers of each of four stages have names that begin and end so."""
+    return tuple(
+        sum(name.startswith(start.format(stage)) and name.endswith(ends) for name in foreign.layers)
+        for stage in (1, 2, 3, 4)
     )
+
+
+def _dense(foreign, source):
+    count = _counted(foreign, "dense{}_layer", "_conv2")
     for depth, layers in DENSE_DEPTHS.items():
         if layers == count:
             return f"densenet3d{depth}"
