@@ -1,5 +1,6 @@
 """A folder of frames as images, in the order of their names, as a video."""
 
+import contextlib
 import os
 import re
 
@@ -31,38 +32,23 @@ class FrameFolder(FrameReader):
                 "frames such as image_00001.jpg."
             )
         self._files = [os.path.join(path, name) for name in sorted(names, key=_by_number)]
-        with _Picture(self._files[0]) as first:
-            height, width, codec = first.frame.height, first.frame.width, first.file.codec
+        with contextlib.closing(VideoFile(self._files[0], threads=1)) as file:
+            first, codec = file.scan()[0], file.codec
         rate = frame_index.UNKNOWN_RATE
         count = len(names)
-        self.info = VideoInfo(path, count, rate, count / rate, width, height, 0, codec)
+        size = first.width, first.height
+        self.info = VideoInfo(path, count, rate, count / rate, *size, 0, codec)
 
     def _frames(self, wanted):
         for number in map(int, wanted):
-            with _Picture(self._files[number]) as picture:
-                yield number, picture
+            # To FFmpeg an image is a video of one frame.
+            with contextlib.closing(VideoFile(self._files[number], threads=1)) as file:
+                yield number, (file, file.scan()[0])
 
     def _cut(self, frame, geometry):
+        file, picture = frame
         size = geometry.frame_size(self.info.height, self.info.width)
-        return [geometry.cut(part) for part in frame.file.to_rgb(frame.frame, *size)]
-
-
-class _Picture:
-    """An image file, which to FFmpeg is a video of one frame."""
-
-    def __init__(self, path):
-        self.file = VideoFile(path, threads=1)
-
-    def __enter__(self):
-        try:
-            self.frame, _ = self.file.scan()
-        except BaseException:
-            self.file.close()
-            raise
-        return self
-
-    def __exit__(self, *exception):
-        self.file.close()
+        return [geometry.cut(part) for part in file.to_rgb(picture, *size)]
 
 
 def _by_number(name):
