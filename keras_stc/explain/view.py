@@ -14,22 +14,17 @@ HEAT = np.array([(255, 224, 60), (255, 120, 20), (220, 10, 40)], float)
 BELOW, ABOVE = (74, 111, 212), (214, 106, 31)
 
 
-def explanation_report(path, explanations, facts=None):
+def write_views(path, views, facts=None):
     """Writes a page of explanations: one file, without scripts.
 
     Args:
         path: Of the file to write.
-        explanations: `VideoExplanation`s.
+        views: What `explanation_view` returned, of each.
         facts: `{name: text}`, such as `keras_stc.report.facts.facts`.
 
     Returns:
         `path` as a `pathlib.Path`.
     """
-    return write_views(path, [explanation_view(each) for each in explanations], facts)
-
-
-def write_views(path, views, facts=None):
-    """Writes the page of `explanation_report` of what `explanation_view` returned."""
     return write_page(path, "explanation.html", views=views, facts=facts or {})
 
 

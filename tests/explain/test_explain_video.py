@@ -11,7 +11,7 @@ import transfer_parts
 import keras_stc
 from keras_stc.cli import main
 from keras_stc.demo.motion import write_motion_videos
-from keras_stc.explain.view import explanation_report, heated
+from keras_stc.explain.view import explanation_view, heated, write_views
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +35,7 @@ def test_explanation(explained):
 
 
 def test_explanation_page(explained, tmp_path):
-    path = explanation_report(tmp_path / "e.html", [explained], {"network": "<b>x</b>"})
+    path = write_views(tmp_path / "e.html", [explanation_view(explained)], {"network": "<b>x</b>"})
     text, tags = pages.read_page(path.read_text())
     assert f"Why {explained.label}?" in text and "shuffled: whole network" in text
     assert "layer4_block2_stc" in text and "By class" in text and "this video" in text
@@ -45,7 +45,7 @@ def test_explanation_page(explained, tmp_path):
 
 @pytest.mark.browser
 def test_explanation_fits_a_phone(explained, tmp_path):
-    page = explanation_report(tmp_path / "e.html", [explained]).read_text()
+    page = write_views(tmp_path / "e.html", [explanation_view(explained)]).read_text()
     assert pages.overflow(page, tmp_path) == [0, 0]
 
 
