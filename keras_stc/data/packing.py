@@ -16,6 +16,7 @@ import functools
 import hashlib
 import importlib.util
 import json
+import operator
 import os
 import pathlib
 import zlib
@@ -31,7 +32,6 @@ from keras_stc.data.clips.stream import read_ahead
 from keras_stc.data.cores import available_cores
 from keras_stc.data.errors import VideoError
 from keras_stc.data.geometry import Geometry
-from keras_stc.data.sets import unlabelled
 from keras_stc.data.sets.open import open_source
 from keras_stc.data.sets.packed import LAYOUT
 from keras_stc.data.video import cache
@@ -214,16 +214,16 @@ def _everything(data):
 
 
 def _unlabelled(data):
-    videos, _ = unlabelled.open_learnable(data)
-    return list(videos), (), [""], collections.defaultdict(lambda: [None])
+    videos = list(data.unlabelled(data.learnable))
+    return videos, (), [""], collections.defaultdict(lambda: [None])
 
 
 def _place(video):
     return {"path": video.path, "start": video.start, "end": video.end}
 
 
-def _identity(video):
-    return video["path"], video["start"], video["end"]
+#: What tells one from others.
+_identity = operator.itemgetter("path", "start", "end")
 
 
 def _claim(out, settings):

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from keras_stc.data.errors import VideoWarning
 from keras_stc.data.sets.open import open_source
-from keras_stc.data.sets.unlabelled import open_learnable
 from keras_stc.data.sets.video import VideoSet
 
 if TYPE_CHECKING:
@@ -123,9 +122,11 @@ def divide_unlabelled(
         A `Division`.
     """
     data = open_source(data)
-    videos, subset = open_learnable(data, class_names)
-    # `held_out` finds labelled ones by their data.
-    kind = "videos" if class_names is None else "data"
+    subset = data.learnable
+    if class_names is None:
+        videos, kind = data.unlabelled(subset), "videos"
+    else:  # `held_out` finds labelled ones by their data.
+        videos, kind = data.open(subset, class_names), "data"
     origin = {kind: data.spec, "subset": subset, "hold_out": hold_out}
     if hold_out:
         train, held = videos.split(hold_out, seed=seed)

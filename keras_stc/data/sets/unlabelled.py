@@ -35,20 +35,3 @@ def open_unlabelled(spec: str | os.PathLike[str] | Data, subset: str | None = No
         VideoError: If there is no such data.
     """
     return open_source(spec).unlabelled(subset)
-
-
-def open_learnable(spec, class_names=None):
-    """Of divided data only the part to train on, since the rest is to be tested on later.
-
-    Args:
-        spec: See `open_unlabelled`.
-        class_names: Names of the classes by label, where labels are to stay.
-
-    Returns:
-        What `open_unlabelled` returns, and the subset's name or `None`.
-    """
-    data = open_source(spec)
-    subset = data.learnable
-    if class_names is not None:
-        return data.open(subset, class_names), subset
-    return data.unlabelled(subset), subset
