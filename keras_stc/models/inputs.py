@@ -9,9 +9,6 @@ from keras_stc.checks import positive_integer, wrong
 from keras_stc.models.video_model import VideoModel
 from keras_stc.video_config import VideoConfig
 
-#: Frames and side in pixels of the default clip (paper, section 4.2).
-DEFAULT_INPUT_SHAPE = (16, 112, 112, 3)
-
 #: More channels than this are taken for a side of the clip.
 MAX_CHANNELS = 16
 

@@ -77,13 +77,11 @@ def find_start(name):
     Raises:
         ValueError: If there is no such start.
     """
-    if name == "auto":
-        return (*STARTS, RANDOM)
-    named = [start for start in (*STARTS, RANDOM) if start.name == name]
-    if not named:
-        names = ", ".join(("auto", *(start.name for start in (*STARTS, RANDOM))))
-        raise ValueError(f"`start` must be one of {names}. Received: {name}")
-    return tuple(named)
+    every = (*STARTS, RANDOM)
+    named = {"auto": every, **{start.name: (start,) for start in every}}
+    if name not in named:
+        raise ValueError(f"`start` must be one of {', '.join(named)}. Received: {name}")
+    return named[name]
 
 
 def warn_of_few(count):

@@ -209,7 +209,8 @@ class FrameTeacher(Teacher):
             raise ValueError(
                 f"`frames` must have a known number of frames. Received: shape {frames.shape}"
             )
-        chunk = _largest_divisor(count * (batch or 1), self.chunk)
+        total = count * (batch or 1)
+        chunk = next(d for d in range(min(total, self.chunk), 0, -1) if total % d == 0)
         images = ops.reshape(frames, (-1, chunk, *ops.shape(frames)[2:]))
         if images.shape[0] == 1:
             features = self._features(images[0])
@@ -284,7 +285,3 @@ def _preprocess_function(preprocess):
     if preprocess not in known:
         raise wrong(f"one of {', '.join(known)} or a function", preprocess=preprocess)
     return importlib.import_module(f"keras.applications.{preprocess}").preprocess_input
-
-
-def _largest_divisor(number, limit):
-    return next(d for d in range(min(number, limit), 0, -1) if number % d == 0)

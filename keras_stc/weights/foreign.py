@@ -321,24 +321,20 @@ def read_keras_layers(path):
         WeightsError: If it cannot be read.
     """
     try:
-        return _keras_layers(path)
+        with open_h5(path) as file:
+            if "layer_names" not in file.attrs:
+                return {name: groups[""] for name, groups in h5_layers(file).items()}
+            # In Keras 2's format the names are attributes of the file.
+            groups = {_text(name): file[_text(name)] for name in file.attrs["layer_names"]}
+            layers = {
+                name: [group[_text(weight)][()] for weight in group.attrs["weight_names"]]
+                for name, group in groups.items()
+            }
     except DAMAGE as error:
         raise WeightsError(
             f"{path} cannot be read as a file of Keras weights: {first_line(error)}"
         ) from error
-
-
-def _keras_layers(path):
-    """In Keras 2's format the names are attributes of the file."""
-    with open_h5(path) as file:
-        if "layer_names" not in file.attrs:
-            return {name: groups[""] for name, groups in h5_layers(file).items()}
-        groups = {_text(name): file[_text(name)] for name in file.attrs["layer_names"]}
-        layers = {
-            name: [group[_text(weight)][()] for weight in group.attrs["weight_names"]]
-            for name, group in groups.items()
-        }
-        return {name: arrays for name, arrays in layers.items() if arrays}
+    return {name: arrays for name, arrays in layers.items() if arrays}
 
 
 def _text(name):

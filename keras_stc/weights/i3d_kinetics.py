@@ -54,7 +54,11 @@ def kinetics400_file():
 
     def make(path):
         with tempfile.TemporaryDirectory(dir=cache_folder()) as folder:
-            archive = _find_or_fetch(folder)
+            archive = cache_folder() / ARCHIVE  # by hand
+            if not archive.exists():
+                what = "the Kinetics-400 weights of InceptionI3D"
+                _say(f"Fetching {ARCHIVE} (47 MB), {what}, once ...")
+                archive = fetch_archive(folder)
             _say(f"Converting the weights in {ARCHIVE} ...")
             write_weights_file(path, layers_of(read_archive(archive)))
         _say(f"Kept in {cache_folder()}.")
@@ -193,14 +197,6 @@ class _ArrayUnpickler(pickle.Unpickler):
                 "it is refused."
             )
         return self._allowed[module, name]
-
-
-def _find_or_fetch(folder):
-    by_hand = cache_folder() / ARCHIVE
-    if by_hand.exists():
-        return by_hand
-    _say(f"Fetching {ARCHIVE} (47 MB), the Kinetics-400 weights of InceptionI3D, once ...")
-    return fetch_archive(folder)
 
 
 def _flatten(tree, path=()):

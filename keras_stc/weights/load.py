@@ -104,25 +104,21 @@ def assign_by_name(model, layers, source, optional=()):
             )
         pairs = _match(layer, fit_channels(layer, fit_clip_length(layer, arrays)), source)
         wrong = [(v, a) for v, a in pairs if tuple(v.shape) != a.shape]
-        if wrong and layer.name == CLASSIFIER and _differ_in_classes(*wrong[0]):
+        if wrong:
             variable, array = wrong[0]
+            # Two kernels, of a dense layer or a convolution, may fit but for their outputs.
+            if layer.name != CLASSIFIER or tuple(variable.shape)[:-1] != array.shape[:-1]:
+                raise ValueError(
+                    f"The shape of {variable.path} in {source} must be {tuple(variable.shape)}: "
+                    "the file belongs to another network or clip length. "
+                    f"Received: {array.shape}"
+                )
             skipped = f"{array.shape[-1]} classes in the file, {variable.shape[-1]} in the model"
-        elif wrong:
-            variable, array = wrong[0]
-            raise ValueError(
-                f"The shape of {variable.path} in {source} must be {tuple(variable.shape)}: the "
-                f"file belongs to another network or clip length. Received: {array.shape}"
-            )
         else:
             pending += pairs
     for variable, array in pending:
         variable.assign(array)
     return skipped
-
-
-def _differ_in_classes(variable, array):
-    """Whether two kernels, of a dense layer or a convolution, fit but for their outputs."""
-    return tuple(variable.shape)[:-1] == array.shape[:-1]
 
 
 def _match(layer, arrays, source):

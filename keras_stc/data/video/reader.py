@@ -121,7 +121,8 @@ class FrameReader:
                     cuts = [self._cut(frame, geometry) for geometry in geometries]
                     for of, place in places.pop(newest):
                         if of not in begun:
-                            begun[of] = [_room(len(clips[of]), parts) for parts in cuts]
+                            count, sizes = len(clips[of]), [p[0].shape[:2] for p in cuts]
+                            begun[of] = [np.empty((count, *s, 3), np.uint8) for s in sizes]
                         for pixels, parts in zip(begun[of], cuts, strict=True):
                             _paste(parts, pixels[place])
                 yield begun.pop(k)
@@ -152,11 +153,6 @@ class FrameReader:
     def _cut(self, frame, geometry):
         """Pixels of a frame: uint8 arrays `(H, W, channels)`, one of R, G, B or one of each."""
         raise NotImplementedError
-
-
-def _room(count, parts):
-    """For so many frames as `_cut` returns them, an empty array `(T, H, W, 3)`."""
-    return np.empty((count, *parts[0].shape[:2], 3), np.uint8)
 
 
 def _paste(parts, out):

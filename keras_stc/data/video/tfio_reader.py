@@ -29,9 +29,7 @@ class TfioReader(FrameReader):
             self.info, self.known = reader.info, reader.known
         self._decoded = None
 
-    def _ordinals(self, indices):
-        display = self.known.index.display
-        return indices if display is None else display[indices]
+    _ordinals = VideoReader._ordinals
 
     def _frames(self, wanted):
         if self._decoded is None:
