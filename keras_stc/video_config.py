@@ -174,8 +174,9 @@ class VideoConfig:
             )
         if self.channels != 3 and self.flow is None:
             raise ValueError(
-                "`video_config` must describe RGB clips, since videos are read as RGB: make clips "
-                "of other channels yourself, and give them to `fit`, `evaluate` and `predict`. "
+                "`video_config` must describe RGB clips, since videos are read as RGB, or name the "
+                "`flow` that two channels are: make clips of other channels yourself, and give "
+                "them to `fit`, `evaluate` and `predict`. "
                 f"Received: channels={self.channels}"
             )
 
