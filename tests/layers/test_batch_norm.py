@@ -83,6 +83,42 @@ def test_gradients_in_a_graph_of_unknown_sizes(trainable):
         np.testing.assert_allclose(mine, other, rtol=1e-4, atol=1e-4)
 
 
+#: Half precision -> error of the gradient by the input, of its largest: two roundings.
+ROUNDING = {"float32": 1e-5, "bfloat16": 2**-7, "float16": 2**-10}
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="TensorFlow's kernel")
+@pytest.mark.parametrize("dtype", ROUNDING)
+@pytest.mark.parametrize("trainable", [True, False])
+def test_gradients_by_the_formula(trainable, dtype):
+    """Of input and weights as they were rounded, in float64; sums over positions stay float32."""
+    import tensorflow as tf
+
+    policy = dtype if dtype == "float32" else f"mixed_{dtype}"
+    layer, _ = pair({"trainable": trainable}, policy)
+    rng = np.random.default_rng(0)
+    x, dy = (tf.cast(rng.normal(mean, 2, (4, 3, 5, 4, 6)), dtype) for mean in (3, 0.5))
+    mean, variance = (np.asarray(each, "float64") for each in layer.weights[2:])
+    with tf.GradientTape() as tape:
+        tape.watch([x, layer.gamma.value, layer.beta.value])
+        y = layer(x, training=True)
+    got = tape.gradient(y, [x, layer.gamma.value, layer.beta.value], dy)
+    assert y.dtype == got[0].dtype == dtype and got[1].dtype == got[2].dtype == "float32"
+
+    x, dy = (np.asarray(each, "float64") for each in (x, dy))
+    if trainable:
+        mean, variance = x.mean(axis=(0, 1, 2, 3)), x.var(axis=(0, 1, 2, 3))
+    factor = 1 / np.sqrt(variance + layer.epsilon)
+    normal = (x - mean) * factor
+    gamma, beta = (dy * normal).sum(axis=(0, 1, 2, 3)), dy.sum(axis=(0, 1, 2, 3))
+    if trainable:  # mean and variance move with the input
+        dy = dy - (beta + normal * gamma) / x[..., 0].size
+    want = [dy * factor * np.asarray(layer.gamma), gamma, beta]
+    for mine, other, error in zip(got, want, (ROUNDING[dtype], 1e-5, 1e-5), strict=True):
+        mine = np.asarray(tf.cast(mine, tf.float64))
+        np.testing.assert_allclose(mine, other, rtol=0, atol=error * np.abs(other).max())
+
+
 def test_configuration_and_file(tmp_path):
     inputs = keras.Input((2, 4, 4, 6))
     model = keras.Model(inputs, BatchNormalization(momentum=0.9, name="bn")(inputs))
