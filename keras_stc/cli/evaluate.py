@@ -27,7 +27,11 @@ def register(add):
         "averaged.",
     )
     command.add_argument(
-        "models", metavar="RUN", nargs="+", help="a run folder or a .keras file, for each split"
+        "models",
+        metavar="RUN",
+        nargs="+",
+        help="a run folder, a .keras file, hf://owner/repo or weights of the zoo "
+        "(stc_resnet18.ucf101-35), for each split",
     )
     options.fusion_weights(command)
     options.data(command)
@@ -54,7 +58,7 @@ def register(add):
 def run_evaluate(arguments):
     from keras_stc.evaluation import late_fusion, mean_over_splits
     from keras_stc.files import sha256, write_atomically
-    from keras_stc.models.load import load_model, weights_file
+    from keras_stc.models.load import named_model, weights_file
     from keras_stc.report.facts import facts
     from keras_stc.runs import Run
 
@@ -73,7 +77,7 @@ def run_evaluate(arguments):
         )
     results, evaluations = [], []
     for path, split in zip(arguments.models, splits, strict=True):
-        model = load_model(path, arguments.checkpoint)
+        model = named_model(path, arguments.checkpoint)
         videos, subset = _videos(path, split, arguments.subset, model.video_config.class_names)
         say(arguments, f"{len(videos)} videos" + (f" of subset {subset!r}" if subset else ""))
         run = Run(path)
@@ -91,7 +95,7 @@ def run_evaluate(arguments):
             "subset": subset,
             "checkpoint": arguments.checkpoint,
         }
-        if not path.startswith("hf://"):
+        if pathlib.Path(path).exists():
             name["weights_sha256"] = sha256(weights_file(path, arguments.checkpoint))
         evaluations.append(evaluation)
         results.append({**name, **evaluation.to_dict()})

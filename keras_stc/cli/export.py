@@ -15,7 +15,8 @@ def register(add):
     command.add_argument(
         "model",
         metavar="MODEL",
-        help="a run folder, a .keras file, hf://owner/repo, or a network with weights",
+        help="a run folder, a .keras file, hf://owner/repo or weights of the zoo, such as "
+        "stc_resnet18.ucf101-35",
     )
     command.add_argument("out", metavar="OUT", help="a folder, or a file that ends in .onnx")
     command.add_argument(

@@ -117,7 +117,10 @@ def files(command):
 
 def model(command, more="", **options):
     """What `named_model` takes."""
-    text = f"a run folder, a .keras file or hf://owner/repo{more} ({DEFAULT})"
+    text = (
+        "a run folder, a .keras file, hf://owner/repo or weights of the zoo, such as "
+        f"stc_resnet18.ucf101-35{more} ({DEFAULT})"
+    )
     command.add_argument("--model", help=text, **options)
 
 

@@ -28,13 +28,8 @@ def register(add):
         "the first time.",
     )
     options.files(command)
-    command.add_argument(
-        "--model",
-        action="append",
-        dest="models",
-        help=f"a run folder, a .keras file or hf://owner/repo ({options.DEFAULT}); given more than "
-        "once, the late fusion of all: their probabilities of each video, averaged",
-    )
+    fused = "; given more than once, the late fusion of all: their probabilities, averaged"
+    options.model(command, fused, action="append", dest="models")
     options.fusion_weights(command)
     options.checkpoint(command)
     command.add_argument("--top", type=int, help="classes of a video (5; 1 in the CSV file)")

