@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import concurrent.futures
 import contextlib
 import dataclasses
 import math
@@ -94,14 +95,21 @@ def predict_stream(
     at_least(0, smoothing=smoothing)
     if every is not None:
         positive("positive, or None", every=every)
-    model = for_inference(model)
     # What is compiled at the first call is compiled before anybody waits for an answer.
     classify(model, np.zeros((1, *config.clip_shape), "uint8"))
     feed = Feed(source, config, live)
     windows = feed.newest(every) if live else feed.each(every)
     smoothed, last, answered = None, None, collections.deque(maxlen=10)
-    with contextlib.closing(feed):
+    folding, pool = None, concurrent.futures.ThreadPoolExecutor(1)
+    with contextlib.closing(feed), contextlib.ExitStack() as stack:
+        stack.callback(pool.shutdown, wait=False)
         for clip, at, arrived in windows:
+            # Folding takes seconds: live, answers go on meanwhile; otherwise they are the same each
+            # time.
+            if answered:
+                folding = folding or pool.submit(_folded, model)
+                if folding.done() or not live:
+                    model = folding.result()
             probabilities = classify(model, clip[None])[0]
             if smoothed is None or not smoothing:
                 smoothed = probabilities
@@ -121,3 +129,11 @@ def predict_stream(
                 rate=(len(answered) - 1) / span if span else 0.0,
                 delay=now - arrived,
             )
+
+
+def _folded(model):
+    """The network as `for_inference` has it, compiled."""
+    folded = for_inference(model)
+    if folded is not model:
+        classify(folded, np.zeros((1, *model.video_config.clip_shape), "uint8"))
+    return folded

@@ -12,7 +12,7 @@ import pytest
 import keras_stc
 from keras_stc.cli import main
 from keras_stc.data import Geometry, VideoError, VideoReader
-from keras_stc.predict import classify, predict_stream
+from keras_stc.predict import classify, predict_stream, stream
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +54,21 @@ def test_without_smoothing_each_window_speaks_for_itself(model, video):
         np.testing.assert_array_equal(answer.probabilities, answer.window_probabilities)
     times = [answer.time for answer in answers]
     assert min(np.diff(times)) >= answers[0].window / 2 - 1e-3  # half a window apart
+
+
+def test_the_first_answer_waits_for_no_folding(model, video, monkeypatch):
+    asked, fold = [], stream.for_inference
+    monkeypatch.setattr(stream, "for_inference", lambda model: asked.append(1) or fold(model))
+    answers = predict_stream(model, video, every=1e-3, smoothing=0, live=False)
+    first = next(answers)
+    assert not asked
+    again = list(predict_stream(model, video, every=1e-3, smoothing=0, live=False))
+    assert asked == [1]
+    np.testing.assert_array_equal(again[0].probabilities, first.probabilities)
+    monkeypatch.setattr(stream, "for_inference", lambda model: model)
+    whole = predict_stream(model, video, every=1e-3, smoothing=0, live=False)
+    for folded, unfolded in zip(again, whole, strict=True):
+        np.testing.assert_allclose(folded.probabilities, unfolded.probabilities, atol=1e-5)
 
 
 def test_live_a_file_takes_its_time(model, video):
