@@ -1,6 +1,7 @@
 """What is typed and what comes back: exit status, JSON, and one sentence for every mistake."""
 
 import csv
+import functools
 import json
 import os
 import shlex
@@ -12,6 +13,7 @@ import keras
 import pytest
 
 import keras_stc
+from keras_stc import bench
 from keras_stc.cli import doctor, main
 from keras_stc.cli.console import print_table
 from keras_stc.data import VideoWarning, divide, open_data
@@ -48,7 +50,10 @@ def test_models(capsys):
 
 def test_bench(capsys, small_run):
     options = ["--frames", 4, "--size", 32, "--batch-size", 2, "--batches", 1]
-    found = run_json(capsys, "bench", small_run.videos, *options)
+    found = run_json(capsys, "bench", "STCResNet18", small_run.videos, *options)
+    assert [found["model"], found["precision"]] == ["stc_resnet18", "float32"]
+    assert found["first_step_seconds"] > 1 / found["train_clips_per_second"]
+    assert 1e8 < found["peak_memory_bytes"] < 1e11
     assert found["clip"] == [4, 32, 32] and found["gmac_per_clip"] == pytest.approx(0.17, abs=0.05)
     speeds = [found[f"{what}_clips_per_second"] for what in ("predict", "train", "read")]
     assert all(speed > 0 for speed in speeds)
@@ -56,6 +61,29 @@ def test_bench(capsys, small_run):
     assert found["training_waits"] == pytest.approx(waiting)
     status, _, err = run(capsys, "bench", "--batches", 0)
     assert status == 1 and "--batches must be at least 1. Received: 0" in err
+    status, _, err = run(capsys, "bench", "stc_resnet18", "a", "b")
+    assert status == 1 and "DATA must be one, and the others networks" in err
+
+
+@pytest.mark.slow
+def test_bench_of_several_networks(capsys, small_run):
+    options = ["--frames", 4, "--size", 32, "--batch-size", 2, "--batches", 1]
+    names = ("stc_resnet18", "resnet3d18")
+    options += ["--precision", "float32", "mixed_bfloat16"]
+    status, out, _ = run(capsys, "bench", *names, small_run.videos, *options)
+    rows = [line.split() for line in out.splitlines() if line.startswith(names)]
+    assert status == 0 and [row[:2] for row in rows] == [
+        [name, precision] for name in names for precision in ("float32", "mixed_bfloat16")
+    ]
+    assert all(float(figure) > 0 for row in rows for figure in row[2:])
+
+
+def test_bench_says_what_died(monkeypatch):
+    """As the system ends a process for want of memory: without a word."""
+    ended = functools.partial(bench._in_own_process, os._exit, 1)
+    monkeypatch.setattr(bench, "_in_own_process", lambda *arguments: ended())
+    with pytest.raises(RuntimeError, match="measured stc_resnet18 in float32 was ended by"):
+        bench.measure_named("stc_resnet18")
 
 
 def test_doctor(capsys):

@@ -40,6 +40,11 @@ def data(command, **options):
     """DATA, for `source`."""
     options.setdefault("help", DATA_HELP)
     command.add_argument("data", metavar="DATA", **options)
+    class_names(command)
+
+
+def class_names(command):
+    """What goes with DATA."""
     command.add_argument(
         "--class-names",
         metavar="FILE",
