@@ -231,7 +231,7 @@ def test_gradients_are_those_of_pairing_at_the_input(network):
         # At 32 pixels the last stage would normalise four values a channel: rounding, enlarged.
         shape = (4, 64, 64, 3)
         student = keras_stc.create_model(
-            network, include_top=False, pooling="avg", input_shape=shape, alpha=0.25
+            network, include_top=False, pooling="avg", input_shape=shape
         )
     transfer = transfer_parts.small_transfer(student)
     batch = transfer_parts.batch(size=shape[1])
