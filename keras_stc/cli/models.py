@@ -77,9 +77,7 @@ def _show_weights(names, arguments):
             for record in rows
         ],
     )
-    print(
-        "\nFigures are others' measurements; --json says by whom and how. ImageNet's are those of"
-    )
+    print("\n--json says by whom and how a figure was measured. ImageNet's are those of")
     print("the 2D network that is inflated along time, or looks at every frame.")
 
 

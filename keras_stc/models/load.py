@@ -11,7 +11,7 @@ from keras_stc.models.zoo import CONSTRUCTORS, create_model
 from keras_stc.runs import Run, RunError
 from keras_stc.video_config import VideoConfig
 from keras_stc.weights.hub import fetch_published, parse_address
-from keras_stc.weights.registry import records_of
+from keras_stc.weights.registry import records_of, tags
 
 _NO_CHECKPOINT = "The run in {} has no checkpoint yet: repeat its command line to go on."
 
@@ -97,15 +97,18 @@ def named_model(name, checkpoint="last", input_shape=None):
         WeightsError: If nobody has published such weights of the network.
     """
     arch, _, tag = str(name).partition(".")
-    records = [] if pathlib.Path(name).exists() or arch not in CONSTRUCTORS else records_of(arch)
-    records = [record for record in records if tag in ("", record.tag)]
-    if not records:
+    of_zoo = arch in CONSTRUCTORS and tag != "keras" and not pathlib.Path(name).exists()
+    if not of_zoo:
         if input_shape is not None:
             raise RunError(
                 f"{name} sees clips as it was trained: leave out another shape, which only a "
                 "network of the zoo can have."
             )
         return load_model(name, checkpoint)
+    records = [record for record in records_of(arch) if tag in ("", record.tag)]
+    if not records:
+        known = ", ".join(f"{arch}.{each}" for each in tags(arch)) or "none"
+        raise RunError(f"There are no weights {name}: those of this network are {known}.")
     # Weights without names of classes, such as ImageNet's, cannot say what a video shows.
     record = next((record for record in records if record.classes), None)
     if record is None:

@@ -72,6 +72,10 @@ def test_another_file_in_its_place_is_refused(monkeypatch, tmp_path):
 def test_names_of_weights_are_models_to_the_command_line(capsys):
     assert main(["predict", "x.mp4", "--model", "stc_resnet18.imagenet"]) == 1
     assert "stc_resnet18.imagenet name no classes" in capsys.readouterr().err
+    assert main(["predict", "x.mp4", "--model", "stc_resnet18.ucf101"]) == 1
+    assert "no weights stc_resnet18.ucf101: those of this" in capsys.readouterr().err
+    assert main(["predict", "x.mp4", "--model", "stc_resnet18.keras"]) == 1
+    assert "The model stc_resnet18.keras does not exist" in capsys.readouterr().err
 
 
 SHARED = pathlib.Path(__file__).parents[2] / ".." / "shared" / "ucf101_35"
