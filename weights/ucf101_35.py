@@ -29,7 +29,10 @@ distill {out}/clips --out {out}/run --teacher inception_i3d --teacher-frames 32 
 
 def halved(layers):
     """Kernels as float16, at half the size; what batch normalisation keeps stays as it is."""
-    half = lambda array: array.astype("float16") if array.ndim > 1 else array  # noqa: E731
+
+    def half(array):
+        return array.astype("float16") if array.ndim > 1 else array
+
     made = {
         name: {inner: list(map(half, arrays)) for inner, arrays in groups.items()}
         for name, groups in layers.items()
@@ -47,7 +50,8 @@ def main():
     pack, *distill = LINES.strip().splitlines()
     for line in (pack, " ".join(distill)):
         words = [word.format(**vars(arguments)) for word in line.split()]
-        subprocess.run([sys.executable, "-m", "keras_stc", *words], check=True)
+        if status := subprocess.call([sys.executable, "-m", "keras_stc", *words]):
+            sys.exit(status)  # the command has said why
     path = PATH.with_name(RECORD.file)
     write_weights_file(path, halved(read_weights_file(arguments.out / "run" / "model.keras")))
     print(f"{path}: {path.stat().st_size:,} bytes, SHA-256 {sha256(path)}")
