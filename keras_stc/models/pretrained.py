@@ -93,8 +93,7 @@ def _completed(pretrained, arch, arguments, structure):
         if key in theirs and _same(arguments[key], default):
             completed[key] = theirs[key]
     width = completed.get("alpha", 1.0)
-    known = theirs or pretrained.foreign is not None
-    if known and width != theirs.get("alpha", 1.0):
+    if theirs and width != theirs.get("alpha", 1.0):
         raise ValueError(
             f"{pretrained.source} holds weights of a network of width "
             f"alpha={theirs.get('alpha', 1.0):g}, which do not fit another width. "

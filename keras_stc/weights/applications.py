@@ -5,8 +5,7 @@ import sys
 import textwrap
 
 from keras_stc.weights.cache import WeightsError
-from keras_stc.weights.foreign import is_keras_2, read_keras_layers
-from keras_stc.weights.load import read_weights_file
+from keras_stc.weights.load import is_keras_2, read_weights_file
 
 
 def application_layers(name, weights="imagenet"):
@@ -38,9 +37,10 @@ def application_layers(name, weights="imagenet"):
         return read_weights_file(weights)
     top = {}
     if weights != "imagenet":
-        *_, last = read_keras_layers(weights).values()
-        has_top = last[0].ndim == 2
-        top = {"include_top": has_top, **({"classes": last[0].shape[-1]} if has_top else {})}
+        *_, last = read_weights_file(weights).values()
+        kernel = last[""][0]
+        has_top = kernel.ndim == 2
+        top = {"include_top": has_top, **({"classes": kernel.shape[-1]} if has_top else {})}
     try:
         # Standard output stays for results.
         with contextlib.redirect_stdout(sys.stderr):

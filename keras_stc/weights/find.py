@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
 import os
 import pathlib
 import zipfile
@@ -15,73 +14,24 @@ from keras_stc.runs import Run
 from keras_stc.weights import hub, i3d_kinetics
 from keras_stc.weights.applications import application_layers
 from keras_stc.weights.cache import WeightsError
-from keras_stc.weights.foreign import ENDINGS, Foreign, classes_of, is_foreign, read_foreign
-from keras_stc.weights.inflate import inflate
-from keras_stc.weights.load import DAMAGE, assign_by_name, read_weights_file
+from keras_stc.weights.foreign import (
+    ENDINGS,
+    TORCH_ENDINGS,
+    Foreign,
+    classes_of,
+    from_keras,
+    is_of_keras,
+    read_foreign,
+)
+from keras_stc.weights.load import DAMAGE, Pretrained, read_weights_file
 from keras_stc.weights.registry import PATH, class_names, find_record, tags
 from keras_stc.weights.torchvision import torchvision_file
 
 if TYPE_CHECKING:
     import keras
 
-logger = logging.getLogger("keras_stc")
-
 #: Names the Hugging Face organisation that publishes `<arch>-<tag>` for tags nobody has published.
 OWNER_VARIABLE = "KERAS_STC_HUB_OWNER"
-
-
-@dataclasses.dataclass(frozen=True)
-class Pretrained:
-    """Weights that were found, and what is known of the network they belong to.
-
-    Attributes:
-        source: What messages call them.
-        path: Path of a file that Keras wrote, or `None`.
-        foreign: A `Foreign` checkpoint, or `None`.
-        layers: What `read_weights_file` returns, where it is read already.
-        architecture: Arguments of `keras_stc.create_model` of the network they are of; `{}` where
-            the file does not say.
-        video_config: What they ask of the clips, as `VideoConfig.to_dict()`; `{}` where the file
-            does not say.
-    """
-
-    source: str
-    path: pathlib.Path | None = None
-    foreign: Foreign | None = None
-    layers: dict | None = None
-    architecture: dict = dataclasses.field(default_factory=dict)
-    video_config: dict = dataclasses.field(default_factory=dict)
-
-    def load_into(self, model, optional=()):
-        """Copies the arrays into the layers of the same names.
-
-        Args:
-            model: A built model.
-            optional: Names of layers that may be missing; they are left as they are.
-
-        Returns:
-            Names of the optional layers that the file lacks.
-
-        Raises:
-            ValueError: If a layer is missing or has another shape. The model is unchanged then.
-        """
-        if self.layers is not None:
-            layers = self.layers
-        elif self.foreign is None:
-            layers = read_weights_file(self.path)
-        elif self.foreign.dimensions == 2:
-            layers = inflate(self.foreign.layers, model)
-        else:
-            layers = self.foreign.layers
-        missing = [name for name in optional if name not in layers]
-        skipped = assign_by_name(model, layers, self.source, missing)
-        if skipped:
-            logger.warning(
-                "%s: the classifier starts at random, the rest was loaded (%s)",
-                self.source,
-                skipped,
-            )
-        return missing
 
 
 def find_weights(weights: str | os.PathLike[str] | Foreign, arch: str) -> Pretrained:
@@ -185,7 +135,7 @@ def _with_classes(record, path):
     names = class_names(record.classes)
     return Pretrained(
         record.name,
-        path,
+        read_weights_file(path),
         architecture={"name": record.arch, "classes": len(names), **record.architecture},
         video_config={**record.video_config, "class_names": names},
     )
@@ -201,7 +151,7 @@ def _of_keras(record, weights="imagenet", known=None):
     layers = application_layers(record.repository.rpartition(".")[2], weights)
     own = {"architecture": classes_of(layers), "video_config": record.video_config}
     source = record.name if weights == "imagenet" else str(weights)
-    return Pretrained(source, layers=layers, **{**own, **(known or {})})
+    return Pretrained(source, layers, **{**own, **(known or {})})
 
 
 _SOURCES = {
@@ -228,11 +178,13 @@ def _in_owners_repository(record):
 
 
 def _from_foreign(foreign, source):
+    width = {"alpha": 1.0}  # nobody else has another
     return Pretrained(
         source,
-        foreign=foreign,
-        architecture=foreign.arguments,
-        video_config=foreign.video_config,
+        foreign.layers,
+        foreign.dimensions,
+        {**width, **foreign.arguments},
+        foreign.video_config,
     )
 
 
@@ -240,7 +192,7 @@ def _from_hub(address, sha256=None):
     published = hub.fetch_published(address, sha256)
     return Pretrained(
         str(address),
-        path=published.weights,
+        read_weights_file(published.weights),
         architecture=published.config.get("architecture") or {},
         video_config=published.config.get("video_config") or {},
     )
@@ -248,13 +200,17 @@ def _from_hub(address, sha256=None):
 
 def _from_file(path, arch):
     if zipfile.is_zipfile(path) and path.suffix == ".keras":
-        return Pretrained(str(path), path, **_read_keras_config(path))
+        return Pretrained(str(path), read_weights_file(path), **_read_keras_config(path))
+    if path.name.endswith((".safetensors", *TORCH_ENDINGS)):
+        return _from_foreign(read_foreign(path), str(path))
+    known = _read_config_beside(path)
     record = find_record(arch, "imagenet")
     if path.suffix == ".h5" and record is not None and record.source == "keras":
-        return _of_keras(record, path, _read_config_beside(path))
-    if is_foreign(path):
-        return _from_foreign(read_foreign(path), str(path))
-    return Pretrained(str(path), path, **_read_config_beside(path))
+        return _of_keras(record, path, known)
+    layers = read_weights_file(path)
+    if is_of_keras(layers):
+        return _from_foreign(from_keras(layers, path), str(path))
+    return Pretrained(str(path), layers, **known)
 
 
 def _in_run_folder(folder):

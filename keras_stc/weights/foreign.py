@@ -17,7 +17,7 @@ import numpy as np
 
 from keras_stc.files import first_line
 from keras_stc.weights.cache import WeightsError
-from keras_stc.weights.load import CLASSIFIER, DAMAGE, h5_layers, layer_name, open_h5
+from keras_stc.weights.load import CLASSIFIER, read_weights_file
 from keras_stc.weights.torch_file import read_state_dict
 from keras_stc.weights.torch_modules import family, layer_names, our_name
 
@@ -64,7 +64,8 @@ I3D_FIRST_LAYER = "Conv3d_1a_7x7_conv"
 #: How I3D is fed; see `keras_stc.models.inception_i3d`.
 I3D_CLIP = {"frames": 64, "stride": 1, "size": 224, "resize": 256}
 
-KERAS_FIRST_LAYER = "conv1_conv"
+#: Of networks whose layers bear Keras' names; with a slash in older files.
+KERAS_FIRST_LAYERS = frozenset(("conv1_conv", "conv1/conv", I3D_FIRST_LAYER))
 KERAS_BN_EPSILON, OUR_BN_EPSILON = 1.001e-5, 1e-5
 
 #: What the weights want subtracted and divided by, RGB 0-255.
@@ -116,31 +117,6 @@ class Foreign:
         return {**I3D_CLIP, "mean": mean, "std": std}
 
 
-def is_foreign(path):
-    """Whether a file is another library's, so far as can be told without reading all of it."""
-    path = str(path)
-    if not path.endswith(".h5"):
-        return path.endswith(ENDINGS)
-    if is_keras_2(path):
-        return True
-    try:
-        with open_h5(path) as file:
-            return "layers" in file and KERAS_FIRST_LAYER in map(
-                layer_name, file["layers"].values()
-            )
-    except DAMAGE:
-        return False
-
-
-def is_keras_2(path):
-    """Whether an HDF5 file is of Keras 2's format, whose layers are listed in order."""
-    try:
-        with open_h5(path) as file:
-            return "layer_names" in file.attrs
-    except DAMAGE:  # as whoever reads all of it will say
-        return False
-
-
 def read_foreign(path):
     """Reads a checkpoint of one of the kinds above.
 
@@ -162,7 +138,7 @@ def read_foreign(path):
     """
     path = str(path)
     if path.endswith(".h5"):
-        return _from_keras(read_keras_layers(path), path)
+        return from_keras(read_weights_file(path), path)
     if path.endswith(".safetensors"):
         return _from_torch(_read_safetensors(path), path)
     if path.endswith(TORCH_ENDINGS):
@@ -210,8 +186,19 @@ def _first_kernel(layers):
     return next(layers[name][""][0] for name in first if name in layers)
 
 
-def _from_keras(found, path):
-    """Bias-free convolutions in RGB, and batch normalisation with our epsilon."""
+def is_of_keras(layers):
+    """Whether layers bear the names of networks that Keras, or keras-kinetics-i3d, built."""
+    return not KERAS_FIRST_LAYERS.isdisjoint(layers)
+
+
+def from_keras(found, path):
+    """A `Foreign` of layers that `read_weights_file` read from `path`.
+
+    Convolutions get rid of their bias and take RGB, and batch normalisation has our epsilon.
+
+    Raises:
+        WeightsError: If it is another network.
+    """
     if I3D_FIRST_LAYER in found:
         layers = _renamed(found, _KERAS_I3D, path)
         return Foreign(layers, (), classes_of(layers), "i3d", 3, "inception_i3d")
@@ -234,14 +221,13 @@ def _from_keras(found, path):
 
 
 def _renamed(found, table, path, *change):
-    """What `read_keras_layers` returned, by our names, as `our_name` finds them."""
+    """What `read_weights_file` returned, by our names, as `our_name` finds them."""
     layers = {}
-    for name, arrays in found.items():
-        # Older files have "conv1/conv".
+    for name, groups in found.items():
         layer = our_name(name.replace("/", "_"), table, *change)
-        if layer is None:
+        if layer is None or "" not in groups:
             raise WeightsError(f"{path} holds layer {name!r}, for which these networks have none.")
-        layers[layer] = {"": [np.asarray(array) for array in arrays]}
+        layers[layer] = {"": list(groups[""])}
     return layers
 
 
@@ -312,30 +298,3 @@ def _read_safetensors(path):
     except (OSError, SafetensorError, TypeError, AttributeError) as error:
         # The latter two of types that NumPy has none for, such as bfloat16.
         raise WeightsError(f"{path} cannot be read as safetensors: {first_line(error)}") from error
-
-
-def read_keras_layers(path):
-    """`{layer name: [arrays]}` of an HDF5 file of weights, in its order.
-
-    Raises:
-        WeightsError: If it cannot be read.
-    """
-    try:
-        with open_h5(path) as file:
-            if "layer_names" not in file.attrs:
-                return {name: groups[""] for name, groups in h5_layers(file).items()}
-            # In Keras 2's format the names are attributes of the file.
-            groups = {_text(name): file[_text(name)] for name in file.attrs["layer_names"]}
-            layers = {
-                name: [group[_text(weight)][()] for weight in group.attrs["weight_names"]]
-                for name, group in groups.items()
-            }
-    except DAMAGE as error:
-        raise WeightsError(
-            f"{path} cannot be read as a file of Keras weights: {first_line(error)}"
-        ) from error
-    return {name: arrays for name, arrays in layers.items() if arrays}
-
-
-def _text(name):
-    return name.decode() if isinstance(name, bytes) else name

@@ -1,6 +1,8 @@
 """Weights of a file into a model, by the names of its layers."""
 
 import contextlib
+import dataclasses
+import logging
 import os
 import tempfile
 import zipfile
@@ -9,8 +11,12 @@ import zlib
 import h5py
 
 from keras_stc.files import first_line
+from keras_stc.weights.cache import WeightsError
 from keras_stc.weights.channels import fit_channels
 from keras_stc.weights.clip_length import fit_clip_length
+from keras_stc.weights.inflate import inflate
+
+logger = logging.getLogger("keras_stc")
 
 #: What reading a file raises that is damaged, or another one than its name says.
 DAMAGE = (
@@ -25,25 +31,74 @@ LARGEST = 20
 CLASSIFIER = "predictions"
 
 
+@dataclasses.dataclass(frozen=True)
+class Pretrained:
+    """Weights that were found, and what is known of the network they belong to.
+
+    Attributes:
+        source: What messages call them.
+        layers: What `read_weights_file` returns.
+        dimensions: 2 where the kernels are those of a 2D network, to be inflated.
+        architecture: Arguments of `keras_stc.create_model` of the network they are of; `{}` where
+            nothing says.
+        video_config: What they ask of the clips, as `VideoConfig.to_dict()`; `{}` where nothing
+            says.
+    """
+
+    source: str
+    layers: dict
+    dimensions: int = 3
+    architecture: dict = dataclasses.field(default_factory=dict)
+    video_config: dict = dataclasses.field(default_factory=dict)
+
+    def load_into(self, model, optional=()):
+        """Copies the arrays into the layers of the same names.
+
+        Args:
+            model: A built model.
+            optional: Names of layers that may be missing; they are left as they are.
+
+        Returns:
+            Names of the optional layers that the weights lack.
+
+        Raises:
+            ValueError: If a layer is missing or has another shape. The model is unchanged then.
+        """
+        layers = inflate(self.layers, model) if self.dimensions == 2 else self.layers
+        missing = [name for name in optional if name not in layers]
+        skipped = assign_by_name(model, layers, self.source, missing)
+        if skipped:
+            logger.warning(
+                "%s: the classifier starts at random, the rest was loaded (%s)",
+                self.source,
+                skipped,
+            )
+        return missing
+
+
 def read_weights_file(path):
     """Arrays of a Keras weights file.
 
     Args:
-        path: A `.keras` or `.weights.h5` file.
+        path: A `.keras` or `.weights.h5` file, or one of Keras 2.
 
     Returns:
         `{layer name: {path of the variables below the layer: [array, ...]}}`, in file order.
 
     Raises:
-        ValueError: If the file is not one that Keras wrote.
+        WeightsError: If the file is not one that Keras wrote.
     """
     try:
-        if zipfile.is_zipfile(path):
-            with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as archive:
-                return _read_h5(archive.extract("model.weights.h5", folder))
-        return _read_h5(path)
+        with contextlib.ExitStack() as stack:
+            file = path
+            if zipfile.is_zipfile(path):
+                folder = stack.enter_context(tempfile.TemporaryDirectory())
+                archive = stack.enter_context(zipfile.ZipFile(path))
+                file = archive.extract("model.weights.h5", folder)
+            file = stack.enter_context(open_h5(file))
+            return _keras_2_layers(file) if "layer_names" in file.attrs else _layers(file)
     except DAMAGE as error:
-        raise ValueError(
+        raise WeightsError(
             f"{path} is damaged, or not a weights file that Keras wrote (.keras or .weights.h5): "
             f"{first_line(error)}"
         ) from error
@@ -175,13 +230,30 @@ def open_h5(path):
         yield file
 
 
-def _read_h5(path):
-    with open_h5(path) as file:
-        return h5_layers(file)
+def is_keras_2(path):
+    """Whether an HDF5 file is of Keras 2's format, whose layers are listed in order."""
+    try:
+        with open_h5(path) as file:
+            return "layer_names" in file.attrs
+    except DAMAGE:  # as whoever reads all of it will say
+        return False
 
 
-def h5_layers(file):
-    """What `read_weights_file` returns, of a file that `open_h5` opened."""
+def _keras_2_layers(file):
+    """Layers of Keras 2's format, where names are attributes of the file."""
+    groups = {_text(name): file[_text(name)] for name in file.attrs["layer_names"]}
+    layers = {
+        name: [group[_text(weight)][()] for weight in group.attrs["weight_names"]]
+        for name, group in groups.items()
+    }
+    return {name: {"": arrays} for name, arrays in layers.items() if arrays}
+
+
+def _text(name):
+    return name.decode() if isinstance(name, bytes) else name
+
+
+def _layers(file):
     if "layers" not in file:
         raise KeyError("no group 'layers' in it")
     layers = {}
@@ -195,13 +267,13 @@ def h5_layers(file):
 
         group.visititems(visit)
         if arrays:
-            layers[layer_name(group)] = {
+            layers[_layer_name(group)] = {
                 inner: [numbered[i] for i in sorted(numbered)] for inner, numbered in arrays.items()
             }
     return layers
 
 
-def layer_name(group):
+def _layer_name(group):
     """The name of the layer that Keras kept in a group of a weights file.
 
     It leaves it beside the layer's variables, or, without any, beside its group.

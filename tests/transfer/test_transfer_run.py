@@ -143,7 +143,7 @@ def test_a_transfer_leaves_its_files(finished):
     student = keras.models.load_model(out / "student.keras")
     assert student.video_config == CONFIG and student.output_shape == (None, 8)
     assert json.loads((out / "config.json").read_text())["teacher"]["name"] == "small2d"
-    assert find_weights(out, "resnet3d18").path == out / "student.keras"
+    assert find_weights(out, "resnet3d18").source == str(out / "student.keras")
     with pytest.raises(RunError, match="is a transfer.*keras-stc train DATA --weights"):
         load_model(out)
 

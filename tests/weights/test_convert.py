@@ -12,7 +12,8 @@ import resnet2d
 
 import keras_stc
 from keras_stc.cli.main import main
-from keras_stc.weights.foreign import NORMALIZATIONS, is_foreign, read_foreign
+from keras_stc.weights.foreign import NORMALIZATIONS, is_of_keras, read_foreign
+from keras_stc.weights.load import read_weights_file
 
 SIZE = (8, 48, 48, 3)
 RNG = np.random.default_rng(5)
@@ -226,7 +227,7 @@ def test_keras_applications(tmp_path):
         if len(weight.shape) < 2:
             weight.assign(RNG.uniform(low, high, weight.shape))
     theirs.save_weights(tmp_path / "r50.weights.h5")
-    assert is_foreign(tmp_path / "r50.weights.h5")
+    assert is_of_keras(read_weights_file(tmp_path / "r50.weights.h5"))
     done = keras_stc.convert_checkpoint(tmp_path / "r50.weights.h5", input_shape=(1, 64, 64, 3))
     assert done.arch == "resnet3d50" and done.inflated and done.normalization == "caffe"
     assert done.model.output_shape == (None, 11)
@@ -390,7 +391,7 @@ def test_what_cannot_be_converted_gets_a_sentence(tmp_path, capsys):
     (tmp_path / "d.safetensors").write_bytes(b"no such thing")
     assert "cannot be read as safetensors" in fails(tmp_path / "d.safetensors")
     (tmp_path / "e.h5").write_bytes(b"no such thing")
-    assert f"{tmp_path / 'e.h5'} cannot be read as a file of Keras weights" in fails(
+    assert f"{tmp_path / 'e.h5'} is damaged, or not a weights file that Keras wrote" in fails(
         tmp_path / "e.h5"
     )
     assert not (tmp_path / "o.keras").exists()
