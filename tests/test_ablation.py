@@ -133,7 +133,7 @@ def test_command_trains_and_goes_on(tmp_path, capsys, monkeypatch):
     videos = helpers.write_videos(tmp_path / "videos")
     out = tmp_path / "out"
     line = ["ablate", str(videos), "--out", str(out), "--studies", "placement", "--seeds", "1"]
-    line += ["--frames", "4", "--epochs", "1", "--batch-size", "8"]
+    line += ["--frames", "4", "--size", "32", "--epochs", "1", "--batch-size", "8"]
     assert main([*line, "--plot", str(tmp_path / "a.png")]) == 0
     printed = capsys.readouterr().out
     assert "1 of 2: stc_resnet18-4x2-temporal+spatial-block-r4, seed 0" in printed

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import keras_stc
-from keras_stc.cli import main
+from keras_stc.cli import main, options
 from keras_stc.models.load import load_model
 from keras_stc.runs import Run
 from keras_stc.training import RECIPES, start
@@ -22,13 +22,15 @@ def videos(tmp_path_factory):
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "base.keras"
-    keras_stc.ResNet3D18(classes=5, input_shape=(4, 32, 32, 3)).save(path)
+    keras_stc.ResNet3D18(classes=5, input_shape=(4, 32, 32, 3), alpha=0.25).save(path)
     return path
 
 
 @pytest.fixture
 def small_start(monkeypatch, weights):
     """One pretrained start, of a small network whose weights are here."""
+    # --alpha itself would be an answer to what to start from.
+    monkeypatch.setattr(options, "structure", lambda *_: {"alpha": 0.25})
     recipe = RECIPES["classifier"].replace(freeze="layer4", frames=4, epochs=2, flip=False)
     small = start.Start("i3d", "resnet3d18", str(weights), 32, recipe, "a test", "why", "cost")
     monkeypatch.setattr(start, "STARTS", (small,))

@@ -118,7 +118,7 @@ def test_short_clips_have_no_ends(frames, checkpoints):
 @pytest.mark.parametrize(
     ("depth", "blocks"),
     [
-        (121, {}),
+        pytest.param(121, {}, marks=pytest.mark.slow),
         pytest.param(121, {"stc": True}, marks=pytest.mark.slow),
         pytest.param(169, {}, marks=pytest.mark.slow),
     ],
@@ -156,7 +156,9 @@ def test_densenets_answer_as_those_of_keras(depth, blocks, tmp_path):
 @pytest.mark.parametrize("branches", [("temporal", "spatial"), ("temporal",), ("spatial",)])
 def test_stc_blocks_start_neutral(branches, preactivation, tmp_path):
     shape = (4, 32, 32, 3)
-    base = keras_stc.ResNet3D18(classes=3, input_shape=shape, preactivation=preactivation)
+    base = keras_stc.ResNet3D18(
+        classes=3, input_shape=shape, preactivation=preactivation, alpha=0.25
+    )
     base.save(tmp_path / "base.keras")
     model = keras_stc.STCResNet18(
         weights=tmp_path / "base.keras", stc_branches=branches, preactivation=preactivation
@@ -168,7 +170,9 @@ def test_stc_blocks_start_neutral(branches, preactivation, tmp_path):
 
 def test_stc_blocks_after_a_stage_start_near_neutral(tmp_path):
     shape = (4, 32, 32, 3)
-    base = keras_stc.ResNet3D18(classes=3, input_shape=shape, classifier_activation=None)
+    base = keras_stc.ResNet3D18(
+        classes=3, input_shape=shape, classifier_activation=None, alpha=0.25
+    )
     base.save(tmp_path / "base.keras")
     model = keras_stc.STCResNet18(
         weights=tmp_path / "base.keras", stc_placement="stage", classifier_activation=None
@@ -182,7 +186,7 @@ def test_the_gates_of_a_neutral_block_learn(tmp_path):
     """Zero kernels must not be a place without a gradient."""
     keras.utils.set_random_seed(1)
     shape = (4, 32, 32, 3)
-    keras_stc.ResNet3D18(classes=3, input_shape=shape).save(tmp_path / "base.keras")
+    keras_stc.ResNet3D18(classes=3, input_shape=shape, alpha=0.25).save(tmp_path / "base.keras")
     model = keras_stc.STCResNet18(weights=tmp_path / "base.keras", classifier_activation=None)
     # On scores, not on a softmax: one that is sure of its answer has no gradient either.
     model.compile(keras.optimizers.SGD(0.01), "mse")
