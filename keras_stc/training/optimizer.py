@@ -48,6 +48,18 @@ class SGD(keras.optimizers.SGD):
         if self.accumulation > 1:
             self.sums = self.add_optimizer_variables(variables, "gradient_sum")
 
+    def _backend_update_step(self, grads, trainable_variables, learning_rate):
+        if keras.backend.backend() == "tensorflow":
+            from keras_stc.layers.tensorflow_kernels import on_one_device
+
+            if on_one_device():
+                # Not through `tf.distribute`, which takes longer to trace than the update itself.
+                for gradient, variable in zip(grads, trainable_variables, strict=True):
+                    held = variable.value if isinstance(variable, keras.Variable) else variable
+                    self.update_step(gradient, held, learning_rate)
+                return
+        super()._backend_update_step(grads, trainable_variables, learning_rate)
+
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         index = self._get_variable_index(variable)
         if self.accumulation > 1:
