@@ -56,7 +56,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         )
         if learns:
             for kept, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
-                kept.assign(kept * self.momentum + now * (1.0 - self.momentum))
+                kept.assign(kept + (now - kept) * (1.0 - self.momentum))
         return keras.ops.cast(outputs, self.compute_dtype)
 
     def _is_fused(self, inputs):

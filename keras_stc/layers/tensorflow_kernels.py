@@ -2,7 +2,6 @@
 
 import functools
 import logging
-import math
 import os
 import platform
 
@@ -29,10 +28,11 @@ def batch_norm(x, scale, offset, statistics, epsilon):
     Returns:
         The map in the dtype of `x`; the mean and the variance it was normalised by.
     """
-    shape, known = tf.shape(x), None not in x.shape[1:]
+    known = None not in x.shape[1:]
     if known:  # A fifth as many operations to trace, in every layer of a deep network.
         pictures = tf.reshape(x, (-1, *x.shape[2:]))
     else:
+        shape = tf.shape(x)
         pictures = tf.reshape(x, tf.concat([[shape[0] * shape[1]], shape[2:]], axis=0))
         pictures.set_shape((None, *x.shape[2:]))
     made = tf.raw_ops.FusedBatchNormV3(
@@ -48,9 +48,8 @@ def batch_norm(x, scale, offset, statistics, epsilon):
     if statistics is not None:
         return y, *statistics
     # The kernel gives the variance of a population of which `x` is a sample.
-    positions = math.prod(x.shape[1:4]) if known else tf.reduce_prod(shape[1:4])
-    count = tf.cast(shape[0] * positions, tf.float32)
-    return y, made.batch_mean, made.batch_variance * ((count - 1) / count)
+    samples = x.shape[-1] / tf.cast(tf.size(x), tf.float32)  # one in so many
+    return y, made.batch_mean, made.batch_variance * (1 - samples)
 
 
 @functools.cache
