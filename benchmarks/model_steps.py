@@ -1,42 +1,51 @@
 """A whole network's steps: ours on Keras with TensorFlow against the PyTorch reference.
 
     python benchmarks/model_steps.py                              # STC-ResNeXt101, 16 x 112 x 112
-    python benchmarks/model_steps.py --network ResNet3D50 --batch 8
+    python benchmarks/model_steps.py STCResNet18 STCResNet101 --precision float32 bfloat16
 
-About five minutes on two cores, and 10 GB. Each side runs in a process of its own with the same
-number of threads; the measurements alternate, and the best of the repeats counts. PyTorch runs in
-both memory layouts. A training step is forward, cross-entropy, backward and SGD with momentum, on
-the Keras side in the function that `fit` calls. `folded` is inference with batch normalisation in
-the convolutions' kernels, by `keras_stc.models.fold_batch_norm`; PyTorch's is as it is there, too.
+About six minutes a network on two cores, and 10 GB. Each side runs in a process of its own with the
+same number of threads; the measurements alternate, and the best of the repeats counts, PyTorch's
+in the better of two memory layouts, or three sides with `--compile`. A training step is forward,
+cross-entropy, backward and SGD with momentum, on the Keras side in the function that `fit` calls;
+bfloat16 is mixed precision there and autocast in PyTorch. `folded` is inference with batch
+normalisation in the convolutions' kernels, by `keras_stc.models.fold_batch_norm`; PyTorch's is as
+it is there, too. Peak memory is that of a process that takes three training steps and does nothing
+else, the libraries included.
 
 TensorFlow runs with its oneDNN kernels, as `keras-stc` on the command line does; processors without
 AVX-512 need `TF_ENABLE_ONEDNN_OPTS=1` for them. Set it to 0 to see the difference.
 """
 
 import argparse
+import functools
 import multiprocessing
 import os
 import pathlib
+import resource
 import signal
 import sys
 import time
 
 LAYOUTS = ("contiguous", "channels_last_3d")
+PRECISIONS = ("float32", "bfloat16")
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--network", default="STCResNeXt101", help="name of a constructor")
+    parser.add_argument(
+        "networks", nargs="*", default=["STCResNeXt101"], help="names of constructors"
+    )
+    parser.add_argument("--precision", nargs="+", default=["float32"], choices=PRECISIONS)
     parser.add_argument("--frames", type=int, default=16)
     parser.add_argument("--size", type=int, default=112, help="side of a frame in pixels")
-    parser.add_argument("--batch", type=int, default=4, help="clips in a step")
+    parser.add_argument("--batch", type=int, help="clips in a step (8 of 18 layers, 4 of others)")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--placement", default="block", choices=("block", "stage"))
-    parser.add_argument("--bfloat16", action="store_true", help="mixed precision on both sides")
     parser.add_argument(
         "--composed", action="store_true", help="also ours with Keras' own batch normalisation"
     )
+    parser.add_argument("--compile", action="store_true", help="also PyTorch's torch.compile")
     args = parser.parse_args()
     os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
     os.environ.update(
@@ -45,21 +54,29 @@ def main():
         OMP_NUM_THREADS=str(args.threads),
         OMP_WAIT_POLICY="PASSIVE",  # idle threads must not spin beside the other process
     )
-
-    sides = {"Keras": (keras_side, args)}
-    if args.composed:
-        sides["Keras' own batch norm"] = (keras_side, args, False)
-    for layout in LAYOUTS:
-        sides[f"PyTorch {layout}"] = (torch_side, args, layout)
-    sides = {name: Side(name, *side) for name, side in sides.items()}
     print(
-        f"{args.network}, {args.batch} clips of {args.frames} x {args.size} x {args.size}, "
-        f"{args.threads} threads, {'bfloat16' if args.bfloat16 else 'float32'}; "
-        f"clips/s, best of {args.repeats}; "
-        f"TF_ENABLE_ONEDNN_OPTS={os.environ['TF_ENABLE_ONEDNN_OPTS']}"
+        f"Clips of {args.frames} x {args.size} x {args.size}, {args.threads} threads; clips/s, "
+        f"best of {args.repeats}; TF_ENABLE_ONEDNN_OPTS={os.environ['TF_ENABLE_ONEDNN_OPTS']}\n"
     )
-    rates, firsts = (f"{kind:>9s}" for kind in KINDS), (f"first {kind}" for kind in KINDS)
-    print(" " * 28 + "".join(rates) + "".join(f"{first:>14s}" for first in firsts))
+    columns = [*KINDS, *(f"first {kind}" for kind in KINDS), "peak memory, GB"]
+    print(f"| | {' | '.join(columns)} |\n|{'---|' * (len(columns) + 1)}", flush=True)
+    for network in args.networks:
+        for precision in args.precision:
+            batch = args.batch or (8 if network.endswith("18") else 4)
+            form = {"network": network, "precision": precision, "batch": batch}
+            measure(argparse.Namespace(**{**vars(args), **form}))
+
+
+def measure(args):
+    """Prints a network's rows in one precision."""
+    made = {"Keras": (keras_side, args)}
+    if args.composed:
+        made["Keras' own batch norm"] = (keras_side, args, False)
+    for layout in LAYOUTS:
+        made[f"PyTorch {layout}"] = (torch_side, args, layout)
+    if args.compile:
+        made["PyTorch compiled"] = (torch_side, args, LAYOUTS[-1], True)
+    sides = {name: Side(name, *side) for name, side in made.items()}
     # The first step traces (Keras) or plans (PyTorch): reported apart.
     first = {name: {kind: side.seconds(kind) for kind in KINDS} for name, side in sides.items()}
     best = {name: dict.fromkeys(KINDS, float("inf")) for name in sides}
@@ -67,17 +84,38 @@ def main():
         for kind in KINDS:
             for name, side in sides.items():
                 best[name][kind] = min(best[name][kind], side.seconds(kind))
-    for name in sides:
-        rates = "".join(f"{args.batch / best[name][kind]:9.2f}" for kind in KINDS)
-        firsts = "".join(f"{first[name][kind]:12.1f} s" for kind in KINDS)
-        print(f"{name:28s}{rates}{firsts}")
-    ratios = [
-        min(best[name][kind] for name in sides if name.startswith("PyTorch")) / best["Keras"][kind]
-        for kind in KINDS
-    ]
-    print(f"{'Keras / best PyTorch':28s}" + "".join(f"{ratio:8.2f}x" for ratio in ratios))
     for side in sides.values():
         side.close()
+    peak = {name: peak_memory(name, side) for name, side in made.items()}
+    title = f"{args.network}, {args.batch} clips, {args.precision}"
+    for name in made:
+        rates = [f"{args.batch / best[name][kind]:.2f}" for kind in KINDS]
+        seconds = [f"{first[name][kind]:.1f} s" for kind in KINDS]
+        print(f"| {title}: {name} | {' | '.join([*rates, *seconds, f'{peak[name]:.2f}'])} |")
+    theirs = [name for name in made if name.startswith("PyTorch")]
+    ratios = [
+        f"{min(best[name][kind] for name in theirs) / best['Keras'][kind]:.2f}x" for kind in KINDS
+    ]
+    memory = peak["Keras"] / min(peak[name] for name in theirs)
+    blank = [""] * len(KINDS)
+    print(f"| Keras / best PyTorch | {' | '.join([*ratios, *blank, f'{memory:.2f}x'])} |")
+    sys.stdout.flush()
+
+
+def peak_memory(name, made):
+    """Gigabytes of a process that trains."""
+    side = Side(name, *made)
+    for _ in range(3):
+        side.seconds("train")
+    peak = side.value("peak")
+    side.close()
+    return peak
+
+
+def resident():
+    """The most gigabytes of main memory that this process has had."""
+    unit = 1e9 if sys.platform == "darwin" else 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
 
 
 KINDS = ("infer", "folded", "train")
@@ -151,7 +189,7 @@ def keras_side(args, fused=True):
 
     if not fused:
         BatchNormalization._is_fused = lambda self, inputs: False
-    if args.bfloat16:
+    if args.precision == "bfloat16":
         keras.config.set_dtype_policy("mixed_bfloat16")
     options = {"stc_placement": args.placement} if args.network.startswith("STC") else {}
     model = getattr(models, args.network)(
@@ -162,18 +200,19 @@ def keras_side(args, fused=True):
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
     clips, labels = random_batch(np, args)
-    folded = models.fold_batch_norm(model)
+    folded = functools.cache(lambda: models.fold_batch_norm(model))  # weights of its own
 
     batches = iter(tf.data.Dataset.from_tensors((clips, labels)).cache().repeat())
     model.make_train_function()
     return {
         "infer": lambda: model.predict_on_batch(clips),
-        "folded": lambda: folded.predict_on_batch(clips),
+        "folded": lambda: folded().predict_on_batch(clips),
         "train": lambda: float(model.train_function(batches)["loss"]),
+        "peak": resident,
     }
 
 
-def torch_side(args, layout):
+def torch_side(args, layout, compiled=False):
     import numpy as np
     import torch
 
@@ -188,13 +227,15 @@ def torch_side(args, layout):
     options = {"stc_placement": args.placement} if args.network.startswith("STC") else {}
     model = torch_reference.create(args.network, frames=args.frames, **options)
     model = model.to(memory_format=memory_format)
+    if compiled:
+        model = torch.compile(model)
     optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9)
     clips, labels = random_batch(np, args)
     clips = torch.from_numpy(clips - 128).permute(0, 4, 1, 2, 3)
     clips = clips.contiguous(memory_format=memory_format)
     labels = torch.from_numpy(labels).long()
 
-    half = torch.autocast("cpu", torch.bfloat16, enabled=args.bfloat16)
+    half = torch.autocast("cpu", torch.bfloat16, enabled=args.precision == "bfloat16")
 
     def infer():
         model.eval()
@@ -211,7 +252,7 @@ def torch_side(args, layout):
         optimizer.step()
         return loss.item()
 
-    return {"infer": infer, "folded": infer, "train": train}
+    return {"infer": infer, "folded": infer, "train": train, "peak": resident}
 
 
 def random_batch(np, args):
