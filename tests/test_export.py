@@ -148,9 +148,11 @@ def test_frames_are_stretched_where_the_model_says_so(linear, tmp_path):
     np.testing.assert_allclose(found, expected, atol=RESIZED)
 
 
-#: Each is one that is tried with other numbers of units, another width, or less in it.
+#: Each is one that is tried with other numbers of units, another width, another 2D network, or
+#: less in it.
 LARGER = ("resnet3d34", "resnet3d101", "resnet3d152", "resnext3d101", "densenet3d169")
-LARGER += ("c3d", "wideresnet3d50", "preresnet3d200", "tsn_resnet101")
+LARGER += ("c3d", "wideresnet3d50", "preresnet3d200")
+LARGER += ("tsn_resnet50", "tsn_resnet101", "tsn_densenet121")
 LARGER += ("stc_resnet34", "stc_resnet101", "stc_resnet152", "stc_resnext101")
 LARGER += ("stc_wideresnet50", "stc_preresnet200")
 KINDS = [(name, {}) for name in CONSTRUCTORS if name not in LARGER]

