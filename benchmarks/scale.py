@@ -3,7 +3,8 @@
     python benchmarks/scale.py                       # about eight minutes on two cores, and 6 GB
 
 Every form takes turns with the one they are all held against, STC-ResNet18 on 4 clips of
-16 x 112 x 112; the ratio is that of the best steps of the same turns, for a clip. MACs are those of
+16 x 112 x 112; the ratio is that of the best steps of the same turns, for a clip. Of a form with
+`unit recompute`, residual units are computed twice (`model.recompute`). MACs are those of
 `keras_stc.models.complexity`. Peak memory is that of a process which does nothing else, TensorFlow
 and Keras included.
 """
@@ -13,7 +14,7 @@ import os
 
 from model_steps import Side, random_batch
 
-BASE = {"network": "STCResNet18", "frames": 16, "size": 112, "batch": 4}
+BASE = {"network": "STCResNet18", "frames": 16, "size": 112, "batch": 4, "recompute": None}
 FORMS = (
     {"frames": 8},
     {"frames": 32},
@@ -24,12 +25,15 @@ FORMS = (
     {"network": "STCResNet50"},
     {"network": "STCResNet101"},
     {"network": "STCResNeXt101"},
+    {"recompute": "unit"},
+    {"frames": 32, "recompute": "unit"},
+    {"network": "STCResNet101", "recompute": "unit"},
 )
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", nargs="*", default=("frames", "size", "batch", "network"))
+    parser.add_argument("--only", nargs="*", default=tuple(BASE))
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--repeats", type=int, default=4)
     args = parser.parse_args()
@@ -64,7 +68,9 @@ def main():
 
 
 def named(form):
-    return ", ".join(str(v) if k == "network" else f"{v} {k}" for k, v in form.items())
+    return ", ".join(
+        str(v) if k == "network" else f"{v} {k}" for k, v in form.items() if v is not None
+    )
 
 
 def training(args):
@@ -81,6 +87,7 @@ def training(args):
 
     shape = (args.frames, args.size, args.size, 3)
     model = getattr(keras_stc, args.network)(input_shape=shape, classifier_activation=None)
+    model.recompute = args.recompute
     model.compile(
         keras_stc.training.SGD(0.01, momentum=0.9, l2=1e-4),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),

@@ -21,6 +21,7 @@ RECIPE_OPTIONS = (
     ("precision", str, "float32, mixed_bfloat16 or mixed_float16"),
     ("early_stop", int, "epochs without a better loss after which to stop"),
     ("freeze", str, "last stage not to be trained, such as layer3"),
+    ("recompute", str, "none, or unit: less memory for a slower step, of residual networks"),
 )
 
 

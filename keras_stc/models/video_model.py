@@ -5,8 +5,10 @@ from typing import Any
 
 import keras
 
+from keras_stc.checks import wrong
 from keras_stc.layers.conv import on_tensorflow_cpu
 from keras_stc.models.first_step import announce_first_step
+from keras_stc.models.recompute import UnitByUnit
 from keras_stc.video_config import VideoConfig
 
 
@@ -27,6 +29,9 @@ class VideoModel(keras.Model):
     optimizer, which takes seconds of the first step of a deep network and gains nothing later
     (`docs/benchmarks.md`), is off in its calls. `optimize_graph=True`, an attribute set before
     `fit`, leaves it on.
+
+    `model.recompute = "unit"` trains a residual network in less memory, for the time of a second
+    pass forward.
 
     `keras.models.load_model` reads it too, after `import keras, keras_stc` in this order. A clone
     is `VideoModel.from_config(model.get_config())`: `keras.models.clone_model` leaves the
@@ -76,6 +81,14 @@ class VideoModel(keras.Model):
         self._video_config = video_config
         self.video_config = video_config
         self._architecture = _Opaque(architecture)
+        self._by_unit = None
+
+    def call(
+        self, inputs: Any, training: bool | None = None, mask: Any = None, **kwargs: Any
+    ) -> Any:
+        if training and self._by_unit is not None and not keras.utils.is_keras_tensor(inputs):
+            return self._by_unit(inputs)
+        return super().call(inputs, training=training, mask=mask, **kwargs)
 
     def fit(
         self,
@@ -102,6 +115,22 @@ class VideoModel(keras.Model):
             if not self.optimize_graph and on_tensorflow_cpu():
                 self.train_function = without_graph_optimizer(self.train_function)
         return self.train_function
+
+    @property
+    def recompute(self) -> str | None:
+        """What a training step computes twice instead of keeping it: `"unit"`, or `None`.
+
+        With `"unit"`, of residual networks alone, the feature maps within one unit at a time are
+        kept for the gradient. Results differ by rounding; a saved model says nothing of it.
+        """
+        return None if self._by_unit is None else "unit"
+
+    @recompute.setter
+    def recompute(self, value: str | None) -> None:
+        if value not in (None, "unit"):
+            raise wrong('None or "unit"', recompute=value)
+        self._by_unit = None if value is None else UnitByUnit(self)
+        self.train_function = None  # of a step that was built otherwise
 
     @property
     def video_config(self) -> VideoConfig:

@@ -30,6 +30,7 @@ CHOICES = {
     "schedule": ("constant", "cosine", "step", "plateau"),
     "precision": ("float32", "mixed_bfloat16", "mixed_float16", "float64"),
     "class_weights": ("none", "balanced"),
+    "recompute": ("none", "unit"),
 }
 
 
@@ -69,6 +70,8 @@ class Recipe:
         feature_passes: Passes over the videos whose clips go through the frozen part once, before
             the first epoch; the epochs take the features that were kept, pass after pass. 0 cuts
             new clips in every epoch. It needs `freeze`, and one device.
+        recompute: `"unit"` computes the units of a residual network twice in a step instead of
+            keeping their feature maps, where memory is short; on one device.
         frames: Frames in a clip, where the command line does not say.
         stride: Distance of two frames, where the command line does not say.
         flip: Whether clips are mirrored at random; not for classes such as left and right.
@@ -96,6 +99,7 @@ class Recipe:
     freeze: str | None = None
     partial_bn: bool = False
     feature_passes: int = 0
+    recompute: str = "none"
     frames: int = 16
     stride: int = 2
     flip: bool = True

@@ -23,6 +23,7 @@ from keras_stc.training.callbacks import (
     restore_random_state,
 )
 from keras_stc.training.freeze import frozen
+from keras_stc.training.recompute import recomputing
 from keras_stc.training.upgrade import upgraded
 
 #: An epoch has at least this many clips: small sets are gone through several times in one.
@@ -73,6 +74,7 @@ class Session:
 
     Raises:
         ImportError: If TensorBoard is wanted and missing.
+        ValueError: If the recipe recomputes units on several devices, or of a network without.
         RunError: If the folder holds another run, or another process has it.
     """
 
@@ -96,6 +98,11 @@ class Session:
         if tensorboard and importlib.util.find_spec("tensorboard") is None:
             raise ImportError("Logs for TensorBoard need it installed: pip install tensorboard")
         self.model, self.network, self.recipe = model, network or model, recipe
+        if recipe.recompute != "none" and distribute.devices(model) > 1:
+            raise ValueError(
+                "`recompute` must be 'none' on several devices: divide the batch by "
+                f"`accumulation`, or train on one. Received: recompute={recipe.recompute!r}"
+            )
         self.save_every, self.save_steps = save_every, save_steps
         self._writes = distribute.share(model)[0] == 0
         self.run = Run(out) if self._writes else Follower(out)
@@ -123,6 +130,7 @@ class Session:
             stack.enter_context(distribute.connected(self.model))
             held = frozen(self.network, self.recipe.freeze, self.recipe.partial_bn)
             stack.enter_context(held)
+            stack.enter_context(recomputing(self.network, self.recipe.recompute))
             stack.enter_context(distribute.synchronized(self.network))
             stack.enter_context(self.run.alone())
             self.run.open(self._config, anew=not self.run.state(), upgrade=upgraded)
