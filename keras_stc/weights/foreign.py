@@ -64,8 +64,8 @@ I3D_FIRST_LAYER = "Conv3d_1a_7x7_conv"
 #: How I3D is fed; see `keras_stc.models.inception_i3d`.
 I3D_CLIP = {"frames": 64, "stride": 1, "size": 224, "resize": 256}
 
-#: Of networks whose layers bear Keras' names; with a slash in older files.
-KERAS_FIRST_LAYERS = frozenset(("conv1_conv", "conv1/conv", I3D_FIRST_LAYER))
+#: Layers that only networks of others have: Keras' (with a slash in older files), and their I3D.
+THEIR_LAYERS = frozenset(("conv1_conv", "conv1/conv", "Conv3d_3b_0a_1x1_conv"))
 KERAS_BN_EPSILON, OUR_BN_EPSILON = 1.001e-5, 1e-5
 
 #: What the weights want subtracted and divided by, RGB 0-255.
@@ -188,7 +188,7 @@ def _first_kernel(layers):
 
 def is_of_keras(layers):
     """Whether layers bear the names of networks that Keras, or keras-kinetics-i3d, built."""
-    return not KERAS_FIRST_LAYERS.isdisjoint(layers)
+    return not THEIR_LAYERS.isdisjoint(layers)
 
 
 def from_keras(found, path):
