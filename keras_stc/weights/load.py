@@ -89,14 +89,10 @@ def read_weights_file(path):
         WeightsError: If the file is not one that Keras wrote.
     """
     try:
-        with contextlib.ExitStack() as stack:
-            file = path
-            if zipfile.is_zipfile(path):
-                folder = stack.enter_context(tempfile.TemporaryDirectory())
-                archive = stack.enter_context(zipfile.ZipFile(path))
-                file = archive.extract("model.weights.h5", folder)
-            file = stack.enter_context(open_h5(file))
-            return _keras_2_layers(file) if "layer_names" in file.attrs else _layers(file)
+        if zipfile.is_zipfile(path):
+            with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as archive:
+                return _read_h5(archive.extract("model.weights.h5", folder))
+        return _read_h5(path)
     except DAMAGE as error:
         raise WeightsError(
             f"{path} is damaged, or not a weights file that Keras wrote (.keras or .weights.h5): "
@@ -228,6 +224,11 @@ def open_h5(path):
         if found := file.visititems_links(wrong):
             raise ValueError(found)
         yield file
+
+
+def _read_h5(path):
+    with open_h5(path) as file:
+        return _keras_2_layers(file) if "layer_names" in file.attrs else _layers(file)
 
 
 def is_keras_2(path):
