@@ -49,16 +49,13 @@ class SGD(keras.optimizers.SGD):
             self.sums = self.add_optimizer_variables(variables, "gradient_sum")
 
     def _backend_update_step(self, grads, trainable_variables, learning_rate):
-        if keras.backend.backend() == "tensorflow":
-            from keras_stc.layers.tensorflow_kernels import on_one_device
-
-            if on_one_device():
-                # Not through `tf.distribute`, which takes longer to trace than the update itself.
-                for gradient, variable in zip(grads, trainable_variables, strict=True):
-                    held = variable.value if isinstance(variable, keras.Variable) else variable
-                    self.update_step(gradient, held, learning_rate)
-                return
-        super()._backend_update_step(grads, trainable_variables, learning_rate)
+        if not _on_one_device_of_tensorflow():
+            super()._backend_update_step(grads, trainable_variables, learning_rate)
+            return
+        # Not through `tf.distribute`, where gradients wait for one another.
+        for gradient, variable in zip(grads, trainable_variables, strict=True):
+            held = variable.value if isinstance(variable, keras.Variable) else variable
+            self.update_step(gradient, held, learning_rate)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         index = self._get_variable_index(variable)
@@ -80,16 +77,23 @@ class SGD(keras.optimizers.SGD):
         # not before, where each replica would add it to a gradient that is then summed.
         if self.l2 and self._trainable_variables[index].path.endswith("kernel"):
             gradient = gradient + ops.cast(variable, gradient.dtype) * self.l2
-        if self.momentum and keras.backend.backend() == "tensorflow":
-            from keras_stc.layers.tensorflow_kernels import momentum_update, on_one_device
+        if self.momentum and _on_one_device_of_tensorflow():
+            from keras_stc.layers.tensorflow_kernels import momentum_update
 
-            if on_one_device():
-                # One operation instead of a dozen: less to trace and to run.
-                velocity = self.momentums[index].value
-                return momentum_update(
-                    variable, velocity, gradient, learning_rate, self.momentum, self.nesterov
-                )
+            # One operation instead of a dozen: less to trace and to run.
+            velocity = self.momentums[index].value
+            return momentum_update(
+                variable, velocity, gradient, learning_rate, self.momentum, self.nesterov
+            )
         super().update_step(gradient, variable, learning_rate)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "l2": self.l2, "accumulation": self.accumulation}
+
+
+def _on_one_device_of_tensorflow():
+    if keras.backend.backend() != "tensorflow":
+        return False
+    from keras_stc.layers.tensorflow_kernels import on_one_device
+
+    return on_one_device()
