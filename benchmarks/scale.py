@@ -12,7 +12,7 @@ and Keras included.
 import argparse
 import os
 
-from model_steps import Side, random_batch
+from model_steps import Side, random_batch, resident
 
 BASE = {"network": "STCResNet18", "frames": 16, "size": 112, "batch": 4, "recompute": None}
 FORMS = (
@@ -74,8 +74,6 @@ def named(form):
 
 
 def training(args):
-    import resource
-
     import keras
     import numpy as np
     import tensorflow as tf
@@ -96,7 +94,7 @@ def training(args):
     return {
         "step": lambda: model.train_on_batch(clips, labels),
         "macs": lambda: count_macs(model),
-        "peak": lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
+        "peak": resident,
     }
 
 
