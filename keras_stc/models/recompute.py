@@ -1,5 +1,6 @@
 """Recomputation of residual units: a training step in less memory, for a second pass forward."""
 
+import contextlib
 import re
 
 import keras
@@ -52,6 +53,28 @@ class UnitByUnit:
             learns = learns or bool(unit.trainable_variables)
             x = _recomputed(unit, x) if learns else unit.call(x, training=True)
         return last.call(x, training=True)
+
+
+@contextlib.contextmanager
+def recomputing(model, recompute):
+    """Inside, `model.recompute` is what a recipe says; `"none"` leaves it as it is.
+
+    Args:
+        model: A `keras_stc.VideoModel`.
+        recompute: As of `Recipe`.
+
+    Raises:
+        ValueError: If the network has no residual units.
+    """
+    before = getattr(model, "recompute", None)
+    if recompute == "none" or recompute == before:
+        yield
+        return
+    model.recompute = recompute
+    try:
+        yield
+    finally:
+        model.recompute = before
 
 
 def _recomputed(model, x):

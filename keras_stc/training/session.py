@@ -11,6 +11,7 @@ from keras_stc import distribute
 from keras_stc.data import Quarantine, find_video_error
 from keras_stc.data.clips.quarantine import saved_reasons
 from keras_stc.models.first_step import announce_first_step
+from keras_stc.models.recompute import recomputing
 from keras_stc.runs import Follower, Run
 from keras_stc.training.callbacks import (
     Checkpoint,
@@ -23,7 +24,6 @@ from keras_stc.training.callbacks import (
     restore_random_state,
 )
 from keras_stc.training.freeze import frozen
-from keras_stc.training.recompute import recomputing
 from keras_stc.training.upgrade import upgraded
 
 #: An epoch has at least this many clips: small sets are gone through several times in one.

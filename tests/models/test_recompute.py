@@ -10,8 +10,8 @@ import pytest
 from keras_stc import VideoConfig, VideoModel
 from keras_stc.models import VideoResNet
 from keras_stc.models.configs import VARIANTS
+from keras_stc.models.recompute import recomputing
 from keras_stc.training.freeze import frozen
-from keras_stc.training.recompute import recomputing
 
 CLIP = (2, 32, 32, 3)
 CLIPS = np.random.default_rng(0).uniform(0, 255, (4, *CLIP)).astype("float32")
