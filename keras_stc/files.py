@@ -60,14 +60,15 @@ def _is_alive(process):
 
 
 @contextlib.contextmanager
-def alone(folder, error):
+def alone(folder, error, name=".lock"):
     """Keeps other processes from a folder, which is there, while the block runs.
 
     Args:
         folder: Path.
         error: The exception to raise where another process has it.
+        name: Of the file that is locked; of another name, for another purpose.
     """
-    path = pathlib.Path(folder) / ".lock"
+    path = pathlib.Path(folder) / name
     lock = filelock.FileLock(path)
     try:
         lock.acquire(timeout=0)

@@ -4,13 +4,17 @@ import dataclasses
 import json
 
 import helpers
+import keras
 import numpy as np
 import pytest
+from keras import ops
 
 import keras_stc
 from keras_stc.ablation import FORMS, Setting, Study, markdown, rows, save_plot
-from keras_stc.ablation.run import chosen_settings
+from keras_stc.ablation.run import chosen_settings, halve_residual_branches
 from keras_stc.cli import main
+from keras_stc.files import alone
+from keras_stc.layers import MiddleFrame
 
 SMALL = FORMS["small"].studies()
 
@@ -43,14 +47,17 @@ def test_the_papers_form_is_its_tables():
                 for field in dataclasses.fields(setting)
                 if getattr(setting, field.name) != getattr(base, field.name)
             ]
-            assert len(changed) <= 1 or study.name == "transfer", (study.name, setting)
+            # A control has no STC blocks either.
+            most = 2 if study.name == "transfer" or setting.halved else 1
+            assert len(changed) <= most, (study.name, setting)
 
 
 def test_settings_are_shared_and_named_apart():
     settings = chosen_settings(FORMS["small"])
     assert len({setting.key for setting in settings}) == len(settings) == len(set(settings))
-    # 4 branches; 1 placement, 2 depths, 2 lengths, 3 strides, 3 ratios, 1 transfer beside the base.
-    assert len(settings) == 16
+    # 4 branches; 1 control of the start, 1 single frame, 1 placement, 2 depths, 2 lengths,
+    # 3 strides, 3 ratios, 1 transfer beside the base.
+    assert len(settings) == 18
 
 
 @pytest.mark.parametrize("name", keras_stc.list_models("stc"))
@@ -82,6 +89,31 @@ def test_arguments_build_what_they_say():
     assert counts["after every stage"] - counts["none"] == temporal + spatial
 
 
+def test_a_control_starts_with_half_of_every_residual_branch():
+    model = keras_stc.STCResNet18(alpha=0.125, input_shape=(8, 32, 32, 3), classes=3)
+    assert len(units := [layer for layer in model.layers if layer.name.endswith("_add")]) == 8
+    clip = np.random.default_rng(0).uniform(0, 255, (2, 8, 32, 32, 3)).astype("float32")
+    # The last normalisation stands before the block, which scales by gates: none here.
+    plain = keras_stc.ResNet3D18(alpha=0.125, input_shape=(8, 32, 32, 3), classes=3)
+    branches = keras.Model(plain.input, [plain.get_layer(unit.name).input for unit in units])
+    before = branches(clip)[0]
+    halve_residual_branches(plain)
+    after = branches(clip)[0]
+    np.testing.assert_allclose(after[0], before[0])  # the first unit's skip
+    np.testing.assert_allclose(after[1], before[1] / 2, rtol=1e-5, atol=1e-6)
+    gammas = [layer.gamma for layer in plain.layers if hasattr(layer, "gamma")]
+    assert sum(float(ops.mean(gamma)) == 0.5 for gamma in gammas) == 8
+
+
+def test_a_single_frame_is_all_that_its_control_sees():
+    rng = np.random.default_rng(0)
+    clip = rng.uniform(0, 255, (2, 6, 8, 8, 3)).astype("float32")
+    seen = ops.convert_to_numpy(MiddleFrame()(clip))
+    np.testing.assert_array_equal(seen, np.stack([clip[:, 3]] * 6, axis=1))
+    x = keras.Input((None, 8, 8, 3))
+    assert MiddleFrame()(x).shape == (None, None, 8, 8, 3)
+
+
 @pytest.fixture
 def study():
     a, b, c = (Setting("stc_resnet18", frames, 2) for frames in (4, 8, 16))
@@ -98,6 +130,7 @@ def results(study):
             "video@1": accuracy,
             "clip@1": accuracy / 2,
             "parameters": 1_250_000,
+            "seconds": 90,
         }
         for label, values in accuracies.items()
         for seed, accuracy in enumerate(values)
@@ -119,10 +152,10 @@ def test_markdown_and_plot(study, results, tmp_path):
             return {"frames": study}
 
     text = markdown(Form(), results)
-    assert "| 4 | 1.2 M | 2 | 60.0 ± 14.1 | 30.0 ± 7.1 | +0.0 ± 10.0 |" in text
-    assert "| 8 | 1.2 M | 3 | 70.0 ± 17.3 | 35.0 ± 8.7 |  |" in text
+    assert "| 4 | 1.2 M | 2 | 60.0 ± 14.1 | 30.0 ± 7.1 | +0.0 ± 10.0 | 1.5 |" in text
+    assert "| 8 | 1.2 M | 3 | 70.0 ± 17.3 | 35.0 ± 8.7 |  | 1.5 |" in text
     alone = [result for result in results if result["seed"] == 0]
-    assert "| 4 | 1.2 M | 1 | 50.0 | 25.0 | -10.0 |" in markdown(Form(), alone)
+    assert "| 4 | 1.2 M | 1 | 50.0 | 25.0 | -10.0 | 1.5 |" in markdown(Form(), alone)
     save_plot(Form(), results, tmp_path / "a.svg")
     assert "<svg" in (tmp_path / "a.svg").read_text()
     with pytest.raises(ValueError, match=r"\.svg or \.png"):
@@ -132,12 +165,14 @@ def test_markdown_and_plot(study, results, tmp_path):
 def test_command_trains_and_goes_on(tmp_path, capsys, monkeypatch):
     videos = helpers.write_videos(tmp_path / "videos")
     out = tmp_path / "out"
-    line = ["ablate", str(videos), "--out", str(out), "--studies", "placement", "--seeds", "1"]
+    line = ["ablate", str(videos), "--out", str(out), "--studies", "single-frame", "--seeds", "1"]
     line += ["--frames", "4", "--size", "32", "--epochs", "1", "--batch-size", "8"]
+    line += ["--alpha", "0.125"]
     assert main([*line, "--plot", str(tmp_path / "a.png")]) == 0
     printed = capsys.readouterr().out
-    assert "1 of 2: stc_resnet18-4x2-temporal+spatial-block-r4, seed 0" in printed
-    assert "| in every residual unit |" in printed and "| after every stage |" in printed
+    key = "stc_resnet18-4x2-temporal+spatial-block-r4-a0.125"
+    assert f"1 of 2: {key}-single_frame, seed 0" in printed
+    assert "| the middle frame, repeated |" in printed and "| all frames |" in printed
     assert (out / "ablation.md").read_text() in printed
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
     kept = sorted(out.glob("runs/*/result.json"))
@@ -154,6 +189,15 @@ def test_command_trains_and_goes_on(tmp_path, capsys, monkeypatch):
     assert len(json.loads(capsys.readouterr().out)) == 2
     assert main([*line, "--epochs", "2"]) == 1
     assert "recipe.epochs: 1 there, 2 now" in capsys.readouterr().err
+
+    # What another process is training is left to it.
+    folder = out / "runs" / f"{key}-seed0"
+    (folder / "result.json").unlink()
+    with alone(folder, None, ".ablation.lock"):
+        assert main(line) == 0
+    printed = capsys.readouterr().out
+    assert f"2 of 2: {key}, seed 0: another process trains it" in printed
+    assert "1 trainings" in printed
 
 
 def test_data_without_a_split_are_held_out(tmp_path, monkeypatch, capsys):
@@ -175,7 +219,7 @@ def test_data_without_a_split_are_held_out(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--studies", "depht"], "names out of branches, placement, depth"),
+        (["--studies", "depht"], "names out of branches, start, single-frame"),
         (["--form", "big"], "--form must be one of small, paper"),
         (["--model", "resnet3d18"], "a network with STC blocks"),
         (["--seeds", "0"], "--seeds must be at least 1"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+import re
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,8 @@ import keras
 from keras_stc.demo.motion import motion_sets
 from keras_stc.distribute import DistributionError, worker_count
 from keras_stc.evaluation import evaluate_videos
-from keras_stc.files import write_atomically
+from keras_stc.files import alone, write_atomically
+from keras_stc.layers import MiddleFrame
 from keras_stc.models.load import load_model
 from keras_stc.runs import Run, RunError
 from keras_stc.training import train
@@ -48,8 +50,9 @@ def run_ablation(
     """Trains a network for every setting and seed and evaluates it on the test videos.
 
     Settings that several studies share are trained once. Run again with the same arguments, or
-    with more studies or seeds, it goes on with what is missing. The trained networks are deleted
-    after their evaluation; their histories stay in `out/runs`.
+    with more studies or seeds, it goes on with what is missing. Several processes with the same
+    `out` share the work. The trained networks are deleted after their evaluation; their histories
+    stay in `out/runs`.
 
     Example:
 
@@ -73,9 +76,9 @@ def run_ablation(
         verbose: As `keras.Model.fit`.
 
     Returns:
-        A list of dictionaries, one for each setting and seed: `key`, `seed`, `video@1`, `clip@1`,
-        `parameters`, `seconds` and, after a transfer, `pair_accuracy` and the fingerprint of the
-        `teacher`.
+        A list of dictionaries, one for each setting and seed that has been trained: `key`,
+        `seed`, `video@1`, `clip@1`, `parameters`, `seconds` and, after a transfer,
+        `pair_accuracy` and the fingerprint of the `teacher`.
 
     Raises:
         ValueError: If there is no such study, or that of transfer has no teacher.
@@ -102,28 +105,51 @@ def run_ablation(
         Run(out).open(config, upgrade=upgraded)
     teacher_weights = teacher and teacher.fingerprint()
     jobs = [(setting, seed) for seed in seeds for setting in settings]
-    results = []
+
+    def folder_of(setting, seed):
+        return pathlib.Path(out) / "runs" / f"{setting.key}-seed{seed}"
+
+    def kept(setting, seed):
+        """Its result, or `None`."""
+        path = folder_of(setting, seed) / "result.json"
+        if not path.exists():
+            return None
+        result = json.loads(path.read_text())
+        if setting.transfer and result["teacher"] != teacher_weights:
+            raise RunError(
+                f"{out} holds results after transfer from another teacher: repeat its command "
+                "line, or choose another --out."
+            )
+        return result
+
     for number, (setting, seed) in enumerate(jobs, start=1):
-        folder = pathlib.Path(out) / "runs" / f"{setting.key}-seed{seed}"
-        kept = folder / "result.json"
-        if kept.exists():
-            result = json.loads(kept.read_text())
-            if setting.transfer and result["teacher"] != teacher_weights:
-                raise RunError(
-                    f"{out} holds results after transfer from another teacher: repeat its command "
-                    "line, or choose another --out."
-                )
-        else:
-            say(f"{number} of {len(jobs)}: {setting.key}, seed {seed}")
-            result = _run(videos, test, form, setting, seed, teacher, folder, verbose)
-            if setting.transfer:
-                result["teacher"] = teacher_weights
-            write_atomically(kept, json.dumps(result) + "\n")
-            for pattern in ("*.weights.h5", "*.keras"):
-                for file in folder.rglob(pattern):
-                    file.unlink()
-        results.append({"key": setting.key, "seed": seed, **result})
-    return results
+        folder, what = (
+            folder_of(setting, seed),
+            f"{number} of {len(jobs)}: {setting.key}, seed {seed}",
+        )
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with alone(folder, _OtherProcessError(), ".ablation.lock"):
+                if kept(setting, seed):
+                    continue
+                say(what)
+                result = _run(videos, test, form, setting, seed, teacher, folder, verbose)
+                if setting.transfer:
+                    result["teacher"] = teacher_weights
+                write_atomically(folder / "result.json", json.dumps(result) + "\n")
+                for pattern in ("*.weights.h5", "*.keras"):
+                    for file in folder.rglob(pattern):
+                        file.unlink()
+        except _OtherProcessError:
+            say(f"{what}: another process trains it")
+    results = [(setting, seed, kept(setting, seed)) for setting, seed in jobs]
+    return [
+        {"key": setting.key, "seed": seed, **result} for setting, seed, result in results if result
+    ]
+
+
+class _OtherProcessError(Exception):
+    pass
 
 
 def chosen_settings(form, studies=None):
@@ -164,15 +190,14 @@ def _run(videos, test, form, setting, seed, teacher, folder, verbose):
         weights = folder / "transfer"
     keras.utils.clear_session(free_memory=True)
     recipe = form.recipe
-    model = build_for(
-        videos,
-        recipe,
-        setting.model,
-        seed,
-        weights=weights,
-        video_config={"frames": setting.frames, "stride": setting.stride, "size": form.size},
-        **setting.arguments,
-    )
+    clips = {"frames": setting.frames, "stride": setting.stride, "size": form.size}
+    arguments = {"weights": weights, "video_config": clips, **setting.arguments}
+    if setting.single_frame:
+        clip = keras.Input((setting.frames, form.size, form.size, 3), name="clip")
+        arguments["input_tensor"] = MiddleFrame()(clip)
+    model = build_for(videos, recipe, setting.model, seed, **arguments)
+    if setting.halved:
+        halve_residual_branches(model)
     watches = recipe.schedule == "plateau" or recipe.early_stop
     history = train(
         model,
@@ -193,6 +218,18 @@ def _run(videos, test, form, setting, seed, teacher, folder, verbose):
         "loss": history[-1]["loss"],
         "seconds": round(time.monotonic() - started, 1),
     }
+
+
+def halve_residual_branches(model):
+    """Halves what each residual unit adds: the scale of its last batch normalisation.
+
+    An STC block's gates start near one half, and this may be all that they do.
+    """
+    norms = (re.fullmatch(r"(layer\d_block\d+)_bn\d", layer.name) for layer in model.layers)
+    last = {match[1]: match[0] for match in norms if match}
+    for name in last.values():
+        gamma = model.get_layer(name).gamma
+        gamma.assign(0.5 * gamma)
 
 
 def _transfer(videos, form, setting, seed, teacher, folder, verbose):

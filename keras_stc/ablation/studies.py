@@ -23,6 +23,9 @@ class Setting:
         placement: Of the STC blocks, `"block"` or `"stage"`.
         ratio: Reduction ratio of the STC blocks.
         transfer: Whether the network first learns from a 2D network, without labels.
+        alpha: Width of the network.
+        halved: Whether the residual branches start at half, as gates near one half make them.
+        single_frame: Whether of each clip only the middle frame is seen, in every place.
     """
 
     model: str
@@ -32,6 +35,9 @@ class Setting:
     placement: str = "block"
     ratio: int = 4
     transfer: bool = False
+    alpha: float = 1.0
+    halved: bool = False
+    single_frame: bool = False
 
     @property
     def key(self) -> str:
@@ -39,7 +45,11 @@ class Setting:
         parts = [self.model, f"{self.frames}x{self.stride}"]
         if self.has_stc:
             parts += ["+".join(self.branches), self.placement, f"r{self.ratio}"]
-        return "-".join(parts + ["transfer"] * self.transfer)
+        if self.alpha != 1:
+            parts.append(f"a{self.alpha:g}")
+        for name in ("halved", "single_frame", "transfer"):
+            parts += [name] * getattr(self, name)
+        return "-".join(parts)
 
     @property
     def has_stc(self) -> bool:
@@ -48,13 +58,14 @@ class Setting:
     @property
     def arguments(self) -> dict[str, Any]:
         """Further arguments of `keras_stc.create_model`."""
-        if not self.has_stc:
-            return {}
-        return {
-            "stc_branches": self.branches,
-            "stc_placement": self.placement,
-            "reduction_ratio": self.ratio,
-        }
+        arguments = {"alpha": self.alpha}
+        if self.has_stc:
+            arguments |= {
+                "stc_branches": self.branches,
+                "stc_placement": self.placement,
+                "reduction_ratio": self.ratio,
+            }
+        return arguments
 
     def replace(self, **changes: Any) -> Setting:
         return dataclasses.replace(self, **changes)
@@ -141,6 +152,25 @@ class Form:
                     "spatial (SCB)": base.replace(branches=("spatial",)),
                     "temporal (TCB)": base.replace(branches=("temporal",)),
                     "both": base,
+                },
+            ),
+            Study(
+                "start",
+                "Gates of one half at the start, without gates",
+                "section 3.1 has no such row: a control of ours",
+                {
+                    "none": base.without_stc(),
+                    "none, residual branches halved": base.without_stc().replace(halved=True),
+                    "both": base,
+                },
+            ),
+            Study(
+                "single-frame",
+                "One frame in the place of all",
+                "tables have no such row: a control of ours",
+                {
+                    "the middle frame, repeated": base.replace(single_frame=True),
+                    "all frames": base,
                 },
             ),
             Study(

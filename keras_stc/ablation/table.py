@@ -21,10 +21,10 @@ def rows(study: Study, results: Sequence[dict[str, Any]]) -> list[dict[str, Any]
         results: What `run_ablation` returns.
 
     Returns:
-        A list of dictionaries with `label`, `parameters`, `seeds`, arrays `video@1` and `clip@1`
-        by seed, and `difference`: mean and standard error of the difference to the study's last
-        row with the same seed, of video@1 (`None` in the last row, or with no seed in common).
-        Settings that have no result are left out.
+        A list of dictionaries with `label`, `parameters`, `seeds`, arrays `video@1`, `clip@1` and
+        `seconds` by seed, and `difference`: mean and standard error of the difference to the
+        study's last row with the same seed, of video@1 (`None` in the last row, or with no seed in
+        common). Settings that have no result are left out.
     """
     by_key = {}
     for result in results:
@@ -41,7 +41,7 @@ def rows(study: Study, results: Sequence[dict[str, Any]]) -> list[dict[str, Any]
                     "seeds": seeds,
                     **{
                         name: np.array([found[seed][name] for seed in seeds])
-                        for name in ("video@1", "clip@1")
+                        for name in ("video@1", "clip@1", "seconds")
                     },
                 }
             )
@@ -66,8 +66,8 @@ def markdown(
         lines = [
             f"**{study.title}** (the paper's {study.source})",
             "",
-            f"| | parameters | seeds | video@1 | clip@1 | video@1, against “{last}” |",
-            "|---|---|---|---|---|---|",
+            f"| | parameters | seeds | video@1 | clip@1 | video@1, against “{last}” | minutes |",
+            "|---|---|---|---|---|---|---|",
         ]
         for row in table:
             against = "" if row["difference"] is None else _plus_minus(*row["difference"], sign="+")
@@ -78,12 +78,13 @@ def markdown(
                 _plus_minus(*_spread(row["video@1"])),
                 _plus_minus(*_spread(row["clip@1"])),
                 against,
+                f"{row['seconds'].mean() / 60:.1f}",
             )
             lines.append(f"| {' | '.join(cells)} |")
         parts.append("\n".join(lines))
     note = (
         "Accuracies in per cent: mean ± standard deviation over the seeds. Differences in points: "
-        "mean ± standard error over the seeds that both have."
+        "mean ± standard error over the seeds that both have. Minutes: of a training with its test."
     )
     return "\n\n".join([*parts, note]) + "\n"
 

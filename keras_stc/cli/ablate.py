@@ -3,7 +3,7 @@
 import functools
 import pathlib
 
-from keras_stc.checks import one_of
+from keras_stc import checks
 from keras_stc.cli import options
 from keras_stc.cli.console import print_json, say
 
@@ -14,7 +14,8 @@ def register(add):
         help="train the paper's ablations, with seeds, a table and a plot; run again, it goes on",
         description="Trains networks that differ in one thing, each with several seeds: branches "
         "and place of the STC block, its reduction ratio, depth, clip length, frame stride, "
-        "knowledge transfer. Killed and run again with the same line, it goes on.",
+        "knowledge transfer; the same without gates and without motion. Killed and run again with "
+        "the same line, it goes on; run several times at once, the processes share the trainings.",
     )
     text = f"motion, videos it writes itself (the default), or {options.DATA_HELP}"
     options.data(command, nargs="?", default="motion", help=text)
@@ -23,11 +24,13 @@ def register(add):
         "--studies",
         nargs="+",
         metavar="STUDY",
-        help="branches, placement, depth, frames, stride, ratio, transfer (all)",
+        help="branches, start, single-frame, placement, depth, frames, stride, ratio, transfer "
+        "(all)",
     )
     command.add_argument("--form", default="small", help="small, for two cores, or paper (small)")
     command.add_argument("--seeds", type=int, default=3, help="trainings of each setting (3)")
     command.add_argument("--model", help="STC network that all others differ from in one thing")
+    options.width(command)
     options.numbers(command, options.CLIP, frames=None, stride=None, size=None, frame_size=None)
     options.numbers(command, options.FITTING, epochs=None, batch_size=None, lr=None)
     command.add_argument("--flip", action="store_true", default=None, help="mirror at random")
@@ -78,15 +81,16 @@ def run_ablate(arguments):
 def _form(arguments):
     from keras_stc.ablation import FORMS
 
-    one_of(FORMS, **{"--form": arguments.form})
+    checks.one_of(FORMS, **{"--form": arguments.form})
     form = FORMS[arguments.form]
-    changes = {name: getattr(arguments, name) for name in ("model", "frames", "stride")}
+    changes = {name: getattr(arguments, name) for name in ("model", "frames", "stride", "alpha")}
     base = form.base.replace(**{k: v for k, v in changes.items() if v is not None})
     if not base.has_stc:
         raise ValueError(
             f"--model must be a network with STC blocks, such as stc_resnet18. "
             f"Received: {base.model}"
         )
+    checks.positive("a positive number", **{"--alpha": base.alpha})
     recipe = form.recipe.replace(
         epochs=arguments.epochs,
         batch_size=arguments.batch_size,

@@ -88,12 +88,7 @@ def run(command):
     command.add_argument(
         "--placement", choices=("block", "stage"), help="of the STC blocks (block)"
     )
-    command.add_argument(
-        "--alpha",
-        type=float,
-        help="width of a residual network: all its channels times this (1); 0.5 is about a "
-        "quarter of the work",
-    )
+    width(command)
     command.add_argument(
         "--no-flip", action="store_true", help="never mirror, where left and right matter"
     )
@@ -195,6 +190,16 @@ def check_numbers(arguments):
     checks.below_one(**{"--hold-out": arguments.hold_out})
     at_least(arguments, 0, "seed")
     at_least(arguments, 1, "checkpoint_steps")
+
+
+def width(command):
+    """`--alpha`."""
+    command.add_argument(
+        "--alpha",
+        type=float,
+        help="width of a residual network: all its channels times this (1); 0.5 is about a "
+        "quarter of the work",
+    )
 
 
 def structure(model, arguments):

@@ -2,7 +2,7 @@
 
 from keras_stc.layers.batch_norm import BatchNormalization
 from keras_stc.layers.conv import Conv3D
-from keras_stc.layers.frames import FoldFrames, UnfoldFrames
+from keras_stc.layers.frames import FoldFrames, MiddleFrame, UnfoldFrames
 from keras_stc.layers.grouped_conv import GroupedConv3D
 from keras_stc.layers.residual import PaddingShortcut, residual_unit
 from keras_stc.layers.resized_crop import ResizedCrop
@@ -14,6 +14,7 @@ __all__ = [
     "Conv3D",
     "FoldFrames",
     "GroupedConv3D",
+    "MiddleFrame",
     "PaddingShortcut",
     "ResizedCrop",
     "STCBlock",

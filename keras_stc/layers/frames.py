@@ -68,3 +68,33 @@ class UnfoldFrames(keras.layers.Layer):
     ) -> tuple[int | None, ...]:
         x, clips = input_shape
         return (*clips[:2], *x[1:])
+
+
+@keras.saving.register_keras_serializable("keras_stc")
+class MiddleFrame(keras.layers.Layer):
+    """Puts a clip's middle frame in the place of all of its frames: the same clip without motion.
+
+    What a network reaches on such clips needs no motion (a single-frame control).
+
+    Example:
+
+    ```python
+    clip = keras.Input((16, 112, 112, 3))
+    control = keras_stc.STCResNet18(input_tensor=keras_stc.layers.MiddleFrame()(clip), classes=35)
+    ```
+
+    Call arguments:
+        inputs: Tensor of shape `(B, T, H, W, C)`; of an even number of frames, the middle one is
+            that of index `T // 2`.
+
+    Returns:
+        Tensor of the same shape.
+    """
+
+    def call(self, inputs: Any) -> Any:
+        frames = ops.shape(inputs)[1]
+        middle = frames // 2
+        return ops.repeat(inputs[:, middle : middle + 1], frames, axis=1)
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        return tuple(input_shape)
