@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import keras
 
-from keras_stc.checks import below_one, require
+from keras_stc.checks import below_one, one_of, require
 from keras_stc.layers.conv import max_pool3d
 from keras_stc.layers.stc import BRANCHES, STCBlock, check_branches, check_ratio
 from keras_stc.models.classifier import activation_name
@@ -65,8 +65,10 @@ def build_network(
     name=None,
     *,
     stc=False,
+    stc_placement="module",
     reduction_ratio=4,
     stc_branches=BRANCHES,
+    final_endpoint=None,
     dropout_rate=0.0,
     video_config=None,
 ):
@@ -80,12 +82,16 @@ def build_network(
     """
     branches, ratio = check_branches(stc_branches), check_ratio(reduction_ratio)
     require(lambda value: isinstance(value, bool), "True or False", stc=stc)
+    one_of(("module", "last"), stc_placement=stc_placement)
     below_one(dropout_rate=dropout_rate)
+    modules = {}
+
+    def correlated(x, name):
+        return STCBlock(ratio, branches, gain=GAIN, name=f"{name}_stc")(x)
 
     def correlate(x, name):
-        if not stc:
-            return x
-        return STCBlock(ratio, branches, gain=GAIN, name=f"{name}_stc")(x)
+        modules[name] = correlated(x, name) if stc and stc_placement == "module" else x
+        return modules[name]
 
     def classifier(x, classes, activation):
         return network.classifier(x, classes, activation, dropout_rate)
@@ -102,6 +108,11 @@ def build_network(
     )
     config = fit_video_config(config, clip)
     x = network.features(normalize(clip, config), correlate)
+    if final_endpoint is not None:
+        one_of(modules, final_endpoint=final_endpoint)
+        x = modules[final_endpoint]  # what comes after it is no part of the model
+    if stc and stc_placement == "last":
+        x = correlated(x, final_endpoint or list(modules)[-1])
     outputs = head(x, include_top, pooling, classes, classifier_activation, classifier)
 
     architecture = {
@@ -112,8 +123,10 @@ def build_network(
         "classes": int(classes),
         "classifier_activation": activation_name(classifier_activation),
         "stc": stc,
+        "stc_placement": stc_placement,
         "reduction_ratio": ratio,
         "stc_branches": list(branches),
+        "final_endpoint": final_endpoint,
         "dropout_rate": dropout_rate,
     }
     return finish(clip, outputs, input_tensor, config, name or network.name, architecture)

@@ -1,5 +1,7 @@
 """A network built as its pretrained weights want it, and the weights loaded into it."""
 
+import dataclasses
+
 import numpy as np
 
 from keras_stc.layers.stc import stc_blocks
@@ -43,7 +45,17 @@ def build_pretrained(build, arch, weights, arguments, structure):
     if weights is None:
         return build(**arguments)
     pretrained = find_weights(weights, arch)
+    theirs, end = pretrained.architecture, arguments.get("final_endpoint")
+    ends_elsewhere = end is not None and end != theirs.get("final_endpoint")
+    if ends_elsewhere:  # their classifier is of other features
+        pretrained = dataclasses.replace(
+            pretrained,
+            architecture={**theirs, "include_top": False},
+            video_config={**pretrained.video_config, "class_names": None},
+        )
     model = build(**_completed(pretrained, arch, arguments, structure))
+    if ends_elsewhere:
+        pretrained = pretrained.of_layers(layer.name for layer in model.layers)
     blocks = stc_blocks(model)
     missing = pretrained.load_into(model, [block.name for block in blocks])
     if missing and len(missing) < len(blocks):

@@ -71,10 +71,12 @@ _RESIDUAL = """\
         of the parameters."""
 
 _OTHERS = """\
-    stc: Whether an STC block stands behind every module. On weights without, it starts as if it
-        were not there.
+    stc: Whether there are STC blocks. On weights without, they start as if they were not there.
+    stc_placement: `"module"`, one behind every module, or `"last"`, one behind the last.
     reduction_ratio: Of the STC blocks (paper: 4).
     stc_branches: `("temporal", "spatial")` or one of them.
+    final_endpoint: Name of the module that the network ends with, before its classifier, as of
+        slim's Inception networks; `None` for the last.
     dropout_rate: Before the classifier."""
 
 Constructor = TypeVar("Constructor", bound=Callable[..., VideoModel])
@@ -308,8 +310,10 @@ def _other(network):
         name: str | None = None,
         *,
         stc: bool = False,
+        stc_placement: Literal["module", "last"] = "module",
         reduction_ratio: int = 4,
         stc_branches: str | Sequence[str] = BRANCHES,
+        final_endpoint: str | None = None,
         dropout_rate: float = network.dropout_rate,
         video_config: VideoConfig | dict[str, Any] | None = None,
     ) -> VideoModel: ...

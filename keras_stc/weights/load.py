@@ -51,6 +51,16 @@ class Pretrained:
     architecture: dict = dataclasses.field(default_factory=dict)
     video_config: dict = dataclasses.field(default_factory=dict)
 
+    def of_layers(self, names):
+        """The same for a network that ends earlier: what it lacks is left out, and the classifier.
+
+        Args:
+            names: Of the network's layers.
+        """
+        kept = set(names) - {CLASSIFIER}
+        layers = {name: arrays for name, arrays in self.layers.items() if name in kept}
+        return dataclasses.replace(self, layers=layers)
+
     def load_into(self, model, optional=()):
         """Copies the arrays into the layers of the same names.
 
