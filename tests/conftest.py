@@ -52,6 +52,15 @@ def small_run(tmp_path_factory):
     return helpers.SmallRun(run.folder, own / "videos", run.state()["history"])
 
 
+@pytest.fixture
+def short():
+    """Residual networks of one unit in each stage."""
+    from short import short_networks
+
+    with short_networks():
+        yield
+
+
 @pytest.fixture(scope="session")
 def imagenet_resnet50(shared, tmp_path_factory):
     """ImageNet weights of `keras.applications.ResNet50`, or the file KERAS_STC_RESNET50 names."""

@@ -5,11 +5,11 @@ Weights are a function of their reference name, their shape in PyTorch's layout 
 machine without PyTorch, in any order, and nothing but outputs has to be stored.
 """
 
+import contextlib
 import dataclasses
 import pathlib
 import re
 import zlib
-from unittest import mock
 
 import numpy as np
 
@@ -63,12 +63,11 @@ class Case:
     classes: int = 11
 
     def keras_model(self, **more):
-        from keras_stc import models
-        from keras_stc.models.configs import VARIANTS
+        from short import short_networks
 
-        key = next(k for k, variant in VARIANTS.items() if variant.constructor == self.network)
-        variant = dataclasses.replace(VARIANTS[key], units=self.units or VARIANTS[key].units)
-        with mock.patch.dict(VARIANTS, {key: variant}):
+        from keras_stc import models
+
+        with short_networks(self.units) if self.units else contextlib.nullcontext():
             return getattr(models, self.network)(
                 weights=None,
                 classes=self.classes,

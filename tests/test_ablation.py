@@ -162,6 +162,7 @@ def test_markdown_and_plot(study, results, tmp_path):
         save_plot(Form(), results, tmp_path / "a.txt")
 
 
+@pytest.mark.usefixtures("short")
 def test_command_trains_and_goes_on(tmp_path, capsys, monkeypatch):
     videos = helpers.write_videos(tmp_path / "videos")
     out = tmp_path / "out"

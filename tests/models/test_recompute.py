@@ -1,15 +1,12 @@
 """Recomputed units: the step of a network that keeps everything, and where it can be had."""
 
-import dataclasses
-from unittest import mock
-
 import keras
 import numpy as np
 import pytest
+from short import short_networks
 
 from keras_stc import VideoConfig, VideoModel
 from keras_stc.models import VideoResNet
-from keras_stc.models.configs import VARIANTS
 from keras_stc.models.recompute import recomputing
 from keras_stc.training.freeze import frozen
 
@@ -29,8 +26,7 @@ FORMS = {
 def network(variant, **options):
     """A network with one unit in each stage."""
     keras.utils.set_random_seed(1)
-    short = dataclasses.replace(VARIANTS[variant], units=(1, 1, 1, 1))
-    with mock.patch.dict(VARIANTS, {variant: short}):
+    with short_networks():
         return VideoResNet(variant, input_shape=CLIP, classes=3, alpha=0.125, **options)
 
 
