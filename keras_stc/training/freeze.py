@@ -21,7 +21,7 @@ def frozen(model, last, partial_bn=False):
     Args:
         model: A functional Keras model.
         last: Name of a layer, or of a stage, such as `"layer3"` for all `layer3_…`; `None` for
-            nothing.
+            nothing. `"Mixed_5c"`, which is a layer, leaves an STC block behind it to learn.
         partial_bn: Whether all batch normalisations but the first are frozen.
 
     Raises:
@@ -30,11 +30,9 @@ def frozen(model, last, partial_bn=False):
     norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
     layers = norms[1:] if partial_bn else []
     if last is not None:
-        of_stage = [
-            i
-            for i, layer in enumerate(model.layers)
-            if layer.name == last or layer.name.startswith(f"{last}_")
-        ]
+        names = [layer.name for layer in model.layers]
+        of_stage = [names.index(last)] if last in names else []
+        of_stage = of_stage or [i for i, name in enumerate(names) if name.startswith(f"{last}_")]
         if not of_stage:
             stages = dict.fromkeys(layer.name.split("_")[0] for layer in model.layers)
             raise wrong(f"a stage or layer of {model.name}: {', '.join(stages)}", freeze=last)
