@@ -287,6 +287,7 @@ def test_the_demo_deletes_only_what_it_wrote(capsys, tmp_path):
     assert (tmp_path / "videos" / "mine.avi").exists()
 
 
+@pytest.mark.usefixtures("short")
 def test_train_again_goes_on(capsys, small_run, tmp_path):
     line = ["train", small_run.videos, "--out", tmp_path / "run", "--frames", 4, "--size", 32]
     line += ["--weights", "none"]
@@ -326,7 +327,10 @@ def test_train_again_goes_on(capsys, small_run, tmp_path):
         (["train", "{videos}", "--out", "{tmp}/run", "--stride", "0"], "`stride` must be"),
         (["train", "{videos}", "--out", "{tmp}/run", "--lr", "-1"], "`learning_rate` must be"),
         (["train", "{videos}", "--weights", "none", "--out", "{tmp}/file/run"], "cannot be made"),
-        ([*TRAIN, "--start", "x"], "`start` must be one of auto, i3d, none. Received: x"),
+        (
+            [*TRAIN, "--start", "x"],
+            "`start` must be one of auto, i3d, ucf101-35, none. Received: x",
+        ),
         ([*TRAIN, "--cache-features"], "`feature_passes` needs a network"),
         (["train", "{videos}", "--out", "{tmp}/run", "--weights", "w.keras"], "w.keras does not"),
         (
@@ -340,8 +344,11 @@ def test_train_again_goes_on(capsys, small_run, tmp_path):
                 "--placement",
                 "block",
             ],
-            "this network has none",
+            "this network goes with module or last: inception_i3d",
         ),
+        ([*TRAIN, "--model", "resnet3d18", "--placement", "block"], "this network has none"),
+        ([*TRAIN, "--final-endpoint", "layer2"], "that are no residual ones, such as inception"),
+        ([*TRAIN, "--model", "c3d", "--final-endpoint", "fc6"], "one of conv1, conv2, conv3"),
         ([*TRAIN, "--alpha", "0"], "--alpha must be a positive number. Received: 0.0"),
         ([*TRAIN, "--model", "c3d", "--alpha", "0.5"], "--alpha is the width of residual"),
         ([*TRAIN, "--weights", "{run}", "--alpha", "0.5"], "which do not fit another width"),

@@ -86,7 +86,15 @@ def run(command):
     """What every run folder has."""
     command.add_argument("--out", required=True, help="run folder")
     command.add_argument(
-        "--placement", choices=("block", "stage"), help="of the STC blocks (block)"
+        "--placement",
+        choices=("block", "stage", "module", "last"),
+        help="of the STC blocks: block or stage in a residual network with such blocks (block); "
+        "module, behind every one, or last in another, which has none without this option",
+    )
+    command.add_argument(
+        "--final-endpoint",
+        metavar="MODULE",
+        help="what the network ends with, where it is no residual one, such as Mixed_4f",
     )
     width(command)
     command.add_argument(
@@ -203,19 +211,30 @@ def width(command):
 
 
 def structure(model, arguments):
-    """What `--placement` and `--alpha` add to the arguments of `create_model`."""
+    """What `--placement`, `--alpha` and `--final-endpoint` add to `create_model`'s arguments."""
     from keras_stc.models.configs import VARIANTS
     from keras_stc.models.zoo import model_name
 
     variant = VARIANTS.get(model_name(model))
     added = {}
     if arguments.placement:
-        if variant is None or not variant.stc:
+        places = (("block", "stage") if variant.stc else ()) if variant else ("module", "last")
+        if arguments.placement not in places:
+            there = f"goes with {' or '.join(places)}" if places else "has none"
             raise ValueError(
-                "--placement says where STC blocks go, and this network has none: choose one such "
-                f"as stc_resnet18. Received: {model}"
+                f"--placement says where STC blocks go, and this network {there}: {model}. "
+                f"Received: {arguments.placement}"
             )
         added["stc_placement"] = arguments.placement
+        if not variant:
+            added["stc"] = True
+    if arguments.final_endpoint is not None:
+        if variant:
+            raise ValueError(
+                "--final-endpoint ends networks that are no residual ones, such as inception_i3d. "
+                f"Received: {model}"
+            )
+        added["final_endpoint"] = arguments.final_endpoint
     if arguments.alpha is not None:
         checks.positive("a positive number", **{"--alpha": arguments.alpha})
         if variant is None:
