@@ -16,36 +16,56 @@ from keras_stc.models.complexity import count_parameters
 from keras_stc.weights import find, registry
 from keras_stc.weights.load import read_weights_file
 
-NAME = "stc_resnet18.ucf101-35"
-RECORD = registry.find_record(*NAME.split("."))
+NAMES = ("stc_resnet18.ucf101-35", "inception_i3d.ucf101-35")
+RECORD = registry.find_record(*NAMES[0].split("."))
 FILE = registry.PATH.with_name(RECORD.file)
 
+#: Name of a network -> its clips, a convolution of it, and a batch normalisation's variance.
+KNOWN = {
+    "stc_resnet18": ((8, 4, (80, 80)), "layer1_block1_conv1", ("layer1_block1_bn1", 3)),
+    "inception_i3d": (
+        (16, 2, (112, 112)),
+        "Mixed_4f_Branch_0_Conv3d_0a_1x1_conv",
+        ("Conv3d_1a_7x7_bn", 2),
+    ),
+}
 
-@pytest.fixture(scope="module")
-def model():
-    return keras_stc.STCResNet18(weights=RECORD.tag)
+
+@pytest.fixture(scope="module", params=NAMES)
+def packaged(request):
+    """A record and its network."""
+    record = registry.find_record(*request.param.split("."))
+    return record, keras_stc.create_model(record.arch, weights=record.tag)
 
 
-def test_the_file_is_small_and_the_one_that_was_measured():
-    assert FILE.stat().st_size == RECORD.bytes < 20e6 and sha256(FILE) == RECORD.sha256
+def test_the_file_is_small_and_the_one_that_was_measured(packaged):
+    record, _ = packaged
+    file = registry.PATH.with_name(record.file)
+    assert file.stat().st_size == record.bytes < 20e6 and sha256(file) == record.sha256
 
 
-def test_the_network_is_as_it_was_trained(model):
-    assert count_parameters(model) == RECORD.parameters
-    assert model.output_shape == (None, 35) and model.input_shape == (None, 8, 80, 80, 3)
-    config = model.video_config
-    assert (config.frames, config.stride, config.crop) == (8, 4, (80, 80))
+def test_the_network_is_as_it_was_trained(packaged):
+    record, model = packaged
+    assert count_parameters(model) == record.parameters
+    config, clips = model.video_config, KNOWN[record.arch][0]
+    assert (config.frames, config.stride, config.crop) == clips
+    assert model.output_shape == (None, 35)
+    assert model.input_shape == (None, config.frames, *config.crop, 3)
     assert config.class_names[0] == "ApplyEyeMakeup" and len(config.class_names) == 35
     assert {keras.backend.standardize_dtype(v.dtype) for v in model.weights} == {"float32"}
 
 
-def test_half_precision_is_the_files_alone(model):
+def test_half_precision_is_the_files_alone(packaged):
     """Kernels are float16 in the file, what batch normalisation keeps float32."""
-    kernel = read_weights_file(FILE)["layer1_block1_conv1"][""][0]
+    record, model = packaged
+    layers = read_weights_file(registry.PATH.with_name(record.file))
+    _, convolution, (norm, place) = KNOWN[record.arch]
+    kernel = layers[convolution][""][0]
     assert kernel.dtype == np.float16
-    np.testing.assert_array_equal(model.get_layer("layer1_block1_conv1").kernel, kernel)
-    variance = read_weights_file(FILE)["layer1_block1_bn1"][""][3]
+    np.testing.assert_array_equal(model.get_layer(convolution).kernel, kernel)
+    variance = layers[norm][""][place]
     assert variance.dtype == np.float32
+    np.testing.assert_array_equal(model.get_layer(norm).moving_variance, variance)
 
 
 def test_nothing_is_fetched(monkeypatch, tmp_path):
@@ -83,7 +103,8 @@ TESTED = sorted(SHARED.glob("*/v_*_g0[1-7]_c02.mp4"))
 
 
 @pytest.mark.skipif(not TESTED, reason="needs ../shared/ucf101_35")
-def test_it_names_clips_that_it_was_not_trained_on(tmp_path, capsys):
+@pytest.mark.parametrize("name", NAMES)
+def test_it_names_clips_that_it_was_not_trained_on(name, tmp_path, capsys):
     """Two of each class from other films than those it learnt from, as often as the card says."""
     videos = {path.parent.name: path for path in TESTED}  # group 7, or the last before it
     videos = [*videos.values(), *{path.parent.name: path for path in TESTED[::-1]}.values()]
@@ -91,9 +112,21 @@ def test_it_names_clips_that_it_was_not_trained_on(tmp_path, capsys):
     folder.mkdir()
     for path in videos:
         os.symlink(path.resolve(), folder / path.name)
-    assert main(["predict", str(folder), "--model", NAME, "--json"]) == 0
+    assert main(["predict", str(folder), "--model", name, "--json"]) == 0
     found = json.loads(capsys.readouterr().out)["videos"]
     right = [f"v_{row['top'][0]['label']}_" in row["path"] for row in found]
-    stated = next(metric.value for metric in RECORD.metrics) / 100
+    record = registry.find_record(*name.split("."))
+    stated = next(metric.value for metric in record.metrics) / 100
     # Three standard deviations of so many clips.
     assert np.mean(right) > stated - 3 * np.sqrt(stated * (1 - stated) / len(right))
+
+
+@pytest.mark.slow
+def test_its_first_half_is_rgb_i3d():
+    """Every kernel to Mixed_4f is DeepMind's, in half precision."""
+    whole, half = (keras_stc.InceptionI3D(weights=tag) for tag in ("kinetics400", "ucf101-35"))
+    names = [layer.name for layer in half.layers if layer.name.endswith("_conv")]
+    assert len(names) > 30
+    for name in names:
+        kernel = np.asarray(whole.get_layer(name).kernel).astype("float16")
+        np.testing.assert_array_equal(half.get_layer(name).kernel, kernel)

@@ -60,7 +60,7 @@ def test_every_network_has_its_tags():
     for model in keras_stc.list_models():
         tags = {record.tag for record in registry.records_of(model)}
         tags -= {"kinetics400-r3d", "kinetics400-mc3", "kinetics400-r2plus1d"}  # without STC blocks
-        tags -= {"ucf101-35"}  # of one network
+        tags -= {"ucf101-35"}  # of two networks
         assert tags == {"kinetics400"} | ({"imagenet"} if has_2d_parent(model) else set())
 
 
@@ -72,7 +72,7 @@ def has_2d_parent(model):
 
 def test_list_weights():
     assert keras_stc.list_weights("stc_resnext101") == ["imagenet"]
-    assert keras_stc.list_weights("inception_i3d") == ["kinetics400"]
+    assert keras_stc.list_weights("inception_i3d") == ["kinetics400", "ucf101-35"]
     assert "resnet3d18.imagenet" in keras_stc.list_weights()
     # Nobody has trained one with STC blocks; "kinetics400-r3d" is of the network without.
     assert not any("stc" in name and name.endswith("400") for name in keras_stc.list_weights())
