@@ -37,7 +37,7 @@ def register(add):
         "--start",
         default="auto",
         help="auto: the best pretrained network that there is for few videos, unless --model, "
-        "--weights or --recipe is given; none: random weights; or i3d",
+        "--weights or --recipe is given; none: random weights; or i3d, ucf101-35",
     )
     command.add_argument("--model", help="see keras-stc models (by the start, stc_resnet18)")
     command.add_argument(
@@ -184,7 +184,7 @@ def _starts(arguments, run):
     weights = None if arguments.weights == "none" else arguments.weights
     allowed = find_start(arguments.start)
     given = [arguments.model, arguments.weights, arguments.recipe]
-    given += [arguments.placement, arguments.alpha]
+    given += [arguments.placement, arguments.alpha, arguments.final_endpoint]
     if arguments.start == "auto" and run.state():
         # Another one may be the best by now, or its weights may be out of reach for the moment.
         known = run.config().get("data")

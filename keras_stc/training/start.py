@@ -22,6 +22,7 @@ class Start:
         what: What is taken, for a sentence.
         why: Why it is taken before the ones after it, and where that was measured.
         cost: What it costs.
+        learns: What of it learns by its recipe.
     """
 
     name: str
@@ -32,11 +33,12 @@ class Start:
     what: str
     why: str
     cost: str
+    learns: str = "the classifier"
 
     def sentence(self, recipe):
         """What was chosen, why, and what it costs, trained by a recipe that may be changed."""
         only = (
-            ", of which only the classifier learns" if recipe.freeze == self.recipe.freeze else ""
+            f", of which only {self.learns} learns" if recipe.freeze == self.recipe.freeze else ""
         )
         return f"Starting from {self.what}{only}: {self.why}. {self.cost}."
 
@@ -52,6 +54,17 @@ STARTS = (
         what="InceptionI3D with Kinetics-400 weights",
         why="on a few hundred videos nothing else here gets as far (docs/results.md)",
         cost="It costs 47 MB, fetched once; --weights none starts at random",
+    ),
+    Start(
+        name="ucf101-35",
+        model="inception_i3d",
+        weights="ucf101-35",
+        size=112,
+        recipe=RECIPES["classifier"].replace(freeze="Mixed_4f"),
+        what="the half of InceptionI3D that comes with the package",
+        why="without a network to fetch over, nothing else here gets as far (docs/results.md)",
+        cost="It costs nothing; --weights none starts at random",
+        learns="what comes after Mixed_4f",
     ),
 )
 

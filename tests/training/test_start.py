@@ -6,12 +6,15 @@ import json
 import helpers
 import numpy as np
 import pytest
+from short import short_networks
 
 import keras_stc
 from keras_stc.cli import main, options
 from keras_stc.models.load import load_model
 from keras_stc.runs import Run
 from keras_stc.training import RECIPES, start
+
+pytestmark = pytest.mark.usefixtures("short")
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +25,8 @@ def videos(tmp_path_factory):
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory):
     path = tmp_path_factory.mktemp("weights") / "base.keras"
-    keras_stc.ResNet3D18(classes=5, input_shape=(4, 32, 32, 3), alpha=0.25).save(path)
+    with short_networks():
+        keras_stc.ResNet3D18(classes=5, input_shape=(4, 32, 32, 3), alpha=0.25).save(path)
     return path
 
 
@@ -63,7 +67,7 @@ def test_nothing_said_is_the_best(capsys, videos, weights, small_start, monkeypa
         load_model(tmp_path / "run"),
     )
     np.testing.assert_array_equal(
-        kept.get_layer("layer4_block2_conv2").kernel, model.get_layer("layer4_block2_conv2").kernel
+        kept.get_layer("layer4_block1_conv2").kernel, model.get_layer("layer4_block1_conv2").kernel
     )
     assert model.video_config.class_names == ("move_left", "move_right")
     # Run again, it goes on from the same, though it could not be chosen any more.
@@ -109,5 +113,5 @@ def test_starts_are_data():
         assert start.find_start(each.name) == (each,)
     assert start.find_start("auto")[-1] is start.RANDOM
     assert start.warn_of_few(start.FEW_VIDEOS) is None
-    with pytest.raises(ValueError, match="`start` must be one of auto, i3d, none"):
+    with pytest.raises(ValueError, match="`start` must be one of auto, i3d, ucf101-35, none"):
         start.find_start("best")
