@@ -103,7 +103,7 @@ TESTED = sorted(SHARED.glob("*/v_*_g0[1-7]_c02.mp4"))
 
 
 @pytest.mark.skipif(not TESTED, reason="needs ../shared/ucf101_35")
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [NAMES[0], pytest.param(NAMES[1], marks=pytest.mark.slow)])
 def test_it_names_clips_that_it_was_not_trained_on(name, tmp_path, capsys):
     """Two of each class from other films than those it learnt from, as often as the card says."""
     videos = {path.parent.name: path for path in TESTED}  # group 7, or the last before it
