@@ -45,7 +45,7 @@ def test_models(capsys):
     assert entry["clip"] == [16, 112, 112] and entry["weights"] == ["imagenet"]
     entry = next(entry for entry in entries if entry["name"] == "inception_i3d")
     assert entry["constructor"] == "InceptionI3D" and entry["clip"] == [64, 224, 224]
-    assert entry["weights"] == ["kinetics400"]
+    assert entry["weights"] == ["kinetics400", "ucf101-35"]
 
 
 def test_bench(capsys, small_run):

@@ -16,7 +16,7 @@ from keras_stc.demo.motion import motion_sets
 from keras_stc.distribute import DistributionError, worker_count
 from keras_stc.evaluation import evaluate_videos
 from keras_stc.files import alone, write_atomically
-from keras_stc.layers import MiddleFrame
+from keras_stc.models.inputs import single_frame_clip
 from keras_stc.models.load import load_model
 from keras_stc.runs import Run, RunError
 from keras_stc.training import train
@@ -193,8 +193,7 @@ def _run(videos, test, form, setting, seed, teacher, folder, verbose):
     clips = {"frames": setting.frames, "stride": setting.stride, "size": form.size}
     arguments = {"weights": weights, "video_config": clips, **setting.arguments}
     if setting.single_frame:
-        clip = keras.Input((setting.frames, form.size, form.size, 3), name="clip")
-        arguments["input_tensor"] = MiddleFrame()(clip)
+        arguments["input_tensor"] = single_frame_clip(setting.frames, form.size)
     model = build_for(videos, recipe, setting.model, seed, **arguments)
     if setting.halved:
         halve_residual_branches(model)

@@ -6,6 +6,7 @@ import keras
 import numpy as np
 
 from keras_stc.checks import positive_integer, wrong
+from keras_stc.layers.frames import MiddleFrame
 from keras_stc.models.video_model import VideoModel
 from keras_stc.video_config import VideoConfig
 
@@ -104,6 +105,19 @@ def asked_config(given, usual):
 def fit_video_config(config, x):
     """The `VideoConfig` of a model that starts from clips `x`; unknown axes stay as they are."""
     return _sized(for_channels(config, x.shape[-1]), x)
+
+
+def single_frame_clip(frames, size):
+    """What a network without motion starts from, `input_tensor` of its constructor.
+
+    Args:
+        frames: Frames in a clip, of which the middle one stands in the place of all.
+        size: Their height and width.
+
+    Returns:
+        A Keras tensor of shape `(B, frames, size, size, 3)`, made of an `Input`.
+    """
+    return MiddleFrame(name="middle_frame")(keras.Input((frames, size, size, 3), name="clip"))
 
 
 def finish(clip, outputs, input_tensor, config, name, architecture):

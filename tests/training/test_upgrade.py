@@ -85,6 +85,7 @@ def test_a_network_is_what_it_was_before_it_had_other_arguments():
     """InceptionI3D, which takes long to build, before there were STC blocks in it."""
     old = OLD["2026-11-22 train inception_i3d"]
     new = {"stc": False, "reduction_ratio": 4, "stc_branches": ["temporal", "spatial"]}
+    new |= {"stc_placement": "module", "final_endpoint": None}
     assert upgraded(old, old)["architecture"] == {**old["architecture"], **new}
 
 
