@@ -90,11 +90,9 @@ def test_arguments_build_what_they_say():
 
 
 def test_a_control_starts_with_half_of_every_residual_branch():
-    model = keras_stc.STCResNet18(alpha=0.125, input_shape=(8, 32, 32, 3), classes=3)
-    assert len(units := [layer for layer in model.layers if layer.name.endswith("_add")]) == 8
-    clip = np.random.default_rng(0).uniform(0, 255, (2, 8, 32, 32, 3)).astype("float32")
-    # The last normalisation stands before the block, which scales by gates: none here.
     plain = keras_stc.ResNet3D18(alpha=0.125, input_shape=(8, 32, 32, 3), classes=3)
+    assert len(units := [layer for layer in plain.layers if layer.name.endswith("_add")]) == 8
+    clip = np.random.default_rng(0).uniform(0, 255, (2, 8, 32, 32, 3)).astype("float32")
     branches = keras.Model(plain.input, [plain.get_layer(unit.name).input for unit in units])
     before = branches(clip)[0]
     halve_residual_branches(plain)

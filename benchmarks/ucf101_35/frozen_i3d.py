@@ -30,7 +30,7 @@ import numpy as np  # noqa: E402
 import keras_stc  # noqa: E402
 from keras_stc.data import clip_dataset, open_source  # noqa: E402
 from keras_stc.data.clips.whole_video import shared_batches  # noqa: E402
-from keras_stc.training.features import FeatureBatches, cached_features, split, videos_key  # noqa: E402
+from keras_stc.training.features import FeatureBatches, cached_features, clips_key, split  # noqa: E402
 
 sys.path.append(str(pathlib.Path(__file__).parents[2] / "weights"))
 from ucf101_35 import I3D, I3D_RECIPE  # noqa: E402
@@ -52,15 +52,14 @@ def main():
     data = open_source(args.data)
     maps, labels, groups = training_maps(data["train"], args.out)
     if args.validate:
-        learn, held_out = ~np.isin(groups, HELD_OUT), np.isin(groups, HELD_OUT)
+        held_out = np.isin(groups, HELD_OUT)
         tested = np.concatenate(maps[:, held_out]), np.tile(np.arange(held_out.sum()), len(maps))
-        rows = [("groups 8 to 21", learn, *tested, labels[0, held_out])]
+        rows = [("groups 8 to 21", ~held_out, *tested, labels[0, held_out])]
     else:
         clips, owners, truth = test_maps(data["test"], args.out)
         rows = [
             (name, np.isin(groups, which), clips, owners, truth) for name, which in LABELS.items()
         ]
-    print("| labels | clips | STC block | epochs, rate | seed | clip@1 | video@1 | seconds |")
     for name, learn, *test in rows:
         for stc in (True, False):
             for epochs in args.epochs:
@@ -94,11 +93,7 @@ def training_maps(videos, out):
         shuffle=False,
         **settings,
     )
-    about = {
-        "video_config": model.video_config.replace(class_names=None).to_dict(),
-        **settings,
-        "videos": videos_key(videos),
-    }
+    about = clips_key(videos, model.video_config, **settings)
     passes = I3D_RECIPE.feature_passes
     maps, labels = cached_features(out / "features", "train", trunk, clips, passes, about)
     groups = [int(re.search(r"_g(\d\d)_", video.source or video.path)[1]) for video in videos]

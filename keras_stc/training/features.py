@@ -144,6 +144,18 @@ def _key(trunk, about):
     return digest.hexdigest()[:16]
 
 
+def clips_key(videos, video_config, **settings):
+    """What the clips of videos depend on: `about` of `cached_features`.
+
+    Args:
+        videos: A `VideoSet`.
+        video_config: The `VideoConfig` that they are cut by.
+        **settings: What else they are cut by, such as `seed` and `flip`.
+    """
+    config = video_config.replace(class_names=None).to_dict()
+    return {"video_config": config, **settings, "videos": videos_key(videos)}
+
+
 def videos_key(videos):
     """Names and labels of videos, and of files here their size and time: others are others."""
     rows = []

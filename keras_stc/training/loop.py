@@ -12,7 +12,7 @@ import numpy as np
 from keras_stc import distribute
 from keras_stc.data import clip_dataset
 from keras_stc.models.classifier import ends_in_softmax
-from keras_stc.training.features import FeatureBatches, cached_features, split, videos_key
+from keras_stc.training.features import FeatureBatches, cached_features, clips_key, split
 from keras_stc.training.fits import check_batches, check_precision
 from keras_stc.training.session import Session
 
@@ -130,7 +130,6 @@ def train(
 def _feature_batches(session, trunk, clips, videos, validation):
     """The training and validation batches of `Session.fit`, of features that are kept."""
     recipe, config = session.recipe, session.network.video_config
-    about = {"video_config": config.replace(class_names=None).to_dict()}
     settings = {
         "flip": recipe.flip,
         "multiscale": recipe.multiscale,
@@ -145,7 +144,7 @@ def _feature_batches(session, trunk, clips, videos, validation):
             trunk,
             functools.partial(clips, shuffle=False),
             recipe.feature_passes,
-            {**about, **settings, "videos": videos_key(videos)},
+            clips_key(videos, config, **settings),
         )
         validated = None
         if validation is not None:
@@ -154,7 +153,7 @@ def _feature_batches(session, trunk, clips, videos, validation):
                 trunk,
                 functools.partial(_validation_clips, session, validation),
                 1,
-                {**about, "videos": videos_key(validation)},
+                clips_key(validation, config),
             )
     batch = {"batch_size": session.part}
     return (
