@@ -99,12 +99,12 @@ def cached_features(folder, name, trunk, clips, passes, about, verbose: str | in
     if verbose:
         print(f"Features of the {name} clips, computed once and kept in {folder}")
     bar = keras.utils.Progbar(passes * batches, unit_name="batch", verbose=int(bool(verbose)))
-    made = [_one_pass(kept, k, trunk, clips, batches, bar) for k in range(passes)]
-    features, labels = (np.stack(part) for part in zip(*made, strict=True))
-    return features, labels
+    files = [_one_pass(kept, number, trunk, clips, batches, bar) for number in range(passes)]
+    return _loaded(files)
 
 
 def _one_pass(folder, number, trunk, clips, batches, bar):
+    """The files of a pass, in order, after what was missing of them has been computed."""
     files = [
         folder / f"{number:03d}-{first:06d}.npz" for first in range(0, batches, BATCHES_PER_FILE)
     ]
@@ -123,11 +123,27 @@ def _one_pass(folder, number, trunk, clips, batches, bar):
                 _write(files[done], *(np.concatenate(part) for part in zip(*parts, strict=True)))
                 done, parts = done + 1, []
     bar.update((number + 1) * batches)
-    loaded = []
-    for path in files:
-        with np.load(path) as file:
-            loaded.append((file["features"], file["labels"]))
-    return tuple(np.concatenate(part) for part in zip(*loaded, strict=True))
+    return files
+
+
+def _loaded(passes):
+    """`(features, labels)` of the files of all passes; what memory holds twice is one file."""
+    labels = np.stack([np.concatenate([_read(path, "labels") for path in one]) for one in passes])
+    features = None
+    for number, files in enumerate(passes):
+        end = 0
+        for path in files:
+            part = _read(path, "features")
+            if features is None:
+                features = np.empty((*labels.shape, *part.shape[1:]), part.dtype)
+            first, end = end, end + len(part)
+            features[number, first:end] = part
+    return features, labels
+
+
+def _read(path, name):
+    with np.load(path) as file:
+        return file[name]
 
 
 def _write(path, features, labels):
