@@ -43,7 +43,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if mask is not None or not self._is_fused(inputs):
             return super().call(inputs, training=training, mask=mask)
-        from keras_stc.layers.tensorflow_kernels import batch_norm
+        from keras_stc.layers.tensorflow_kernels import batch_norm, move_average
 
         learns = bool(training and self.trainable)
         tensor, shape = keras.ops.convert_to_tensor, self.moving_mean.shape
@@ -56,7 +56,7 @@ class BatchNormalization(keras.layers.BatchNormalization):
         )
         if learns:
             for kept, now in ((self.moving_mean, mean), (self.moving_variance, variance)):
-                kept.assign(kept + (now - kept) * (1.0 - self.momentum))
+                move_average(kept, now, self.momentum)
         return keras.ops.cast(outputs, self.compute_dtype)
 
     def _is_fused(self, inputs):

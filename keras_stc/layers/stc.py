@@ -93,7 +93,7 @@ class STCBlock(keras.layers.Layer):
         # (B, T, C); the mean over T, H and W is this one's mean over T.
         gates = list(self.gates(ops.mean(inputs, axis=(2, 3))).values())
         # (x_tcb + x_scb) / 2 with the large map touched once.
-        gate = gates[0] if len(gates) == 1 else (gates[0] + gates[1]) / 2
+        gate = gates[0] if len(gates) == 1 else 0.5 * (gates[0] + gates[1])
         if self.gain != 1:
             gate = self.gain * gate
         return inputs * ops.reshape(gate, (-1, 1, 1, 1, inputs.shape[-1]))

@@ -35,21 +35,52 @@ def batch_norm(x, scale, offset, statistics, epsilon):
         shape = tf.shape(x)
         pictures = tf.reshape(x, tf.concat([[shape[0] * shape[1]], shape[2:]], axis=0))
         pictures.set_shape((None, *x.shape[2:]))
+    mean, variance = statistics or [tf.constant([], tf.float32)] * 2
     made = tf.raw_ops.FusedBatchNormV3(
         x=pictures,
         scale=scale,
         offset=offset,
-        mean=[] if statistics is None else statistics[0],
-        variance=[] if statistics is None else statistics[1],
+        mean=mean,
+        variance=variance,
         epsilon=epsilon,
         is_training=statistics is None,
     )
-    y = tf.ensure_shape(tf.reshape(made.y, (-1, *x.shape[1:]) if known else shape), x.shape)
+    y = tf.reshape(made.y, (-1, *x.shape[1:]) if known else shape)
+    y.set_shape(x.shape)
     if statistics is not None:
         return y, *statistics
-    # The kernel gives the variance of a population of which `x` is a sample.
-    samples = x.shape[-1] / tf.cast(tf.size(x), tf.float32)  # one in so many
-    return y, made.batch_mean, made.batch_variance * (1 - samples)
+    # `batch_variance` is that of a population of which `x` is a sample; on the CPU this is of `x`.
+    return y, made.batch_mean, made.reserve_space_2
+
+
+def move_average(average, value, momentum):
+    """`average = momentum * average + (1 - momentum) * value`, for batch normalisation.
+
+    In one operation where nothing else watches the variable, instead of four: several devices, and
+    Keras where it keeps changes apart, have to hear of it.
+
+    Args:
+        average: `keras.Variable`.
+        value: `tf.Tensor` of its shape and dtype.
+        momentum: Number.
+    """
+    held = tf.convert_to_tensor(average)
+    away = held - value
+    if on_one_device() and not _is_kept_apart():
+        tf.raw_ops.ResourceApplyGradientDescent(
+            var=average.value.handle, alpha=1 - momentum, delta=away
+        )
+    else:
+        average.assign(held - away * (1 - momentum))
+
+
+def _is_kept_apart():
+    """Whether changes of variables go into a `keras.StatelessScope`."""
+    try:
+        from keras.src.backend.common.stateless_scope import in_stateless_scope
+    except ImportError:  # Keras has no public name for it, and may move it.
+        return True
+    return in_stateless_scope()
 
 
 @functools.cache
@@ -137,6 +168,35 @@ def traced_once(model, function):
     return call
 
 
+def in_one_graph(model, function):
+    """A training function of Keras' without a graph inside its graph, for one step a call.
+
+    Keras traces the step by itself and once more a function around it that takes the next batch:
+    every variable enters two graphs, a fifth of what a deep network's first step has to build.
+
+    Args:
+        model: A compiled model.
+        function: Its `train_function`, called with an iterator. It stays what is called for what
+            is no iterator of TensorFlow's, as of `train_on_batch`, or with several devices.
+    """
+    if model.steps_per_execution != 1 or model.jit_compile:
+        return function
+    # Private, and younger than the Keras we allow: what is missing from a batch as `None`.
+    train_step = getattr(model, "_autoconvert_optionals", lambda step: step)(model.train_step)
+
+    def step(iterator):
+        return train_step(iterator.get_next())
+
+    step = tf.function(step, reduce_retracing=True, autograph=False)
+
+    @functools.wraps(function)
+    def call(iterator):
+        is_ours = isinstance(iterator, tf.data.Iterator) and on_one_device()
+        return (step if is_ours else function)(iterator)
+
+    return call
+
+
 def on_one_device():
     """Whether no `tf.distribute` strategy keeps a copy of the variables on several devices."""
     return not tf.distribute.has_strategy()
@@ -153,7 +213,7 @@ def momentum_update(variable, velocity, gradient, learning_rate, momentum, neste
         velocity: `tf.Variable` of its shape.
         gradient: `tf.Tensor` of its shape.
         learning_rate: Scalar.
-        momentum: Number.
+        momentum: Scalar.
         nesterov: Boolean.
     """
     tf.raw_ops.ResourceApplyKerasMomentum(

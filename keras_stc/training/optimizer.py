@@ -41,6 +41,7 @@ class SGD(keras.optimizers.SGD):
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.l2 = l2
         self.accumulation = accumulation
+        self._of_step = None
 
     def build(self, variables: Any) -> None:
         super().build(variables)
@@ -52,10 +53,13 @@ class SGD(keras.optimizers.SGD):
         if not _on_one_device_of_tensorflow():
             super()._backend_update_step(grads, trainable_variables, learning_rate)
             return
+        # Constants of the graph once, and not for each of hundreds of variables.
+        self._of_step = [ops.convert_to_tensor(number) for number in (self.l2, self.momentum)]
         # Not through `tf.distribute`, where gradients wait for one another.
         for gradient, variable in zip(grads, trainable_variables, strict=True):
             held = variable.value if isinstance(variable, keras.Variable) else variable
             self.update_step(gradient, held, learning_rate)
+        self._of_step = None
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         index = self._get_variable_index(variable)
@@ -75,15 +79,17 @@ class SGD(keras.optimizers.SGD):
     def _update(self, gradient, variable, learning_rate, index):
         # TensorFlow hands over its own variable, which has no path. The penalty belongs here and
         # not before, where each replica would add it to a gradient that is then summed.
+        l2, momentum = self._of_step or (self.l2, self.momentum)
         if self.l2 and self._trainable_variables[index].path.endswith("kernel"):
-            gradient = gradient + ops.cast(variable, gradient.dtype) * self.l2
+            kernel = ops.cast(variable, gradient.dtype)
+            gradient = gradient + kernel * ops.cast(l2, gradient.dtype)
         if self.momentum and _on_one_device_of_tensorflow():
             from keras_stc.layers.tensorflow_kernels import momentum_update
 
             # One operation instead of a dozen: less to trace and to run.
             velocity = self.momentums[index].value
             return momentum_update(
-                variable, velocity, gradient, learning_rate, self.momentum, self.nesterov
+                variable, velocity, gradient, learning_rate, momentum, self.nesterov
             )
         super().update_step(gradient, variable, learning_rate)
 
