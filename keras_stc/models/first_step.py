@@ -7,7 +7,7 @@ import keras
 
 #: Seconds that a trainable variable adds to the first step: its layer's passes and its update are
 #: traced, and compiled by JAX. Of STC networks with 126 and 578 of them, on two cores, rounded.
-SECONDS = {"tensorflow": 0.02, "jax": 0.1}
+SECONDS = {"tensorflow": 0.015, "jax": 0.1}
 
 #: Seconds from which on a wait is felt (our choice).
 FELT = 3

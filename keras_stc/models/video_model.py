@@ -25,10 +25,10 @@ class VideoModel(keras.Model):
     ```
 
     With TensorFlow, `fit` makes the variables of metrics and optimizer before it traces its step,
-    which would be traced twice otherwise. On its CPU the step runs as it was traced: the graph
-    optimizer, which takes seconds of the first step of a deep network and gains nothing later
-    (`docs/benchmarks.md`), is off in its calls. `optimize_graph=True`, an attribute set before
-    `fit`, leaves it on.
+    which would be traced twice otherwise, and traces it into one graph. On its CPU the step runs as
+    it was traced: the graph optimizer, which takes seconds of the first step of a deep network and
+    gains nothing later (`docs/benchmarks.md`), is off in its calls. `optimize_graph=True`, an
+    attribute set before `fit`, leaves it on.
 
     `model.recompute = "unit"` trains a residual network in less memory, for the time of a second
     pass forward.
@@ -109,11 +109,13 @@ class VideoModel(keras.Model):
         is_new = self.train_function is None or force
         super().make_train_function(force)
         if is_new and not self.run_eagerly and keras.backend.backend() == "tensorflow":
-            from keras_stc.layers.tensorflow_kernels import traced_once, without_graph_optimizer
+            from keras_stc.layers import tensorflow_kernels
 
-            self.train_function = traced_once(self, self.train_function)
+            function = tensorflow_kernels.in_one_graph(self, self.train_function)
+            function = tensorflow_kernels.traced_once(self, function)
             if not self.optimize_graph and on_tensorflow_cpu():
-                self.train_function = without_graph_optimizer(self.train_function)
+                function = tensorflow_kernels.without_graph_optimizer(function)
+            self.train_function = function
         return self.train_function
 
     @property

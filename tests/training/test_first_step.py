@@ -120,3 +120,37 @@ def test_a_long_first_step_is_announced_once(monkeypatch, capsys):
     assert said() == "Building the training graph, about 7 s\n"
     model.train_function = None  # as if several devices fitted it
     assert said(compile=False) == ""
+
+
+def test_in_one_graph_it_learns_the_same(monkeypatch):
+    graphs, train_step = [], VideoModel.train_step
+
+    def watched(self, data):
+        graphs.append(tf.compat.v1.get_default_graph())
+        return train_step(self, data)
+
+    monkeypatch.setattr(VideoModel, "train_step", watched)
+    ours = fitted(keras.optimizers.SGD(0.1))
+    monkeypatch.setattr(tensorflow_kernels, "in_one_graph", lambda model, function: function)
+    assert_close(ours, fitted(keras.optimizers.SGD(0.1)))
+    alone, within = (isinstance(graph.outer_graph, type(graph)) for graph in graphs)
+    assert within and not alone
+
+
+@pytest.mark.parametrize("sample_weight", [None, np.array([1.0, 0.5])])
+def test_a_batch_by_hand_and_several_steps_a_call(sample_weight):
+    """What `fit` does not go through our one graph for; and weights of samples, which it does."""
+    labels, learnt = np.array([0, 1]), []
+    for steps in (1, 2):
+        model = network()
+        model.compile(SGD(0.1), "sparse_categorical_crossentropy", steps_per_execution=steps)
+        weights = None if sample_weight is None else np.tile(sample_weight, 2)
+        twice = np.concatenate([CLIPS, CLIPS]), np.tile(labels, 2)
+        model.fit(*twice, batch_size=2, shuffle=False, sample_weight=weights, verbose=0)
+        learnt.append(model.get_weights())
+    model = network()
+    model.compile(SGD(0.1), "sparse_categorical_crossentropy")
+    for _ in range(2):
+        model.train_on_batch(CLIPS, labels, sample_weight)
+    for each in learnt:
+        assert_close(each, model.get_weights())
