@@ -41,7 +41,6 @@ class SGD(keras.optimizers.SGD):
         super().__init__(learning_rate=learning_rate, **kwargs)
         self.l2 = l2
         self.accumulation = accumulation
-        self._of_step = None
 
     def build(self, variables: Any) -> None:
         super().build(variables)
@@ -54,32 +53,34 @@ class SGD(keras.optimizers.SGD):
             super()._backend_update_step(grads, trainable_variables, learning_rate)
             return
         # Constants of the graph once, and not for each of hundreds of variables.
-        self._of_step = [ops.convert_to_tensor(number) for number in (self.l2, self.momentum)]
+        dtype = trainable_variables[0].dtype
+        numbers = [ops.convert_to_tensor(number, dtype) for number in (self.l2, self.momentum)]
         # Not through `tf.distribute`, where gradients wait for one another.
         for gradient, variable in zip(grads, trainable_variables, strict=True):
             held = variable.value if isinstance(variable, keras.Variable) else variable
-            self.update_step(gradient, held, learning_rate)
-        self._of_step = None
+            self._step(gradient, held, learning_rate, *numbers)
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        self._step(gradient, variable, learning_rate, self.l2, self.momentum)
+
+    def _step(self, gradient, variable, learning_rate, l2, momentum):
         index = self._get_variable_index(variable)
         if self.accumulation > 1:
             total = ops.add(self.sums[index], gradient)
             is_last = ops.equal((self.iterations + 1) % self.accumulation, 0)
             held = [variable] + ([self.momentums[index]] if self.momentum else [])
             before = [ops.convert_to_tensor(each) + 0 for each in held]
-            self._update(total / self.accumulation, variable, learning_rate, index)
+            self._update(total / self.accumulation, variable, learning_rate, index, l2, momentum)
             # Chosen and not branched on: devices may not exchange anything inside a branch.
             for each, old in zip(held, before, strict=True):
                 self.assign(each, ops.where(is_last, ops.convert_to_tensor(each), old))
             self.assign(self.sums[index], ops.where(is_last, ops.zeros_like(total), total))
         else:
-            self._update(gradient, variable, learning_rate, index)
+            self._update(gradient, variable, learning_rate, index, l2, momentum)
 
-    def _update(self, gradient, variable, learning_rate, index):
+    def _update(self, gradient, variable, learning_rate, index, l2, momentum):
         # TensorFlow hands over its own variable, which has no path. The penalty belongs here and
         # not before, where each replica would add it to a gradient that is then summed.
-        l2, momentum = self._of_step or (self.l2, self.momentum)
         if self.l2 and self._trainable_variables[index].path.endswith("kernel"):
             kernel = ops.cast(variable, gradient.dtype)
             gradient = gradient + kernel * ops.cast(l2, gradient.dtype)
