@@ -181,7 +181,7 @@ def in_one_graph(model, function):
     """
     if model.steps_per_execution != 1 or model.jit_compile:
         return function
-    # Private, and younger than the Keras we allow: what is missing from a batch as `None`.
+    # What is missing from a batch as `None`; Keras has no public name for it, and may move it.
     train_step = getattr(model, "_autoconvert_optionals", lambda step: step)(model.train_step)
 
     def step(iterator):
