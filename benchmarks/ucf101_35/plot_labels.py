@@ -1,23 +1,32 @@
 """The plot of accuracy against labels in docs/results.md, from the figures in `labels.csv`.
 
-    python benchmarks/ucf101_35/labels.py docs/labels.svg
+    python benchmarks/ucf101_35/plot_labels.py docs/labels.svg
 
 `labels.csv` has a line for each start and number of labelled clips of UCF101-35, split 1: the mean
 of video@1 over seeds in per cent, its sample standard deviation (empty of a single seed), and the
 command that measured it. The official test clips are the same for all.
 """
 
+import argparse
 import csv
 import pathlib
-import sys
+
+from keras_stc.ablation.table import check_plot
 
 #: Beside the program.
 FIGURES = pathlib.Path(__file__).with_name("labels.csv")
 
 
 def main():
-    if len(sys.argv) != 2:
-        sys.exit(__doc__)
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("plot", type=pathlib.Path, help="write it there (.svg or .png)")
+    path = parser.parse_args().plot
+    try:
+        check_plot(path)
+    except (ImportError, ValueError) as error:
+        parser.error(str(error))
+    if not path.parent.is_dir():
+        parser.error(f"{path.parent} is no folder.")
     import matplotlib
 
     matplotlib.use("Agg")
@@ -26,11 +35,13 @@ def main():
     from matplotlib import pyplot
 
     figure, axis = pyplot.subplots(figsize=(5.6, 3.6))
-    for start, rows in curves().items():
+    found = curves()
+    for start, rows in found.items():
         clips, means, deviations = zip(*rows, strict=True)
         axis.errorbar(clips, means, deviations, fmt="o-", capsize=3, ms=4, label=start)
     axis.set_xscale("log")
-    axis.set_xticks(ticks := [158, 818, 2932], map(str, ticks))
+    ticks = sorted({row[0] for rows in found.values() for row in rows})
+    axis.set_xticks(ticks, map(str, ticks))
     axis.minorticks_off()
     axis.set_ylim(0, 100)
     axis.set_xlabel("labelled clips")
@@ -38,7 +49,7 @@ def main():
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8, loc="upper left")
     figure.tight_layout()
-    figure.savefig(sys.argv[1], metadata={"Date": None})
+    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def curves():
