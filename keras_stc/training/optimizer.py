@@ -52,9 +52,10 @@ class SGD(keras.optimizers.SGD):
         if not _on_one_device_of_tensorflow():
             super()._backend_update_step(grads, trainable_variables, learning_rate)
             return
-        # Constants of the graph once, and not for each of hundreds of variables.
+        # Constants of the graph once, and not for each of hundreds of variables; rounded as
+        # Keras rounds them, so that several devices compute the same.
         dtype = trainable_variables[0].dtype
-        numbers = [ops.convert_to_tensor(number, dtype) for number in (self.l2, self.momentum)]
+        numbers = [ops.cast(number, dtype) for number in (self.l2, self.momentum)]
         # Not through `tf.distribute`, where gradients wait for one another.
         for gradient, variable in zip(grads, trainable_variables, strict=True):
             held = variable.value if isinstance(variable, keras.Variable) else variable
