@@ -29,6 +29,7 @@ import keras  # noqa: E402
 import numpy as np  # noqa: E402
 
 import keras_stc  # noqa: E402
+from keras_stc.ablation.plot import saved_axes  # noqa: E402
 from keras_stc.data import open_data  # noqa: E402
 from keras_stc.training import RECIPES, train  # noqa: E402
 
@@ -129,24 +130,17 @@ def steps_to_pass(row, bar):
 
 
 def plot(runs, path):
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, 2, figsize=(9, 3.4), sharey=True)
-    for (name, _), row in runs.items():
-        arch, weights = CASES[name][:2]
-        axis = axes[0 if arch == "stc_resnet50" else 1]
-        epochs = np.arange(1, len(row["validation"]) + 1)
-        color = "tab:gray" if weights is None else "tab:blue"
-        axis.plot(epochs * row["steps_per_epoch"], row["validation"], "o-", color=color, ms=3)
-        axis.set_title(f"{name.split(',')[0]}: gray random, blue pretrained", fontsize=9)
-        axis.set_xlabel("training steps")
-    axes[0].set_ylabel("accuracy of test clips")
-    figure.tight_layout()
     pathlib.Path(path).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)
+    with saved_axes(path, (9, 3.4), columns=2) as axes:
+        for (name, _), row in runs.items():
+            arch, weights = CASES[name][:2]
+            axis = axes[0, 0 if arch == "stc_resnet50" else 1]
+            epochs = np.arange(1, len(row["validation"]) + 1)
+            color = "tab:gray" if weights is None else "tab:blue"
+            axis.plot(epochs * row["steps_per_epoch"], row["validation"], "o-", color=color, ms=3)
+            axis.set_title(f"{name.split(',')[0]}: gray random, blue pretrained", fontsize=9)
+            axis.set_xlabel("training steps")
+        axes[0, 0].set_ylabel("accuracy of test clips")
 
 
 if __name__ == "__main__":

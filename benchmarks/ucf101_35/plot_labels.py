@@ -11,7 +11,7 @@ import argparse
 import csv
 import pathlib
 
-from keras_stc.ablation.table import check_plot
+from keras_stc.ablation.plot import check_plot, saved_axes
 
 #: Beside the program.
 FIGURES = pathlib.Path(__file__).with_name("labels.csv")
@@ -27,15 +27,11 @@ def main():
         parser.error(str(error))
     if not path.parent.is_dir():
         parser.error(f"{path.parent} is no folder.")
-    import matplotlib
+    with saved_axes(path, (5.6, 3.6)) as axes:
+        draw(axes[0, 0], curves())
 
-    matplotlib.use("Agg")
-    # The same figures give the same file.
-    matplotlib.rcParams["svg.hashsalt"] = "keras-stc"
-    from matplotlib import pyplot
 
-    figure, axis = pyplot.subplots(figsize=(5.6, 3.6))
-    found = curves()
+def draw(axis, found):
     for start, rows in found.items():
         clips, means, deviations = zip(*rows, strict=True)
         axis.errorbar(clips, means, deviations, fmt="o-", capsize=3, ms=4, label=start)
@@ -48,8 +44,6 @@ def main():
     axis.set_ylabel("video@1 in %")
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8, loc="upper left")
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def curves():

@@ -1,9 +1,7 @@
-"""The figures of an ablation: mean and spread over seeds, as rows, Markdown and a plot."""
+"""The figures of an ablation: mean and spread over seeds, as rows and Markdown."""
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +59,7 @@ def markdown(
         studies: Names of studies; `None` for all.
     """
     parts = []
-    for study, table in _tables(form, results, studies):
+    for study, table in study_tables(form, results, studies):
         last = table[-1]["label"]
         lines = [
             f"**{study.title}** (the paper's {study.source})",
@@ -89,69 +87,7 @@ def markdown(
     return "\n\n".join([*parts, note]) + "\n"
 
 
-def save_plot(
-    form: Form,
-    results: Sequence[dict[str, Any]],
-    path: str | os.PathLike[str],
-    studies: Sequence[str] | None = None,
-) -> None:
-    """Draws a panel for each study that has results: every seed a dot, the mean a line.
-
-    Args:
-        form: The `Form` that was run.
-        results: What `run_ablation` returns.
-        path: Of the picture, `.svg` or `.png`.
-        studies: Names of studies; `None` for all.
-
-    Raises:
-        ImportError: If Matplotlib is missing.
-        ValueError: If the picture has another ending, or there is nothing to draw.
-    """
-    check_plot(path)
-    import matplotlib
-
-    matplotlib.use("Agg")
-    # The same figures give the same file.
-    matplotlib.rcParams["svg.hashsalt"] = "keras-stc"
-    from matplotlib import pyplot
-
-    panels = _tables(form, results, studies)
-    if not panels:
-        raise ValueError("`results` must hold two settings of a study. Received: none")
-    columns = min(3, len(panels))
-    lines = -(-len(panels) // columns)
-    size = (4.2 * columns, 2.9 * lines)
-    figure, axes = pyplot.subplots(lines, columns, figsize=size, squeeze=False, sharey=True)
-    for axis in axes.flat[len(panels) :]:
-        axis.set_visible(False)
-    for axis, (study, table) in zip(axes.flat, panels, strict=False):
-        for place, row in enumerate(table):
-            values = 100 * row["video@1"]
-            axis.plot([place] * len(values), values, "o", color="tab:blue", alpha=0.5, ms=4)
-            axis.hlines(values.mean(), place - 0.25, place + 0.25, color="black")
-        labels = [row["label"].replace(", ", "\n") for row in table]
-        axis.set_xticks(range(len(table)), labels, fontsize=7)
-        axis.set_xlim(-0.5, len(table) - 0.5)
-        axis.set_title(study.title, fontsize=9)
-        axis.grid(axis="y", alpha=0.3)
-    for row in axes:
-        row[0].set_ylabel("video@1 in %")
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None} if str(path).endswith(".svg") else None)
-    pyplot.close(figure)
-
-
-def check_plot(path):
-    """Raises what `save_plot` would raise for this path."""
-    if importlib.util.find_spec("matplotlib") is None:
-        raise ImportError(
-            'Plots need Matplotlib: pip install "keras-stc[plots]", or leave --plot away.'
-        )
-    if not str(path).endswith((".svg", ".png")):
-        raise ValueError(f"A plot must end in .svg or .png. Received: {path}")
-
-
-def _tables(form, results, studies):
+def study_tables(form, results, studies):
     """`[(study, rows)]` of the studies in which there is something to compare."""
     tables = []
     for study in form.studies().values():

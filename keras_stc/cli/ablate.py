@@ -44,8 +44,8 @@ def register(add):
 
 def run_ablate(arguments):
     from keras_stc.ablation import markdown, run_ablation, save_plot
+    from keras_stc.ablation.plot import check_plot
     from keras_stc.ablation.run import chosen_settings, motion_videos
-    from keras_stc.ablation.table import check_plot
     from keras_stc.files import write_atomically
 
     tell = functools.partial(say, arguments)
