@@ -2,6 +2,7 @@
 
     python benchmarks/first_step.py                                      # STC-ResNet101
     python benchmarks/first_step.py --network STCResNeXt101 --rounds 3
+    python benchmarks/first_step.py --network STCResNet50 --teacher resnet50     # of a transfer
 
 About five minutes on two cores, and 6 GB. Every side is a process of its own, in turns: a training
 as Keras has it; with the step traced once; with TensorFlow's graph optimizer off, too, as a
@@ -30,6 +31,7 @@ SIDES = {
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--network", default="STCResNet101", help="name of a constructor")
+    parser.add_argument("--teacher", help="2D network it learns from, by correspondence transfer")
     parser.add_argument("--batch", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=2)
     args = parser.parse_args()
@@ -39,41 +41,55 @@ def main():
     for _ in range(args.rounds):
         for name, side in SIDES.items():
             with concurrent.futures.ProcessPoolExecutor(1, mp_context=context) as pool:
-                call = pool.submit(measure, args.network, args.batch, *side)
+                call = pool.submit(measure, args.network, args.teacher, args.batch, *side)
                 try:
                     found[name].append(call.result())
                 except concurrent.futures.process.BrokenProcessPool:
                     sys.exit(f"{name}: its process was ended, for want of memory?")
-    print(f"{args.network}, {args.batch} clips of 16 x 112 x 112, best of {args.rounds}")
+    learner = f"{args.network} from {args.teacher}" if args.teacher else args.network
+    print(f"{learner}, {args.batch} clips of 16 x 112 x 112, best of {args.rounds}")
     print(f"{'':22s}{'construction':>14s}{'first step':>12s}{'step':>8s}{'peak':>8s}")
     for name, rounds in found.items():
         build, first, step, peak = map(min, zip(*rounds, strict=True))
         print(f"{name:22s}{build:14.1f}{first:12.1f}{step:8.2f}{peak:8.2f}")
 
 
-def measure(network, batch, is_keras_own, optimize_graph, is_ours):
+def measure(network, teacher, batch, is_keras_own, optimize_graph, is_ours):
     import keras_stc  # isort: skip; first, for TensorFlow's faster CPU kernels
     import keras
     import numpy as np
     import tensorflow as tf
 
     start = time.perf_counter()
-    model = getattr(keras_stc, network)()
+    model = make(getattr(keras_stc, network), teacher)
     build = time.perf_counter() - start
     model.optimize_graph = optimize_graph
     if is_keras_own:
         model.make_train_function = functools.partial(keras.Model.make_train_function, model)
-    make = keras_stc.training.SGD if is_ours else keras.optimizers.SGD
-    model.compile(make(0.01, momentum=0.9, nesterov=True), "sparse_categorical_crossentropy")
-    clips = np.random.default_rng(0).uniform(0, 255, (batch, *model.input_shape[1:]))
-    data = tf.data.Dataset.from_tensors((clips.astype("float32"), np.zeros(batch, "int32")))
+    sgd = (keras_stc.training.SGD if is_ours else keras.optimizers.SGD)(0.01, 0.9, nesterov=True)
+    model.compile(sgd, None if teacher else "sparse_categorical_crossentropy")
+    clips = np.random.default_rng(0).uniform(0, 255, (batch, 16, 112, 112, 3)).astype("float32")
+    numbers = np.arange(batch, dtype="int32")
+    data = {"frames": clips, "clip": clips, "video": numbers} if teacher else (clips, numbers)
     ends = [time.perf_counter()]
     end = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs=None: ends.append(time.perf_counter())
     )
-    model.fit(data.cache().repeat(5), callbacks=[end], verbose=0)
+    dataset = tf.data.Dataset.from_tensors(data).cache().repeat(5)
+    model.fit(dataset, callbacks=[end], verbose=0)
     first, *steps = np.diff(ends).tolist()
     return build, first, min(steps), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def make(network, teacher):
+    """A classifier, or a transfer to the network without one."""
+    if teacher is None:
+        return network()
+    from keras_stc.transfer import CorrespondenceTransfer
+    from keras_stc.transfer.teachers import create_teacher
+
+    student = network(include_top=False, pooling="avg")
+    return CorrespondenceTransfer(student, create_teacher(teacher, "random"))
 
 
 if __name__ == "__main__":

@@ -5,7 +5,6 @@ import logging
 import os
 import platform
 
-import keras
 import tensorflow as tf
 
 logger = logging.getLogger(__name__)
@@ -103,98 +102,6 @@ def warn_without_onednn():
             "long without. TensorFlow was imported first: import keras_stc before it and before "
             "Keras, or set TF_ENABLE_ONEDNN_OPTS=1 (0 keeps this line away)."
         )
-
-
-def without_graph_optimizer(function):
-    """A `tf.function` that runs as it was traced: TensorFlow's graph optimizer is off in its calls.
-
-    Rewriting a training step of thousands of operations takes seconds in its first call, and the
-    step is none the faster for it (`docs/benchmarks.md`). The switch in `tf.config.optimizer` is
-    everybody's and stays as it is: what this thread passes along with the call alone is another.
-    """
-    from tensorflow.python.eager import context  # TensorFlow has no public name for it.
-
-    usual = as_traced = None
-
-    @functools.wraps(function)
-    def call(*args, **kwargs):
-        nonlocal usual, as_traced
-        here = context.context()
-        before = here.function_call_options
-        if before is not usual:
-            config = tf.compat.v1.ConfigProto.FromString(before.config_proto_serialized)
-            config.graph_options.rewrite_options.disable_meta_optimizer = True
-            usual = before
-            as_traced = context.FunctionCallOptions(before.executor_type, config)
-        here.function_call_options = as_traced
-        try:
-            return function(*args, **kwargs)
-        finally:
-            here.function_call_options = before
-
-    return call
-
-
-def traced_once(model, function):
-    """A training function of Keras' which makes no variables, and so is not traced twice.
-
-    Keras leaves what metrics and optimizer keep to the first call. TensorFlow traces a function
-    that makes variables once more, as if it were another one: the whole of a network, its gradient
-    and its update, twice.
-
-    Args:
-        model: A compiled functional model.
-        function: Its `train_function`, called with an iterator.
-    """
-    is_first = True
-
-    @functools.wraps(function)
-    def call(iterator):
-        nonlocal is_first
-        if is_first and on_one_device():
-            is_first = False
-            if model.optimizer is not None and not model.optimizer.built:
-                model.optimizer.build(model.trainable_variables)
-            metrics = getattr(model, "_compile_metrics", None)  # Keras has no public name for them.
-            if isinstance(iterator, tf.data.Iterator) and not getattr(metrics, "built", True):
-                _, labels, _ = keras.utils.unpack_x_y_sample_weight(iterator.element_spec)
-                if labels is not None:
-                    labels = tf.nest.map_structure(
-                        lambda spec: keras.KerasTensor(spec.shape, spec.dtype.name), labels
-                    )
-                    metrics.build(labels, model.output)
-        return function(iterator)
-
-    return call
-
-
-def in_one_graph(model, function):
-    """A training function of Keras' without a graph inside its graph, for one step a call.
-
-    Keras traces the step by itself and once more a function around it that takes the next batch:
-    every variable enters two graphs, a fifth of what a deep network's first step has to build.
-
-    Args:
-        model: A compiled model.
-        function: Its `train_function`, called with an iterator. It stays what is called for what
-            is no iterator of TensorFlow's, as of `train_on_batch`, or with several devices.
-    """
-    if model.steps_per_execution != 1 or model.jit_compile:
-        return function
-    # What is missing from a batch as `None`; Keras has no public name for it, and may move it.
-    train_step = getattr(model, "_autoconvert_optionals", lambda step: step)(model.train_step)
-
-    def step(iterator):
-        return train_step(iterator.get_next())
-
-    step = tf.function(step, reduce_retracing=True, autograph=False)
-
-    @functools.wraps(function)
-    def call(iterator):
-        is_ours = isinstance(iterator, tf.data.Iterator) and on_one_device()
-        return (step if is_ours else function)(iterator)
-
-    return call
 
 
 def on_one_device():

@@ -1,19 +1,18 @@
 """A functional Keras model that knows how it wants to be fed."""
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
 
 from keras_stc.checks import wrong
 from keras_stc.layers.conv import on_tensorflow_cpu
-from keras_stc.models.first_step import announce_first_step
+from keras_stc.models.first_step import QuickFirstStep
 from keras_stc.models.recompute import UnitByUnit
 from keras_stc.video_config import VideoConfig
 
 
 @keras.saving.register_keras_serializable("keras_stc")
-class VideoModel(keras.Model):
+class VideoModel(QuickFirstStep, keras.Model):
     """A functional model with a `video_config`, saved with it.
 
     Example:
@@ -24,11 +23,8 @@ class VideoModel(keras.Model):
     keras_stc.load_model("model.keras").video_config
     ```
 
-    With TensorFlow, `fit` makes the variables of metrics and optimizer before it traces its step,
-    which would be traced twice otherwise, and traces it into one graph. On its CPU the step runs as
-    it was traced: the graph optimizer, which takes seconds of the first step of a deep network and
-    gains nothing later (`docs/benchmarks.md`), is off in its calls. `optimize_graph=True`, an
-    attribute set before `fit`, leaves it on.
+    With TensorFlow, `fit` traces its step once, into one graph, and on the CPU runs it as it was
+    traced: see `keras_stc.models.first_step.QuickFirstStep`.
 
     `model.recompute = "unit"` trains a residual network in less memory, for the time of a second
     pass forward.
@@ -48,9 +44,6 @@ class VideoModel(keras.Model):
     Raises:
         ValueError: If `video_config` is missing or does not fit the model's input.
     """
-
-    #: Whether TensorFlow's graph optimizer rewrites a training step on the CPU.
-    optimize_graph = False
 
     def __init__(
         self,
@@ -90,33 +83,8 @@ class VideoModel(keras.Model):
             return self._by_unit(inputs)
         return super().call(inputs, training=training, mask=mask, **kwargs)
 
-    def fit(
-        self,
-        x: Any = None,
-        y: Any = None,
-        batch_size: int | None = None,
-        epochs: int = 1,
-        verbose: str | int = "auto",
-        *args: Any,
-        **kwargs: Any,
-    ) -> keras.callbacks.History:
-        """As `keras.Model.fit`; before a first step that takes seconds to build, a line says so."""
-        announce_first_step(self, verbose)
-        return super().fit(x, y, batch_size, epochs, verbose, *args, **kwargs)
-
-    def make_train_function(self, force: bool = False) -> Callable:
-        """Keras' hook, called by `fit`."""
-        is_new = self.train_function is None or force
-        super().make_train_function(force)
-        if is_new and not self.run_eagerly and keras.backend.backend() == "tensorflow":
-            from keras_stc.layers import tensorflow_kernels
-
-            function = tensorflow_kernels.in_one_graph(self, self.train_function)
-            function = tensorflow_kernels.traced_once(self, function)
-            if not self.optimize_graph and on_tensorflow_cpu():
-                function = tensorflow_kernels.without_graph_optimizer(function)
-            self.train_function = function
-        return self.train_function
+    def _compared_in_training(self, labels):
+        return None if labels is None else (labels, self.output)
 
     @property
     def recompute(self) -> str | None:

@@ -227,6 +227,17 @@ class Distillation(Taught):
             outputs["label"] = inputs["label"]
         return outputs
 
+    def _example_outputs(self):
+        answers = ops.zeros((1, self.student.output_shape[-1]))
+        features = ops.zeros((1, self.teacher.features))
+        return {
+            "answers": answers,
+            "features": features,
+            "teacher_answers": answers,
+            "teacher_features": features,
+            "label": ops.zeros((1,), "int32"),
+        }
+
     def _compared(self, outputs):
         """What the losses compare: two dictionaries of the names of losses."""
         wanted, got = {}, {}

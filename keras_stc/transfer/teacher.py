@@ -12,6 +12,7 @@ import keras
 from keras import ops
 
 from keras_stc.checks import wrong
+from keras_stc.models.first_step import QuickFirstStep
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -63,7 +64,7 @@ class Teacher:
         return cls(**{**config, "model": keras.saving.deserialize_keras_object(config["model"])})
 
 
-class Taught(keras.Model):
+class Taught(QuickFirstStep, keras.Model):
     """A student and its teacher, as `fit` takes them; the base of those that say what is learned.
 
     `save_weights` leaves the teacher's weights out; `save` writes them along, once, since a model
@@ -73,11 +74,17 @@ class Taught(keras.Model):
     student: keras.Model
     teacher: Any  #: A `Teacher`, of the kind that this student has.
 
+    #: Called without anything: outputs as of one clip, of any values.
+    _example_outputs: Callable[[], Any]
+
     #: Called with outputs: `(what they are to be, what of them is compared with that)`.
     _compared: Callable[..., tuple[Any, Any]]
 
     #: Called with weights of samples, never `None`: those of what is compared.
     _weighted: Callable[..., Any]
+
+    def _compared_in_training(self, labels):
+        return self._compared(self._example_outputs())
 
     def compute_loss(
         self,

@@ -5,14 +5,16 @@ import functools
 import keras
 import numpy as np
 import pytest
+import transfer_parts
 
 from keras_stc import VideoConfig, VideoModel
 from keras_stc.layers.residual import residual_unit
 from keras_stc.models import first_step
 from keras_stc.training import SGD
+from keras_stc.transfer.teacher import Taught
 
 tf = pytest.importorskip("tensorflow")
-tensorflow_kernels = pytest.importorskip("keras_stc.layers.tensorflow_kernels")
+tensorflow_step = pytest.importorskip("keras_stc.models.tensorflow_step")
 pytestmark = pytest.mark.skipif(
     keras.backend.backend() != "tensorflow", reason="TensorFlow's graphs"
 )
@@ -65,7 +67,7 @@ def test_graph_optimizer_is_off_in_these_calls_alone(disabled):
     x, usual = tf.constant(2.0), {"disable_meta_optimizer": disabled}
     tf.config.optimizer.set_experimental_options(usual)
     try:
-        as_traced = tensorflow_kernels.without_graph_optimizer(constant)
+        as_traced = tensorflow_step.without_graph_optimizer(constant)
         assert nodes_run(lambda: as_traced(x)) > 100
         assert nodes_run(lambda: as_traced(x)) == 0  # made once
         with pytest.raises(TypeError):
@@ -79,9 +81,9 @@ def test_graph_optimizer_is_off_in_these_calls_alone(disabled):
 
 
 def test_graph_optimizer_changes_no_result(monkeypatch):
-    calls, off = [], tensorflow_kernels.without_graph_optimizer
+    calls, off = [], tensorflow_step.without_graph_optimizer
     monkeypatch.setattr(
-        tensorflow_kernels, "without_graph_optimizer", lambda each: calls.append(1) or off(each)
+        tensorflow_step, "without_graph_optimizer", lambda each: calls.append(1) or off(each)
     )
     without = fitted(keras.optimizers.SGD(0.1))
     assert_close(without, fitted(keras.optimizers.SGD(0.1), optimize_graph=True))
@@ -122,19 +124,62 @@ def test_a_long_first_step_is_announced_once(monkeypatch, capsys):
     assert said(compile=False) == ""
 
 
-def test_in_one_graph_it_learns_the_same(monkeypatch):
-    graphs, train_step = [], VideoModel.train_step
+def graphs_of_a_step(monkeypatch, fit):
+    """Whether each graph that a step is traced in lies in another one, and what `fit` returns."""
+    graphs, train_step = [], keras.Model.train_step
 
     def watched(self, data):
         graphs.append(tf.compat.v1.get_default_graph())
         return train_step(self, data)
 
-    monkeypatch.setattr(VideoModel, "train_step", watched)
-    ours = fitted(keras.optimizers.SGD(0.1))
-    monkeypatch.setattr(tensorflow_kernels, "in_one_graph", lambda model, function: function)
-    assert_close(ours, fitted(keras.optimizers.SGD(0.1)))
-    alone, within = (isinstance(graph.outer_graph, type(graph)) for graph in graphs)
-    assert within and not alone
+    with monkeypatch.context() as patch:
+        patch.setattr(keras.Model, "train_step", watched)
+        result = fit()
+    return [isinstance(graph.outer_graph, type(graph)) for graph in graphs], result
+
+
+def test_in_one_graph_it_learns_the_same(monkeypatch):
+    ours, weights = graphs_of_a_step(monkeypatch, lambda: fitted(keras.optimizers.SGD(0.1)))
+
+    def fit_plainly():
+        plain = network()
+        plain = keras.Model(plain.input, plain.output)
+        plain.compile(
+            keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy", metrics=["accuracy"]
+        )
+        plain.fit(CLIPS, np.array([0, 1]), epochs=3, batch_size=2, verbose=0)
+        return plain.get_weights()
+
+    kerass, others = graphs_of_a_step(monkeypatch, fit_plainly)
+    assert_close(weights, others)
+    assert ours == [False] and kerass == [True, True]  # traced twice by Keras
+
+
+@pytest.mark.parametrize(
+    ("make", "batch"),
+    [
+        (transfer_parts.small_transfer, transfer_parts.batch()),
+        (
+            functools.partial(transfer_parts.small_distillation, label_weight=0.5),
+            transfer_parts.distillation_batch(),
+        ),
+    ],
+    ids=["transfer", "distillation"],
+)
+def test_what_a_teacher_teaches_is_traced_once_too(make, batch, monkeypatch):
+    def fit():
+        model = make()
+        model.compile(keras.optimizers.SGD(0.1))
+        history = model.fit(tf.data.Dataset.from_tensors(batch).repeat(2), verbose=0)
+        return history.history, model.get_weights()
+
+    ours, (figures, weights) = graphs_of_a_step(monkeypatch, fit)
+    monkeypatch.setattr(Taught, "make_train_function", keras.Model.make_train_function)
+    kerass, (wanted, others) = graphs_of_a_step(monkeypatch, fit)
+    assert figures.keys() == wanted.keys()
+    assert all(figures[name] == pytest.approx(wanted[name], rel=1e-5) for name in wanted)
+    assert_close(weights, others)
+    assert ours == [False] and kerass == [True, True]
 
 
 @pytest.mark.parametrize("sample_weight", [None, np.array([1.0, 0.5])])
