@@ -15,7 +15,7 @@ from keras_stc.cli import main
 from keras_stc.data import open_video
 from keras_stc.demo.motion import write_motion_videos
 from keras_stc.export import with_preprocessing
-from keras_stc.models import c3d, p3d
+from keras_stc.models import c3d, densenet3d, p3d
 from keras_stc.models.zoo import CONSTRUCTORS
 
 #: Of probabilities: a pixel halfway between two grey values may be rounded to the other one.
@@ -161,11 +161,12 @@ KINDS += [("stc_resnet18", {"preactivation": True})]
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("name", "options"), KINDS)
-def test_every_kind_of_network(name, options, tmp_path, monkeypatch):
+def test_every_kind_of_network(name, options, tmp_path, monkeypatch, short):
     """Logits within 1e-4 of the largest, by a signature call and by ONNX Runtime."""
-    # Whole, tf2onnx takes 11 and 15 GB for them, and minutes.
+    # Whole, tf2onnx takes 11 and 15 GB for the first two, and minutes for all three.
     monkeypatch.setattr(c3d, "DENSE", 64)
     monkeypatch.setattr(p3d, "UNITS", (1, 1, 1, 1))
+    monkeypatch.setitem(densenet3d.DEPTHS, 121, (2, 2, 2, 2))
     takes_width = "alpha" in inspect.signature(CONSTRUCTORS[name]).parameters
     width = {"alpha": 0.125} if takes_width else {}
     frames = 16 if name in ("inception_i3d", "s3d") else 4

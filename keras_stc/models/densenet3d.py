@@ -25,7 +25,7 @@ BOTTLENECK = 4
 STEM = 64
 
 
-def features(x, correlate, layers):
+def features(x, correlate, depth):
     """Up to the last batch normalisation and its ReLU. Hara et al.'s modules:
 
     | module | layer |
@@ -36,6 +36,7 @@ def features(x, correlate, layers):
     | `features.transitionB.norm`, `.conv` | `transitionB_bn`, `transitionB_conv` |
     | `features.norm5`, `classifier` | `final_bn`, `predictions` |
     """
+    layers = DEPTHS[depth]
     x = conv3d(x, STEM, 7, (1, 2, 2), name="conv1")
     x = _normalized(x, "conv1_bn", "conv1_relu")
     x = keras.layers.ZeroPadding3D(1, name="pool1_pad")(x)
@@ -71,7 +72,7 @@ def _densenet(depth):
         constructor=f"DenseNet3D{depth}",
         title=f"3D-DenseNet with {depth} layers.",
         source=HARA,
-        features=functools.partial(features, layers=DEPTHS[depth]),
+        features=functools.partial(features, depth=depth),
     )
 
 

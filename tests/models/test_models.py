@@ -45,7 +45,7 @@ def test_every_constructor_of_the_contract_is_public():
 
 
 @pytest.mark.parametrize("name", ["stc_resnet18", "resnext3d50"])
-def test_forward_save_and_load(name, tmp_path):
+def test_forward_save_and_load(name, tmp_path, short):
     arguments = {"classes": 5, "input_shape": CLIP, "alpha": 0.125}
     model = keras_stc.create_model(name, **arguments)
     model.video_config = model.video_config.replace(stride=3, class_names=tuple("abcde"))
@@ -81,7 +81,7 @@ def test_normalisation_is_part_of_the_model():
     np.testing.assert_allclose(predict(inner, x), x / 127.5 - 1, atol=1e-6)
 
 
-def test_without_top_and_pooling():
+def test_without_top_and_pooling(short):
     arguments = {"include_top": False, "input_shape": (16, 64, 48, 3)}
     features = keras_stc.ResNet3D18(**arguments)
     assert features.output_shape == (None, 1, 2, 2, 512)
@@ -94,7 +94,7 @@ def test_without_top_and_pooling():
         )
 
 
-def test_logits_and_softmax():
+def test_logits_and_softmax(short):
     logits = keras_stc.ResNet3D18(classes=4, input_shape=CLIP, classifier_activation=None)
     softmax = keras_stc.ResNet3D18(classes=4, input_shape=CLIP)
     softmax.set_weights(logits.get_weights())
@@ -104,7 +104,7 @@ def test_logits_and_softmax():
     )
 
 
-def test_input_tensor_behind_other_layers(tmp_path):
+def test_input_tensor_behind_other_layers(tmp_path, short):
     small = keras.Input((4, 16, 16, 3))
     model = keras_stc.STCResNet18(
         classes=2, input_tensor=keras.layers.UpSampling3D((1, 2, 2))(small)
@@ -298,7 +298,7 @@ def test_an_activation_may_be_a_function():
     assert keras_stc.create_model(**model.architecture).architecture == model.architecture
 
 
-def test_mixed_precision_model_puts_out_float32():
+def test_mixed_precision_model_puts_out_float32(short):
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
         model = keras_stc.STCResNet18(classes=3, input_shape=CLIP)

@@ -222,7 +222,7 @@ def plain_model(transfer, frame_shape, clip_shape):
 
 
 @pytest.mark.parametrize("network", ["small", "stc_resnet18"])
-def test_gradients_are_those_of_pairing_at_the_input(network):
+def test_gradients_are_those_of_pairing_at_the_input(network, short):
     """Within 1e-4, read off a step of SGD with a rate of 1; batch statistics included."""
     shape = (4, 16, 16, 3)
     student = None
@@ -231,7 +231,7 @@ def test_gradients_are_those_of_pairing_at_the_input(network):
         # At 32 pixels the last stage would normalise four values a channel: rounding, enlarged.
         shape = (4, 64, 64, 3)
         student = keras_stc.create_model(
-            network, include_top=False, pooling="avg", input_shape=shape
+            network, include_top=False, pooling="avg", input_shape=shape, alpha=0.5
         )
     transfer = transfer_parts.small_transfer(student)
     batch = transfer_parts.batch(size=shape[1])
@@ -261,7 +261,7 @@ def test_gradients_are_those_of_pairing_at_the_input(network):
 
 
 @pytest.mark.parametrize("name", ["resnet3d18", "resnext3d50", "stc_resnet18", "stc_resnext50"])
-def test_the_students_of_the_paper(name):
+def test_the_students_of_the_paper(name, short):
     """One network of each family: a step moves its first and last convolution."""
     student = keras_stc.create_model(
         name, include_top=False, pooling="avg", input_shape=(2, 32, 32, 3)

@@ -175,6 +175,7 @@ def replicas(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.multi_device
 @pytest.mark.parametrize("kind", ["transfer", "distillation"])
 def test_two_replicas_are_one(replicas, kind):
