@@ -42,7 +42,8 @@ def weights():
     unpublished = ", ".join(f"`{r.arch}`" for r in records if r.status != "available")
     head = ["file", "networks and their `weights=`", "trained", "licence", "top-1", "protocol"]
     rows = [cells(file, group, protocols) for file, group in files.items()]
-    text = textwrap.fill(f"Nobody has published Kinetics weights of {unpublished}.", 120)
+    missing = f"There are no Kinetics weights that this package could fetch of {unpublished}."
+    text = textwrap.fill(missing, 120)
     return f"{table(head, rows)}\n\n{numbered(protocols)}\n\n{text}"
 
 

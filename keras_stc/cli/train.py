@@ -37,7 +37,8 @@ def register(add):
         "--start",
         default="auto",
         help="auto: the best pretrained network that there is for few videos, unless --model, "
-        "--weights or --recipe is given; none: random weights; or i3d, ucf101-35",
+        "--weights, --recipe, --alpha, --placement or --final-endpoint is given; none: random "
+        "weights; or i3d, ucf101-35",
     )
     command.add_argument("--model", help="see keras-stc models (by the start, stc_resnet18)")
     command.add_argument(

@@ -98,8 +98,8 @@ def warn_without_onednn():
     is_in_wheel = platform.machine() in ("x86_64", "AMD64") and platform.system() != "Darwin"
     if is_in_wheel and not has_onednn() and os.environ.get("TF_ENABLE_ONEDNN_OPTS") != "0":
         logger.warning(
-            "TensorFlow's faster CPU kernels (oneDNN) are off; training takes about three times as "
-            "long without. TensorFlow was imported first: import keras_stc before it and before "
+            "TensorFlow's faster CPU kernels (oneDNN) are off, and training is slower without. "
+            "TensorFlow was imported first: import keras_stc before it and before "
             "Keras, or set TF_ENABLE_ONEDNN_OPTS=1 (0 keeps this line away)."
         )
 

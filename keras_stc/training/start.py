@@ -62,7 +62,7 @@ STARTS = (
         size=112,
         recipe=RECIPES["classifier"].replace(freeze="Mixed_4f"),
         what="the half of InceptionI3D that comes with the package",
-        why="without a network to fetch over, nothing else here gets as far (docs/results.md)",
+        why="offline, nothing else here gets as far (docs/results.md)",
         cost="It costs nothing; --weights none starts at random",
         learns="what comes after Mixed_4f",
     ),

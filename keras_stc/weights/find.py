@@ -171,9 +171,9 @@ def _in_owners_repository(record):
         return hub.parse_address(f"hf://{owner}/{record.arch}-{record.tag}")
     start = "".join(f"weights={tag!r}, or from " for tag in tags(record.arch)[:1])
     raise WeightsError(
-        f"`weights={record.tag!r}` of {record.arch} is not published by anybody: start from "
-        f"{start}None, or set {OWNER_VARIABLE} to the Hugging Face organisation that has "
-        f"{record.arch}-{record.tag}."
+        f"`weights={record.tag!r}` of {record.arch} cannot be fetched from anywhere: start from "
+        f"{start}None, from a file (docs/weights.md), or set {OWNER_VARIABLE} to the Hugging Face "
+        f"organisation that has {record.arch}-{record.tag}."
     )
 
 

@@ -232,7 +232,7 @@ def test_zoo_table_agrees_with_the_paper_notes():
         ({"classes": 0}, "`classes` must be a positive integer"),
         ({"include_top": False, "pooling": "mean"}, "`pooling` must be"),
         ({"input_tensor": np.zeros((1, 16, 112, 112, 3))}, "must be a Keras tensor"),
-        ({"weights": "kinetics400"}, "is not published by anybody"),
+        ({"weights": "kinetics400"}, "cannot be fetched from anywhere"),
         ({"weights": "nowhere/x.weights.h5"}, "does not exist"),
     ],
 )

@@ -118,7 +118,6 @@ def test_short_clips_have_no_ends(frames, checkpoints):
 @pytest.mark.parametrize(
     ("depth", "blocks"),
     [
-        pytest.param(121, {}, marks=pytest.mark.slow),
         pytest.param(121, {"stc": True}, marks=pytest.mark.slow),
         pytest.param(169, {}, marks=pytest.mark.slow),
     ],

@@ -150,7 +150,7 @@ def test_wrong_files_get_a_sentence_and_change_nothing(saved, tmp_path):
         keras_stc.STCResNet18(weights="nowhere.keras")
     with pytest.raises(ValueError, match="Its tags are: 'imagenet'"):
         keras_stc.STCResNet18(weights="kinetic400")
-    with pytest.raises(ValueError, match="not published by anybody: start from weights='imagenet'"):
+    with pytest.raises(ValueError, match="from anywhere: start from weights='imagenet'"):
         keras_stc.STCResNet18(weights="kinetics400")
     with pytest.raises(ValueError, match="holds no finished run"):
         keras_stc.STCResNet18(weights=tmp_path)
