@@ -11,6 +11,7 @@ from keras import ops
 
 import keras_stc
 from keras_stc.ablation import FORMS, Setting, Study, markdown, rows, save_plot
+from keras_stc.ablation.plot import saved_axes
 from keras_stc.ablation.run import chosen_settings, halve_residual_branches
 from keras_stc.cli import main
 from keras_stc.files import alone
@@ -160,6 +161,17 @@ def test_markdown_and_plot(study, results, tmp_path):
         save_plot(Form(), results, tmp_path / "a.txt")
 
 
+def test_a_plot_leaves_the_callers_matplotlib_alone(tmp_path):
+    matplotlib = pytest.importorskip("matplotlib")
+    before = dict(matplotlib.rcParams)
+    pictures = [tmp_path / "1.svg", tmp_path / "2.svg"]
+    for picture in pictures:
+        with saved_axes(picture, (2, 2)) as axes:
+            axes[0, 0].plot([1, 2])
+    assert dict(matplotlib.rcParams) == before
+    assert pictures[0].read_bytes() == pictures[1].read_bytes()
+
+
 @pytest.mark.usefixtures("short")
 def test_command_trains_and_goes_on(tmp_path, capsys, monkeypatch):
     videos = helpers.write_videos(tmp_path / "videos")
@@ -199,6 +211,14 @@ def test_command_trains_and_goes_on(tmp_path, capsys, monkeypatch):
     assert "1 trainings" in printed
 
 
+def test_a_line_that_trained_nothing_may_be_corrected(tmp_path, capsys):
+    videos = str(helpers.write_videos(tmp_path / "videos"))
+    line = ["ablate", videos, "--out", str(tmp_path / "out"), "--studies", "single-frame"]
+    for size in ("20", "24"):  # the second is not compared with the first
+        assert main([*line, "--size", size]) == 1
+        assert "32" in capsys.readouterr().err
+
+
 def test_data_without_a_split_are_held_out(tmp_path, monkeypatch, capsys):
     videos = helpers.write_videos(tmp_path / "videos") / "train"
     seen = {}
@@ -223,6 +243,7 @@ def test_data_without_a_split_are_held_out(tmp_path, monkeypatch, capsys):
         (["--model", "resnet3d18"], "a network with STC blocks"),
         (["--seeds", "0"], "--seeds must be at least 1"),
         (["--plot", "a.txt"], "must end in .svg or .png"),
+        (["--plot", "none/a.svg"], "folder of --plot none/a.svg does not exist"),
         (["--studies", "transfer", "--teacher-weights", "no.h5"], "weights no.h5 do not exist"),
     ],
 )

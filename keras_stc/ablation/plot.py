@@ -78,17 +78,14 @@ def saved_axes(
     """
     check_plot(path)
     import matplotlib
+    from matplotlib.figure import Figure  # without pyplot, whose settings are the caller's
 
-    matplotlib.use("Agg")
-    # The same figures give the same file.
-    matplotlib.rcParams["svg.hashsalt"] = "keras-stc"
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(rows, columns, figsize=size, squeeze=False, sharey=True)
-    yield axes
+    figure = Figure(figsize=size)
+    yield figure.subplots(rows, columns, squeeze=False, sharey=True)
     figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None} if str(path).endswith(".svg") else None)
-    pyplot.close(figure)
+    # The same figures give the same file.
+    with matplotlib.rc_context({"svg.hashsalt": "keras-stc"}):
+        figure.savefig(path, metadata={"Date": None} if str(path).endswith(".svg") else None)
 
 
 def check_plot(path):

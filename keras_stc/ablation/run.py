@@ -101,8 +101,11 @@ def run_ablation(
         "videos": len(videos),
         "test_videos": len(test),
     }
-    with Run(out).alone():
-        Run(out).open(config, upgrade=upgraded)
+    run = Run(out)
+    with run.alone():
+        trainings = run.folder / "runs"
+        begun = [path for name in ("result", "state") for path in trainings.glob(f"*/{name}.json")]
+        run.open(config, anew=not begun, upgrade=upgraded)
     teacher_weights = teacher and teacher.fingerprint()
     jobs = [(setting, seed) for seed in seeds for setting in settings]
 

@@ -82,7 +82,8 @@ def markdown(
         parts.append("\n".join(lines))
     note = (
         "Accuracies in per cent: mean ± standard deviation over the seeds. Differences in points: "
-        "mean ± standard error over the seeds that both have. Minutes: of a training with its test."
+        "mean ± standard error over the seeds that both have. Minutes: of a training with its "
+        "test, pauses included; of one that was broken off, since it was taken up again."
     )
     return "\n\n".join([*parts, note]) + "\n"
 

@@ -54,6 +54,7 @@ def run_ablate(arguments):
     settings = chosen_settings(form, arguments.studies)
     if arguments.plot:
         check_plot(arguments.plot)  # before hours of training
+        options.check_written_file("--plot", arguments.plot)
     studies, teacher = arguments.studies, None
     if any(setting.transfer for setting in settings):
         studies, teacher = _teacher(arguments, form, tell)

@@ -83,7 +83,7 @@ def run_distill(arguments):
     distillation = create_distillation(
         arguments.student,
         arguments.teacher,
-        teacher_shape=_teacher_shape(arguments),
+        teacher_clip=_teacher_clip(arguments),
         temperature=arguments.temperature,
         label_weight=arguments.label_weight,
         feature_weight=arguments.feature_weight,
@@ -145,16 +145,11 @@ def run_distill(arguments):
     print(f"  keras-stc predict x.mp4 --model {arguments.out}")
 
 
-def _teacher_shape(arguments):
-    """Of the teacher's clips, where another than that of its weights is wanted."""
-    from keras_stc.models.inception_i3d import CONFIG
-
-    frames, size = arguments.teacher_frames, arguments.teacher_size
+def _teacher_clip(arguments):
+    """In what the teacher's clips are to differ from those of its weights, if in anything."""
     options.at_least(arguments, 1, "teacher_frames", "teacher_size")
-    if frames is None and size is None:
-        return None
-    height, width = (size, size) if size else CONFIG.crop
-    return frames or CONFIG.frames, height, width, 3
+    wanted = {"frames": arguments.teacher_frames, "size": arguments.teacher_size}
+    return {name: value for name, value in wanted.items() if value is not None} or None
 
 
 def _labels(arguments, config):

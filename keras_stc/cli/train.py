@@ -218,7 +218,7 @@ def _built(arguments, starts, videos):
         clips = {
             "frames": usual.frames if by_network else recipe.frames,
             "stride": recipe.stride,
-            "size": arguments.size or start.size,
+            "size": start.size if arguments.size is None else arguments.size,
             **({"flow": arguments.flow} if arguments.flow else {}),
         }
         if start in STARTS:

@@ -26,7 +26,7 @@ class ResizedCrop(keras.layers.Layer):
 
     Args:
         crop: `(height, width)` of the crop in pixels.
-        short_side: Pixels on the frame's shorter side before the crop, or `(height, width)` to
+        resize: Pixels on the frame's shorter side before the crop, or `(height, width)` to
             which frames are stretched. Frames never become smaller than the crop.
         **kwargs: As `keras.layers.Layer`.
 

@@ -81,14 +81,16 @@ def asked_config(given, usual):
     """The `VideoConfig` that a caller asks for.
 
     Args:
-        given: A `VideoConfig`; a dictionary of some of its fields, the others being `own`'s, where
-            a new `size` keeps the crop's share of the frame; or `None` for `own`.
-        own: The `VideoConfig` of the network or its weights.
+        given: A `VideoConfig`; a dictionary of some of its fields, the others being `usual`'s,
+            where a new `size` keeps the crop's share of the frame; or `None` for `usual`.
+        usual: The `VideoConfig` of the network or its weights.
 
     Returns:
         A `VideoConfig`.
     """
     if not isinstance(given, dict):
+        if given is not None and not isinstance(given, VideoConfig):
+            raise wrong("a VideoConfig or a dictionary of some of its fields", video_config=given)
         return usual if given is None else given
     unknown = sorted(set(given) - {field.name for field in dataclasses.fields(VideoConfig)})
     if unknown:

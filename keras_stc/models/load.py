@@ -14,6 +14,7 @@ from keras_stc.weights.hub import fetch_published, parse_address
 from keras_stc.weights.registry import records_of, tags
 
 _NO_CHECKPOINT = "The run in {} has no checkpoint yet: repeat its command line to go on."
+_NO_BEST = "Only a run folder has a best checkpoint, and {} is none."
 
 
 def load_model(source: str | os.PathLike[str], checkpoint: str = "last") -> VideoModel:
@@ -42,7 +43,7 @@ def load_model(source: str | os.PathLike[str], checkpoint: str = "last") -> Vide
         )
     path = pathlib.Path(source)
     if checkpoint == "best" and not path.is_dir():
-        raise RunError(f"Only a run folder has a best checkpoint, and {source} is none.")
+        raise RunError(_NO_BEST.format(source))
     if str(source).startswith("hf://"):
         published = fetch_published(parse_address(str(source)))
         return _rebuilt(published.config, published.weights)
@@ -79,7 +80,7 @@ def load_model(source: str | os.PathLike[str], checkpoint: str = "last") -> Vide
     return model
 
 
-def named_model(name, checkpoint="last", input_shape=None):
+def named_model(name, checkpoint="last", video_config=None):
     """What a user means: a network with its weights, by name, or what `load_model` takes.
 
     Args:
@@ -87,7 +88,8 @@ def named_model(name, checkpoint="last", input_shape=None):
             `"stc_resnet18.ucf101-35"`; or the name of a network alone, for the first of those that
             name their classes.
         checkpoint: As of `load_model`.
-        input_shape: `(T, H, W, C)` of its clips; of networks of the zoo alone.
+        video_config: Of networks of the zoo alone: a dictionary of the fields in which its clips
+            are to differ from those that its weights were trained on.
 
     Returns:
         A `keras_stc.VideoModel`.
@@ -99,12 +101,14 @@ def named_model(name, checkpoint="last", input_shape=None):
     arch, _, tag = str(name).partition(".")
     of_zoo = arch in CONSTRUCTORS and tag != "keras" and not pathlib.Path(name).exists()
     if not of_zoo:
-        if input_shape is not None:
+        if video_config is not None:
             raise RunError(
-                f"{name} sees clips as it was trained: leave out another shape, which only a "
-                "network of the zoo can have."
+                f"{name} sees clips as it was trained: leave out other clips, which only a network "
+                "of the zoo can have."
             )
         return load_model(name, checkpoint)
+    if checkpoint == "best":
+        raise RunError(_NO_BEST.format(name))
     records = [record for record in records_of(arch) if tag in ("", record.tag)]
     if not records:
         known = ", ".join(f"{arch}.{each}" for each in tags(arch)) or "none"
@@ -113,7 +117,7 @@ def named_model(name, checkpoint="last", input_shape=None):
     record = next((record for record in records if record.classes), None)
     if record is None:
         raise RunError(f"The weights {name} name no classes, so nobody could read their answers.")
-    return create_model(arch, weights=record.tag, input_shape=input_shape)
+    return create_model(arch, weights=record.tag, video_config=video_config)
 
 
 def weights_file(source, checkpoint="last"):

@@ -61,10 +61,15 @@ def _build_metrics(model, element_spec, compared):
     if not parts:
         return
     _, labels, _ = keras.utils.unpack_x_y_sample_weight(element_spec)
-    if labels is not None:
-        labels = tf.nest.map_structure(
-            lambda spec: keras.KerasTensor(spec.shape, spec.dtype.name), labels
-        )
+    # What is missing from a batch has a spec of its own, without a shape.
+    labels = tf.nest.map_structure(
+        lambda spec: (
+            keras.KerasTensor(spec.shape, spec.dtype.name)
+            if isinstance(spec, tf.TensorSpec)
+            else None
+        ),
+        labels,
+    )
     pair = compared(labels)
     if pair is not None:
         for part in parts:
@@ -78,20 +83,22 @@ def without_graph_optimizer(function):
     step is none the faster for it (`docs/benchmarks.md`). The switch in `tf.config.optimizer` is
     everybody's and stays as it is: what this thread passes along with the call alone is another.
     """
-    from tensorflow.python.eager import context  # TensorFlow has no public name for it.
-
+    try:
+        from tensorflow.python.eager.context import FunctionCallOptions, context
+    except ImportError:  # TensorFlow has no public name for them, and may move them.
+        return function
     usual = as_traced = None
 
     @functools.wraps(function)
     def call(*args, **kwargs):
         nonlocal usual, as_traced
-        here = context.context()
+        here = context()
         before = here.function_call_options
         if before is not usual:
             config = tf.compat.v1.ConfigProto.FromString(before.config_proto_serialized)
             config.graph_options.rewrite_options.disable_meta_optimizer = True
             usual = before
-            as_traced = context.FunctionCallOptions(before.executor_type, config)
+            as_traced = FunctionCallOptions(before.executor_type, config)
         here.function_call_options = as_traced
         try:
             return function(*args, **kwargs)

@@ -96,7 +96,8 @@ def predict_videos(
     videos = list(videos)
     config, names = model_config(model), class_names(model)
     model = network_for(model, len(videos))
-    batch_size = batch_size or _batch_size(config)
+    if batch_size is None:
+        batch_size = _batch_size(config)
     ends, rows, following = {}, collections.defaultdict(list), 0
     for batch in shared_batches(videos, config, batch_size=batch_size, max_clips=max_clips):
         ends.update(batch.ended)

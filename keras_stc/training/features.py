@@ -60,10 +60,10 @@ def split(model, freeze):
     worth_it = freeze is not None and any(layer.weights for layer in before)
     for layer in reversed(before[1:] if worth_it else ()):
         with contextlib.suppress(ValueError):
-            return Split(
-                keras.Model(model.input, layer.output, name=f"{model.name}_features"),
-                keras.Model(layer.output, model.output, name=f"{model.name}_head"),
-            )
+            trunk = keras.Model(model.input, layer.output, name=f"{model.name}_features")
+            head = keras.Model(layer.output, model.output, name=f"{model.name}_head")
+            head.dtype_policy = model.dtype_policy  # by which Keras scales the loss in float16
+            return Split(trunk, head)
     raise ValueError(
         "`feature_passes` needs a network of which all that comes before one tensor is frozen: "
         f"give `freeze`, such as Mixed_5c of InceptionI3D, or 0. Received: freeze={freeze!r}"

@@ -13,7 +13,7 @@ from keras_stc import distribute
 from keras_stc.data import clip_dataset
 from keras_stc.models.classifier import ends_in_softmax
 from keras_stc.training.features import FeatureBatches, cached_features, clips_key, split
-from keras_stc.training.fits import check_batches, check_precision
+from keras_stc.training.fits import check_batches, check_precision, check_unused
 from keras_stc.training.session import Session
 
 if TYPE_CHECKING:
@@ -85,6 +85,8 @@ def train(
     model.video_config = model.video_config.replace(class_names=videos.class_names)
     keeps_features = recipe.feature_passes and distribute.devices(model) == 1
     divided = split(model, recipe.freeze) if keeps_features else None
+    if divided:
+        check_unused(recipe, " where features are kept", recompute="none")
     session = Session(
         *(divided.head if divided else model, recipe, out, videos, validation),
         network=model,

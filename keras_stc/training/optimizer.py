@@ -5,6 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_stc.checks import at_least, positive_integer, wrong
+
 
 @keras.saving.register_keras_serializable("keras_stc")
 class SGD(keras.optimizers.SGD):
@@ -28,7 +30,10 @@ class SGD(keras.optimizers.SGD):
         learning_rate: As `keras.optimizers.SGD`; a schedule counts steps, not updates.
         l2: Factor of the kernels in their gradient.
         accumulation: Steps to one update.
-        **kwargs: As `keras.optimizers.SGD`.
+        **kwargs: As `keras.optimizers.SGD`; with `accumulation`, no decay and clipping of Keras'.
+
+    Raises:
+        ValueError: If an argument is out of range, or does not go with `accumulation`.
     """
 
     def __init__(
@@ -38,7 +43,11 @@ class SGD(keras.optimizers.SGD):
         accumulation: int = 1,
         **kwargs: Any,
     ) -> None:
+        at_least(0, l2=l2)
+        positive_integer(accumulation=accumulation)
         super().__init__(learning_rate=learning_rate, **kwargs)
+        if accumulation > 1:
+            _only_each_update(self)
         self.l2 = l2
         self.accumulation = accumulation
 
@@ -97,6 +106,19 @@ class SGD(keras.optimizers.SGD):
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "l2": self.l2, "accumulation": self.accumulation}
+
+
+def _only_each_update(optimizer):
+    """Refuses what Keras would do to the gradient of each step, or in each step."""
+    names = ("weight_decay", "clipnorm", "clipvalue", "global_clipnorm")
+    for name in (*names, "gradient_accumulation_steps"):
+        value = getattr(optimizer, name, None)
+        if value is not None:
+            raise wrong(
+                "None with `accumulation`, since Keras does it at every step and not at every "
+                "update; `l2` is a weight decay",
+                **{name: value},
+            )
 
 
 def _on_one_device_of_tensorflow():

@@ -13,9 +13,10 @@ from keras_stc.training.recipe import Recipe
 def upgraded(old: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """`old`, with what an earlier version did not write: the values that it behaved by.
 
-    Those are the defaults of the network's constructor, of `VideoConfig` and of `Recipe`. Two
-    texts that nothing is computed from are those of `now`: a recipe's `source`, and the file of
-    `--class-names` where none was written down. All else is left as it is, to be compared.
+    Those are the defaults of the network's constructor, of `VideoConfig` and of `Recipe`. What
+    cannot be known is that of `now`: a recipe's `source` and the file of `--class-names`, from
+    which nothing is computed, and the clips of a distillation's teacher. All else is left as it is,
+    to be compared.
 
     Args:
         old: The `config.json` of a run, or of an ablation.
@@ -33,6 +34,9 @@ def upgraded(old: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
         with contextlib.suppress(KeyError, TypeError, ValueError):
             recipe = Recipe.from_dict({**config[name], "source": now[name]["source"]})
             config[name] = recipe.to_dict()
+    teachers = config.get("teacher"), now.get("teacher")
+    if all(isinstance(each, Mapping) for each in teachers):
+        config["teacher"] = {**_only(teachers[1], "video_config"), **teachers[0]}
     config["data"] = _with_names(config.get("data"), now.get("data"))
     return config
 
@@ -43,4 +47,8 @@ def _with_names(data, now):
         return data
     if "origin" in data:
         return {**data, "origin": _with_names(data["origin"], now.get("origin"))}
-    return {**{key: now[key] for key in ("class_names",) if key in now}, **data}
+    return {**_only(now, "class_names"), **data}
+
+
+def _only(values, key):
+    return {key: values[key]} if key in values else {}

@@ -1,7 +1,7 @@
 """A student of the zoo and its teacher, ready to train on all devices."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -56,7 +56,7 @@ def create_distillation(
     student: str,
     teacher: str | os.PathLike[str] = "inception_i3d",
     *,
-    teacher_shape: Sequence[int] | None = None,
+    teacher_clip: Mapping[str, Any] | None = None,
     temperature: float = 2.0,
     label_weight: float = 0.0,
     feature_weight: float = 0.0,
@@ -80,8 +80,8 @@ def create_distillation(
         student: Name of the network, as for `keras_stc.create_model`.
         teacher: A run folder, a `.keras` file or `"hf://owner/repo"`; or the name of a network of
             the zoo of which there are weights with names of classes.
-        teacher_shape: `(T, H, W, 3)` of the teacher's clips, where it is of the zoo and shall see
-            others than its weights were trained on.
+        teacher_clip: Fields of the teacher's `VideoConfig`, such as `{"frames": 16}`, where it is
+            of the zoo and is to see other clips than its weights were trained on.
         class_names: The student's own classes, with a `label_weight` of 1.
         seed: Of the random weights.
         precision: Policy of the student and the teacher, such as `"mixed_bfloat16"`.
@@ -95,7 +95,7 @@ def create_distillation(
     """
     keras.utils.set_random_seed(seed)
     with policy(precision), strategy().scope():
-        taught_by = ClipTeacher(named_model(teacher, input_shape=teacher_shape))
+        taught_by = ClipTeacher(named_model(teacher, video_config=teacher_clip))
         names, classes = class_names, len(class_names or ())
         if names is None:
             names, classes = taught_by.video_config.class_names, taught_by.classes

@@ -80,7 +80,11 @@ def train_distillation(
         seed=seed,
         data=data,
         about={
-            "teacher": {"name": teacher.model.name, "weights": teacher.fingerprint()},
+            "teacher": {
+                "name": teacher.model.name,
+                "weights": teacher.fingerprint(),
+                "video_config": teacher.video_config.to_dict(),
+            },
             "distillation": {
                 "temperature": distillation.temperature,
                 "label_weight": distillation.label_weight,
@@ -153,6 +157,7 @@ def _check(distillation, recipe, videos, windows):
         model.video_config.check_moment()
     check_precision(distillation.student, recipe, "The student", "student")
     unused = {"label_smoothing": 0.0, "class_weights": "none", "feature_passes": 0}
+    unused["recompute"] = "none"
     check_unused(recipe, " in a distillation", **unused)
     at_least(0, windows=windows)
     if windows and distribute.share(distillation)[1] > 1:

@@ -12,7 +12,7 @@ import numpy as np
 
 from keras_stc import distribute
 from keras_stc.training import TrainingError
-from keras_stc.training.fits import check_batches, check_student, check_unused
+from keras_stc.training.fits import check_batches, check_precision, check_student, check_unused
 from keras_stc.training.session import Session
 from keras_stc.transfer.dataset import pair_dataset
 from keras_stc.transfer.pairs import ONE_VIDEO
@@ -76,7 +76,9 @@ def train_transfer(
     check_student(transfer=transfer)
     _check_frame_size(teacher.model, frame_size)
     why = ", since a transfer looks at no labels"
+    check_precision(student, recipe, "The student", "student")
     check_unused(recipe, why, label_smoothing=0.0, class_weights="none")
+    check_unused(recipe, " in a transfer", feature_passes=0)
     check_batches(transfer, recipe, videos, validation, fewest=2)
     session = Session(
         *(transfer, recipe, out, videos, validation),

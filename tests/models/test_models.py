@@ -233,6 +233,7 @@ def test_zoo_table_agrees_with_the_paper_notes():
         ({"include_top": False, "pooling": "mean"}, "`pooling` must be"),
         ({"input_tensor": np.zeros((1, 16, 112, 112, 3))}, "must be a Keras tensor"),
         ({"weights": "kinetics400"}, "cannot be fetched from anywhere"),
+        ({"video_config": 5}, "a VideoConfig or a dictionary of some of its fields"),
         ({"weights": "nowhere/x.weights.h5"}, "does not exist"),
     ],
 )

@@ -41,6 +41,20 @@ def test_the_head_of_the_trunk_is_the_network():
     assert parts.trunk.output_shape == (None, 8)  # after the pooling, not before it
 
 
+def test_the_loss_of_a_head_in_float16_is_scaled():
+    with distributed_worker.precision("mixed_float16"):
+        model = distributed_worker.small_model()
+    head = split(model, "layer1").head
+    head.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+    assert isinstance(head.optimizer, keras.optimizers.LossScaleOptimizer)
+
+
+def test_recomputing_what_is_computed_once_is_refused(videos, tmp_path):
+    recipe = dataclasses.replace(RECIPE, recompute="unit")
+    with pytest.raises(ValueError, match="`recompute` must be 'none' where features are kept"):
+        distributed_worker.run(videos, tmp_path / "run", recipe)
+
+
 def test_it_trains_as_without_them(videos, finished, tmp_path):
     """With the clips of one pass, SGD on features is SGD on clips: the same weights."""
     recipe = dataclasses.replace(RECIPE, epochs=1, feature_passes=1, batch_size=12)

@@ -201,6 +201,14 @@ def test_a_batch_by_hand_and_several_steps_a_call(sample_weight):
         assert_close(each, model.get_weights())
 
 
+def test_weights_of_pairs_without_labels():
+    transfer = transfer_parts.small_transfer()
+    transfer.compile(keras.optimizers.SGD(0.1))
+    data = tf.data.Dataset.from_tensors((transfer_parts.batch(), tf.zeros((4, 1))))
+    history = transfer.fit(data.map(lambda x, weight: (x, None, weight)), verbose=0)
+    assert history.history["loss"] == [0]
+
+
 def test_double_precision_is_as_kerass_own():
     """With one momentum here and another where Keras' update is taken, devices would differ."""
     moved = []

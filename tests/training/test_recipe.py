@@ -36,6 +36,20 @@ def apply(optimizer, start, gradients):
     return trace, layer
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"accumulation": 0}, "`accumulation` must be a positive integer"),
+        ({"l2": -1.0}, "`l2` must be at least 0"),
+        ({"accumulation": 2, "clipnorm": 1.0}, "`clipnorm` must be None with `accumulation`"),
+        ({"accumulation": 2, "weight_decay": 1e-4}, "`l2` is a weight decay"),
+    ],
+)
+def test_what_sgd_does_not_do_is_refused(arguments, words):
+    with pytest.raises(ValueError, match=words):
+        SGD(0.1, **arguments)
+
+
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_accumulation_updates_once_with_the_mean_gradient(momentum):
     settings = {"learning_rate": 0.1, "l2": 0.05, "momentum": momentum, "nesterov": momentum > 0}

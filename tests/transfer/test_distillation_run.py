@@ -13,6 +13,7 @@ from keras_stc.cli import main
 from keras_stc.data import VideoSet
 from keras_stc.data.video.shard import clip_of_jpegs
 from keras_stc.transfer import Answers, ClipTeacher, distillation_dataset, train_distillation
+from keras_stc.transfer.build import create_distillation
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +84,17 @@ def test_networks_of_the_zoo_can_teach(name, frames, features):
     assert (teacher.classes, teacher.features) == (3, features)
 
 
+@pytest.mark.parametrize("clip", [{"frames": 16}, {"size": 96}])
+def test_a_teachers_clip_differs_in_what_is_said(clip):
+    """All else is what its weights were trained on: 8 frames, stride 4, 80x80."""
+    made = create_distillation(
+        "stc_resnet18", "stc_resnet18.ucf101-35", teacher_clip=clip, alpha=0.125
+    )
+    config = made.teacher.video_config
+    wanted = {"frames": 8, "size": 80, **clip}
+    assert (config.frames, config.stride, config.crop[0]) == (wanted["frames"], 4, wanted["size"])
+
+
 @pytest.mark.parametrize("windows", [0, 2])
 def test_a_run_goes_on_where_it_was(videos, tmp_path, windows):
     videos = VideoSet(list(keras_stc.data.open_unlabelled(videos))[:4])
@@ -120,6 +132,18 @@ def test_a_run_goes_on_where_it_was(videos, tmp_path, windows):
     with pytest.raises(keras_stc.runs.RunError, match="teacher"):
         other = transfer_parts.clip_teacher(seed=7)
         run(transfer_parts.small_distillation(teacher=other), "cut")
+    moments = transfer_parts.clip_teacher()
+    moments.video_config = moments.video_config.replace(stride=3)
+    with pytest.raises(keras_stc.runs.RunError, match="teacher.video_config.stride: 1 there, 3"):
+        run(transfer_parts.small_distillation(teacher=moments), "cut")
+    # As an earlier version wrote it, which did not say what the teacher saw.
+    config = keras_stc.runs.Run(tmp_path / "cut").config()
+    del config["teacher"]["video_config"]
+    keras_stc.runs.Run(tmp_path / "cut").config_path.write_text(json.dumps(config))
+    assert run(transfer_parts.small_distillation(), "cut") == resumed
+    with pytest.raises(ValueError, match="`recompute` must be 'none' in a distillation"):
+        recipe = recipe.replace(recompute="unit")
+        run(transfer_parts.small_distillation(), "other")
 
 
 # === The command line ===
@@ -165,7 +189,7 @@ def test_distill_then_predict(capsys, videos, teacher, tmp_path):
     [
         (["nowhere"], "nowhere does not exist"),
         (["{videos}", "--teacher", "x"], "The model x does not exist"),
-        (["{videos}", "--teacher", "{teacher}", "--teacher-size", "32"], "leave out another shape"),
+        (["{videos}", "--teacher", "{teacher}", "--teacher-size", "32"], "leave out other clips"),
         (["{videos}", "--teacher-frames", "0"], "--teacher-frames must be at least 1"),
         (["{videos}", "--teacher", "{teacher}", "--windows", "-1"], "`windows` must be at least 0"),
         (["{videos}", "--teacher", "{teacher}", "--temperature", "0"], "`temperature` must be at"),

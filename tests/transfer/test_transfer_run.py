@@ -75,6 +75,18 @@ def test_a_run_of_an_earlier_version_goes_on(finished, videos, tmp_path):
         train_small(videos, tmp_path / "t", RECIPE.replace(drop_every=3))
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"precision": "mixed_bfloat16"}, "The student must be built with the recipe's precision"),
+        ({"feature_passes": 2, "freeze": "layer1"}, "`feature_passes` must be 0 in a transfer"),
+    ],
+)
+def test_what_a_transfer_does_not_do_is_refused(videos, tmp_path, change, words):
+    with pytest.raises(ValueError, match=words):
+        train_small(videos, tmp_path / "t", RECIPE.replace(**change))
+
+
 def test_what_a_recipe_says_of_labels_is_refused(videos, tmp_path):
     with pytest.raises(ValueError, match="`label_smoothing` must be 0.0.*no labels"):
         train_small(videos, tmp_path / "t", RECIPE.replace(label_smoothing=0.1))
