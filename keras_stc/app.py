@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from keras_stc.checks import wrong
 from keras_stc.explain import explain_video
 from keras_stc.explain.view import heated
 from keras_stc.files import first_line
@@ -131,18 +132,21 @@ def serve(
         The address of the page.
 
     Raises:
-        OSError: If the port is taken.
+        ValueError: If the port is taken.
     """
     import gradio
 
-    _, local, public = page.launch(
-        server_name=host,
-        server_port=port,
-        share=share,
-        prevent_thread_lock=True,
-        quiet=True,
-        theme=gradio.themes.Default(**FONTS),
-    )
+    try:
+        _, local, public = page.launch(
+            server_name=host,
+            server_port=port,
+            share=share,
+            prevent_thread_lock=True,
+            quiet=True,
+            theme=gradio.themes.Default(**FONTS),
+        )
+    except OSError as error:
+        raise wrong("a free port", **{"--port": port}) from error
     return public or local
 
 
@@ -188,7 +192,7 @@ def _looks(model, video):
     import gradio
     import numpy as np
 
-    explanation = explain_video(model, video, max_clips=1, check=False)
+    explanation = explain_video(model, video, max_clips=1, check=False, gates=False)
     frames = heated(explanation.clips[0], explanation.maps[0])
     start, end = explanation.clip_times[0]
     chosen = np.linspace(0, len(frames) - 1, min(SHOWN, len(frames))).round().astype(int)

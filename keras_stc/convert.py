@@ -3,7 +3,8 @@
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from keras_stc.checks import one_of
 from keras_stc.models import VideoModel, create_model
@@ -40,6 +41,7 @@ def convert_checkpoint(
     input_shape: Sequence[int | None] | None = None,
     class_names: Sequence[str] | None = None,
     normalization: str | None = None,
+    video_config: Mapping[str, Any] | None = None,
 ) -> Conversion:
     """Builds the network of a checkpoint and puts its weights into it.
 
@@ -54,10 +56,12 @@ def convert_checkpoint(
         source: Path of a checkpoint; see `keras_stc.weights.foreign` for those that are read.
         arch: Name of the network in the zoo; by default the one that the checkpoint is of, without
             STC blocks. The same network with STC blocks takes it too: they start neutral.
-        input_shape: `(T, H, W, 3)`, by default `(16, 112, 112, 3)`.
+        input_shape: `(T, H, W, C)`, where `video_config` does not say.
         class_names: Names of the classes in the order of the checkpoint's outputs.
         normalization: Key of `NORMALIZATIONS`, where the checkpoint was trained with another than
             its kind usually is.
+        video_config: Fields of the `VideoConfig` of its clips, such as `{"frames": 32}`. By default
+            as its kind was trained: 16 frames at 112x112, 64 at 224x224 of I3D, 128 of S3D.
 
     Returns:
         A `Conversion`.
@@ -81,7 +85,11 @@ def convert_checkpoint(
         raise WeightsError(f"{source} holds a {found}, which cannot become a {arch}.")
     foreign = dataclasses.replace(foreign, normalization=normalization or foreign.normalization)
     model = create_model(
-        arch, weights=foreign, input_shape=input_shape, include_top=classes is not None
+        arch,
+        weights=foreign,
+        input_shape=input_shape,
+        video_config=video_config,
+        include_top=classes is not None,
     )
     if class_names is not None:
         model.video_config = model.video_config.replace(class_names=tuple(class_names))

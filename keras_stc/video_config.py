@@ -224,9 +224,14 @@ class VideoConfig:
             A `VideoConfig`.
 
         Raises:
-            TypeError: If there is a field that this version does not know.
-            ValueError: If a value is outside its range.
+            ValueError: If there is a field that this version does not know, or a value is outside
+                its range.
         """
+        if unknown := sorted(set(config) - {field.name for field in dataclasses.fields(cls)}):
+            raise ValueError(
+                f"VideoConfig has no {', '.join(unknown)}: what says so was written by another "
+                "version of keras-stc."
+            )
         fields: dict[str, Any] = {
             k: tuple(v) if isinstance(v, list) else v for k, v in config.items()
         }

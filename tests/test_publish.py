@@ -237,6 +237,13 @@ def test_the_wrong_evaluation_is_refused(run, tmp_path):
     (tmp_path / "other.json").write_text(json.dumps(other))
     with pytest.raises(PublishError, match="on a network with other classes. Received: a, b"):
         write_files(run, tmp_path / "out", REPO, "best", [tmp_path / "other.json"])
+    other = {key: value for key, value in other.items() if key != "checkpoint"}
+    (tmp_path / "other.json").write_text(json.dumps(other))
+    with pytest.raises(PublishError, match="another checkpoint.*Received: 'last'"):
+        write_files(run, tmp_path / "out", REPO, "best", [tmp_path / "other.json"])
+    (tmp_path / "other.json").write_text(json.dumps({**other, "models": [{}, {}]}))
+    with pytest.raises(PublishError, match="of 2 networks whose answers were fused"):
+        write_files(run, tmp_path / "out", REPO, "best", [tmp_path / "other.json"])
     (tmp_path / "odd.json").write_text('{"accuracy": 1.0}')
     with pytest.raises(PublishError, match="it lacks 'protocol'"):
         write_files(run, tmp_path / "out", REPO, evaluations=[tmp_path / "odd.json"])

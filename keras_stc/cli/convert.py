@@ -20,8 +20,8 @@ def register(add):
     command.add_argument(
         "--model", help="a network of keras-stc models; with STC blocks, these start neutral"
     )
-    command.add_argument("--frames", type=int, default=16, help="frames in a clip (16)")
-    command.add_argument("--size", type=int, default=112, help="pixels of the square crop (112)")
+    command.add_argument("--frames", type=int, help="frames in a clip (as its kind was trained)")
+    command.add_argument("--size", type=int, help="pixels of the square crop (the same)")
     command.add_argument(
         "--classes",
         metavar="FILE",
@@ -44,10 +44,11 @@ def run(arguments):
             "OUT must end in .keras, the format that keeps how to feed the network beside its "
             f"weights. Received: {arguments.out}"
         )
+    clip = {"frames": arguments.frames, "size": arguments.size}
     done = convert_checkpoint(
         arguments.source,
         arguments.model,
-        input_shape=(arguments.frames, arguments.size, arguments.size, 3),
+        video_config={name: value for name, value in clip.items() if value is not None} or None,
         class_names=_class_names(arguments.classes),
         normalization=arguments.normalization,
     )

@@ -165,10 +165,12 @@ def _started_gpus(name):
         if name == "torch":
             import torch
 
-            return [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+            others = [name for name in ("mps", "xpu") if getattr(torch, name).is_available()]
+            cuda = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+            return cuda + others
         # Asking JAX for GPUs where it has none is an error.
         devices = keras.distribution.list_devices()
-        return [device for device in devices if device.startswith(("gpu", "cuda"))]
+        return [device for device in devices if not device.startswith("cpu")]
 
 
 def _has_codec(av, name):

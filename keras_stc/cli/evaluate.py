@@ -165,7 +165,10 @@ def _videos(path, split, subset, class_names):
     trained = config.get("data")
     origin = (trained.get("origin") or {}) if isinstance(trained, dict) else {}
     split = as_trained(split, origin, len(class_names or ()))
-    subset = subset or next((name for name in ("test", "val") if name in split.subsets), None)
+    # What was trained on undivided may have subsets, all of which were then trained on.
+    undivided = origin.get("data") == split.spec and origin.get("subset", "") is None
+    if not undivided and subset is None:
+        subset = next((name for name in ("test", "val") if name in split.subsets), None)
     if subset is not None:
         return split.open(subset, class_names), subset
     counts = (config.get("videos", 0), config.get("validation_videos") or 0)

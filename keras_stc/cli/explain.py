@@ -31,6 +31,7 @@ def register(add):
     command.add_argument(
         "--against", metavar="DATA", help="videos with labels, to compare the gates by class"
     )
+    options.class_names(command)
     command.add_argument("--per-class", type=int, default=4, help="videos of a class there (4)")
     command.add_argument(
         "--out",

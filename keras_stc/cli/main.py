@@ -1,7 +1,9 @@
 """Parses the command line, runs the command and turns what goes wrong into one sentence."""
 
 import argparse
+import contextlib
 import functools
+import os
 import shlex
 import sys
 import warnings
@@ -56,6 +58,9 @@ def main(argv=None):
         print("\nkeras-stc: stopped by you", file=sys.stderr)
         return 130
     except BrokenPipeError:
+        # What is left to write at exit goes nowhere, without a word.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except Exception as error:
         if arguments.debug:

@@ -72,7 +72,7 @@ def run(arguments):
     models = [named_model(name, arguments.checkpoint) for name in names]
     for model in models:
         model_config(model)  # Said once, and not of every video.
-    results, failures, shown = [], {}, []
+    results, failures, shown, clips = [], {}, [], 0
     with contextlib.ExitStack() as stack:
         rows = stack.enter_context(_csv_rows(arguments.csv)) if arguments.csv else None
         bar = stack.enter_context(progress_bar(len(files), "video", arguments))
@@ -84,13 +84,15 @@ def run(arguments):
                     rows([[path, "", "", "", "", failures[path]]])
             else:
                 results.append(_result(prediction, arguments))
-                shown.append(prediction)
-                count_clips(bar, sum(result["clips"] for result in results))
+                if arguments.report:
+                    shown.append(prediction)
+                clips += results[-1]["clips"]
+                count_clips(bar, clips)
                 if path in annotated:
                     annotate_video(prediction, annotated[path])
                 if rows:
                     rows(_of_prediction(prediction, arguments.top or IN_CSV))
-                elif not arguments.json:
+                if not arguments.json and (rows is None or arguments.timeline):
                     bar.clear()
                     _show(results[-1])
             bar.update()
@@ -172,9 +174,10 @@ def _annotated_paths(out, files):
         raise ValueError(f"--video {out} must be a folder, since there are {len(files)} videos.")
     else:
         paths = paths_in(out, files, ".mp4")
-    for file, path in zip(files, paths, strict=True):
-        if path.exists() and os.path.exists(file) and path.samefile(file):
-            raise ValueError(f"--video {path} would replace the video itself: choose another name.")
+    own = {os.path.realpath(file) for file in files}
+    for path in paths:
+        if os.path.realpath(path) in own:
+            raise ValueError(f"--video {path} would replace one of the videos: choose another.")
     return dict(zip(files, paths, strict=True))
 
 
@@ -207,7 +210,8 @@ def unusable(failures, count):
 @contextlib.contextmanager
 def _csv_rows(path):
     """A function that writes rows at once, so that a kill costs none that are done."""
-    with open(path, "w", newline="", encoding="utf-8") as file:
+    # Names of files may be no text.
+    with open(path, "w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
 

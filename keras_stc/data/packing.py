@@ -126,7 +126,8 @@ def pack(
         concurrent.futures.ThreadPoolExecutor(workers) as pool,
     ):
         files.remove_unfinished(out)
-        _claim(out, {"layout": LAYOUT, "data": data.spec, **settings})
+        unlabelled = {} if labels else {"labels": False}
+        _claim(out, {"layout": LAYOUT, "data": data.spec, **settings, **unlabelled})
         shards = []
         for number, first in enumerate(range(0, len(videos), videos_per_shard)):
             part = videos[first : first + videos_per_shard]

@@ -26,6 +26,7 @@ import numpy as np
 
 from keras_stc.checks import at_least
 from keras_stc.data import VideoFolder
+from keras_stc.data.cores import available_cores
 
 #: Class -> (right, down, clockwise, nearer) in speeds. A speed of 1 is one picture's side, one
 #: turn or a factor of e in size a frame, times `Scene.speed`.
@@ -155,7 +156,7 @@ def write_motion_videos(
             _encode(path, render(scene, name), fps)
 
     # NumPy and the encoder let each other run.
-    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+    with concurrent.futures.ThreadPoolExecutor(available_cores()) as pool:
         list(pool.map(write, range(videos_per_class)))
     return folder
 

@@ -27,7 +27,7 @@ class Evaluation:
         clips: Number of clips.
         protocol: What was done, as a dictionary: clip length, stride, crop, averaging.
         paths: Path of each video.
-        failures: `{path: reason}` of videos that could not be read and do not count.
+        failures: `{Video.name: reason}` of videos that could not be read and do not count.
         videos: The `keras_stc.data.Video` of each; empty where only paths are known.
     """
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import functools
 from typing import TYPE_CHECKING
 
 import keras
@@ -37,7 +38,12 @@ def stc_gates(
     Raises:
         ValueError: If the network has no STC block.
     """
-    return _gates(*_descriptors(model), clips, batch_size)
+    return gates_of(model)(clips, batch_size)
+
+
+def gates_of(model):
+    """`stc_gates` of a model as a function of clips, whose graph is built once."""
+    return functools.partial(_gates, *_descriptors(model))
 
 
 def _descriptors(model):
@@ -53,7 +59,7 @@ def _descriptors(model):
     )
 
 
-def _gates(blocks, descriptors, clips, batch_size):
+def _gates(blocks, descriptors, clips, batch_size=4):
     parts = []
     for batch in np.array_split(clips, max(1, -(-len(clips) // batch_size))):
         seen = keras.tree.flatten(descriptors.predict_on_batch(batch))

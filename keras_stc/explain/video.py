@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_stc.explain.gates import ClassGates, stc_gates
+from keras_stc.explain.gates import ClassGates, gates_of
 from keras_stc.explain.grad_cam import GradCAM, feature_layer, upsampled
 from keras_stc.explain.sanity import PARTS, randomized, rank_correlation
 from keras_stc.layers.stc import stc_blocks
@@ -76,6 +76,7 @@ def explain_video(
     max_clips: int = 3,
     check: bool = True,
     compare_with: ClassGates | None = None,
+    gates: bool = True,
 ) -> VideoExplanation:
     """Explains what a network sees in a video.
 
@@ -94,6 +95,7 @@ def explain_video(
         max_clips: Clips to look at, spread evenly over the video.
         check: Whether to compare with networks whose weights are shuffled.
         compare_with: A `ClassGates`, from `class_gates`, to hold the video's gates against.
+        gates: Whether to look at the gates of STC blocks, which takes clips of their own.
 
     Returns:
         A `VideoExplanation`.
@@ -102,7 +104,9 @@ def explain_video(
         ValueError: If there is no such class or layer, or the model has no classifier.
         VideoError: If the video cannot be read.
     """
-    (explanation,) = explain_videos(model, [video], label, layer, max_clips, check, compare_with)
+    (explanation,) = explain_videos(
+        model, [video], label, layer, max_clips, check, compare_with, gates
+    )
     if isinstance(explanation, ValueError):
         raise explanation
     return explanation
@@ -116,6 +120,7 @@ def explain_videos(
     max_clips: int = 3,
     check: bool = True,
     compare_with: ClassGates | None = None,
+    gates: bool = True,
 ) -> Iterator[VideoExplanation | VideoError]:
     """Explains what a network sees in videos, one after the other, as `explain_video` does.
 
@@ -148,14 +153,14 @@ def explain_videos(
         raise ValueError(f"`label` must be a class of the model. {_likely(label, names)}")
     end = feature_layer(model, layer)
     cam = GradCAM(model, end.name)
-    shuffled = {}
+    shuffled, gates_in = {}, gates_of(model) if gates and stc_blocks(model) else None
     for video in videos:
         try:
             clips, times = _clips(video, config, max_clips=max_clips)
-            gates, gate_times = {}, np.empty(0)
-            if stc_blocks(model):
+            found, gate_times = {}, np.empty(0)
+            if gates_in is not None:
                 many, spans = _clips(video, config, uniform=GATE_CLIPS, batch_size=4)
-                gates, gate_times = stc_gates(model, many), spans.mean(axis=1)
+                found, gate_times = gates_in(many), spans.mean(axis=1)
         except VideoError as error:
             yield error
             continue
@@ -177,7 +182,7 @@ def explain_videos(
             maps=_shown(raw, clips),
             checks={part: rank_correlation(raw, other) for part, other in others.items()},
             random_maps=_shown(others[PARTS[-1]], clips) if check else None,
-            gates=gates,
+            gates=found,
             gate_times=gate_times,
             class_gates=compare_with,
         )

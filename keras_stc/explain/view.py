@@ -166,8 +166,9 @@ def _class_blocks(explanation):
             for i in shown[:CLASSES]:
                 picture = data_uri(_deviation(change[i][None, most], scale))
                 # How alike the video and the class are in what sets them off from the mean.
-                likeness = np.corrcoef(of_video, change[i])[0, 1]
-                rows.append((known.class_names[i], f"{likeness:+.2f}", picture))
+                alike = of_video.std() > 0 and change[i].std() > 0
+                likeness = f"{np.corrcoef(of_video, change[i])[0, 1]:+.2f}" if alike else "–"
+                rows.append((known.class_names[i], likeness, picture))
             blocks.append({"block": block, "branch": branch, "rows": rows, "scale": scale})
     return blocks
 

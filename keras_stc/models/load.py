@@ -1,5 +1,6 @@
 """Trained networks, from a run folder, a file or the Hub."""
 
+import inspect
 import os
 import pathlib
 
@@ -143,4 +144,12 @@ def _best_model(run):
 def _rebuilt(config, weights):
     """The network that a `config.json` describes, with weights of a file."""
     video_config = VideoConfig.from_dict(config["video_config"])
-    return create_model(**config["architecture"], weights=weights, video_config=video_config)
+    structure = config["architecture"]
+    make = CONSTRUCTORS.get(structure["name"])  # `create_model` names what is not there
+    known = {"name", *inspect.signature(make).parameters} if make else {*structure}
+    if unknown := sorted({*structure} - known):
+        raise RunError(
+            f"{weights} is of a network built with {', '.join(unknown)}, which this version of "
+            "keras-stc does not know: install a newer one."
+        )
+    return create_model(**structure, weights=weights, video_config=video_config)

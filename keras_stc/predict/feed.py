@@ -1,6 +1,7 @@
 """Frames of a camera, a file or an address, as they come, in windows of a model's clip length."""
 
 import collections
+import contextlib
 import os
 import sys
 import threading
@@ -26,8 +27,9 @@ class Feed:
         self._container, self._name = open_source(source)
         self._stream = self._container.streams.video[0]
         self._stream.thread_type = "AUTO"
-        rate = self._stream.average_rate or self._stream.guessed_rate
-        self.rate = float(rate or UNKNOWN_RATE)
+        rate = float(self._stream.average_rate or self._stream.guessed_rate or 0)
+        # Some streams say the ticks of their clock.
+        self.rate = rate if 0.01 <= rate <= 1000 else UNKNOWN_RATE
         self.config, self._live = config, live
         self._geometry = Geometry(crop=config.crop, short_side=config.resize)
         self._step = config.step(self.rate) / self.rate
@@ -61,9 +63,9 @@ class Feed:
         while True:
             with self._news:
                 came = self._wait(seen, following)
-                if self._error is not None and not full:
-                    raise self._error
                 if self._over and not self._has_window(seen, following):
+                    if self._error is not None:
+                        raise self._error
                     break
                 if not came:
                     raise self._broken("sends no pictures")
@@ -74,10 +76,16 @@ class Feed:
             yield self._looped()
 
     def _wait(self, seen, following):
-        """Until there is a window with a frame beyond `seen`, or the end; whether there is."""
-        return self._news.wait_for(
-            lambda: self._over or self._has_window(seen, following), TIMEOUT + self.window
-        )
+        """Until there is a window with a frame beyond `seen`, or the end; whether there is.
+
+        As long as frames come; those of a file lie as far apart as they are.
+        """
+        patience = None if self._is_file else TIMEOUT + self.window
+        while not (self._over or self._has_window(seen, following)):
+            total = self._total
+            if not self._news.wait_for(lambda t=total: self._over or self._total > t, patience):
+                return False
+        return True
 
     def _has_window(self, seen, following):
         new = self._total > seen and self._is_full()
@@ -109,25 +117,36 @@ class Feed:
         import av
 
         from keras_stc.data.video.orientation import Orientation
+        from keras_stc.data.video.video_file import BILINEAR_FULL_CHROMA
 
         first, orientation = None, None
         try:
-            for k, frame in enumerate(self._container.decode(self._stream)):
+            for k, frame in enumerate(self._whole_frames()):
                 at = k / self.rate if frame.time is None else frame.time
                 first = at if first is None else first
                 orientation = orientation or Orientation.of(frame)
                 upright = orientation.upright_size(frame.height, frame.width)
                 size = orientation.upright_size(*self._geometry.frame_size(*upright))
                 pixels = frame.reformat(
-                    height=size[0], width=size[1], format="rgb24", interpolation="BILINEAR"
+                    *reversed(size), format="rgb24", interpolation=BILINEAR_FULL_CHROMA
                 ).to_ndarray()
                 pixels = np.ascontiguousarray(self._geometry.cut(orientation.turn(pixels)))
                 yield at - first, time.monotonic(), pixels
         except av.FFmpegError as error:
             if first is None:
                 raise self._broken(f"gives no pictures ({reason(error)})") from error
+            if not self._is_file:  # what is missing of a file is its end
+                raise self._broken(f"stopped sending ({reason(error)})") from error
         if first is None:
             raise self._broken("gives no pictures")
+
+    def _whole_frames(self):
+        """Every frame that can be decoded; damaged packets are passed over."""
+        import av
+
+        for packet in self._container.demux(self._stream):
+            with contextlib.suppress(av.FFmpegError):
+                yield from self._stream.decode(packet)
 
     def _keep(self, frame):
         self._frames.append(frame)

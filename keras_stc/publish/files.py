@@ -144,15 +144,21 @@ def _measured(path, checkpoint):
         raise PublishError(
             f"{path} is of several splits, and a run was trained on one of them: evaluate that."
         )
+    if "models" in found:
+        raise PublishError(
+            f"{path} is of {len(found['models'])} networks whose answers were fused: evaluate this "
+            "one by itself."
+        )
     missing = [name for name in (*MEASURED, "class_names") if name not in found]
     if missing:
         raise PublishError(
             f"{path} is not what `keras-stc evaluate --json` prints: it lacks {missing[0]!r}."
         )
-    if found.get("checkpoint", "last") != checkpoint:
+    measured_on = found.get("checkpoint", "last")
+    if measured_on != checkpoint:
         raise PublishError(
             f"{path} was measured on another checkpoint: measure this one with `keras-stc evaluate "
-            f"RUN DATA --checkpoint {checkpoint} --json`. Received: {found['checkpoint']!r}"
+            f"RUN DATA --checkpoint {checkpoint} --json`. Received: {measured_on!r}"
         )
     return found
 

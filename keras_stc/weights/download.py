@@ -54,6 +54,14 @@ def download(url, path, name):
     raise DownloadError(reason)
 
 
+def _read(response):
+    """The next bytes. An error here is the connection's, and not the disk's."""
+    try:
+        return response.read(BLOCK)
+    except OSError as error:
+        raise ConnectionError(str(error)) from error
+
+
 def _take(response, path, done, name):
     """Whether the file is whole after what the server sent."""
     goes_on = response.status == 206
@@ -68,7 +76,7 @@ def _take(response, path, done, name):
             total=total, initial=start, unit="B", unit_scale=True, desc=name, disable=None
         ) as progress,
     ):
-        while block := response.read(BLOCK):
+        while block := _read(response):
             file.write(block)
             progress.update(len(block))
     return total is None or path.stat().st_size == total

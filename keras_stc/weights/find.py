@@ -23,7 +23,7 @@ from keras_stc.weights.foreign import (
     is_of_keras,
     read_foreign,
 )
-from keras_stc.weights.load import DAMAGE, Pretrained, read_weights_file
+from keras_stc.weights.load import DAMAGE, Pretrained, check_member, read_weights_file
 from keras_stc.weights.registry import PATH, class_names, find_record, tags
 from keras_stc.weights.torchvision import torchvision_file
 
@@ -229,6 +229,7 @@ def _read_keras_config(path):
     """What a `VideoModel` wrote into its `.keras` file."""
     try:
         with zipfile.ZipFile(path) as archive:
+            check_member(archive, "config.json", path)
             config = json.loads(archive.read("config.json")).get("config", {})
     except DAMAGE as error:
         raise WeightsError(

@@ -63,6 +63,7 @@ _KERAS_I3D = [
 I3D_FIRST_LAYER = "Conv3d_1a_7x7_conv"
 #: How I3D is fed; see `keras_stc.models.inception_i3d`.
 I3D_CLIP = {"frames": 64, "stride": 1, "size": 224, "resize": 256}
+S3D_CLIP = {"frames": 128, "fps": 15, "size": 224, "resize": (256, 256)}
 
 #: Layers that only networks of others have: Keras' (with a slash in older files), and their I3D.
 THEIR_LAYERS = frozenset(("conv1_conv", "conv1/conv", "Conv3d_3b_0a_1x1_conv"))
@@ -111,7 +112,8 @@ class Foreign:
     def video_config(self):
         mean, std = NORMALIZATIONS[self.normalization]
         if self.family != "inception_i3d":
-            return {"mean": mean, "std": std}
+            clip = S3D_CLIP if self.family == "s3d" else {}
+            return {**clip, "mean": mean, "std": std}
         if self.layers[I3D_FIRST_LAYER][""][0].shape[-2] == 2:
             return {**I3D_CLIP, "mean": mean[:2], "std": std[:2], "flow": "tvl1"}
         return {**I3D_CLIP, "mean": mean, "std": std}
@@ -205,6 +207,11 @@ def from_keras(found, path):
     dense = "pool2_conv" in found
     table = _KERAS_DENSENET if dense else _KERAS_RESNET
     layers = _renamed(found, table, path, _stage_from_one)
+    for needed in ("conv1", "dense4_layer1_conv2" if dense else "layer4_block1_conv2"):
+        if needed not in layers:
+            raise WeightsError(
+                f"{path} holds no whole ResNet or DenseNet of Keras: it lacks {needed}."
+            )
     for name, groups in layers.items():
         arrays = groups[""]
         if name == "conv1" and not dense:

@@ -24,7 +24,7 @@ DAMAGE = (
     *(zipfile.BadZipFile, zlib.error),
 )
 
-#: How many times the size of its file an array may be; Keras writes them as they are.
+#: How many times the size of its file its arrays may be; Keras writes them as they are.
 LARGEST = 20
 
 #: The layer that other classes have another of.
@@ -101,6 +101,7 @@ def read_weights_file(path):
     try:
         if zipfile.is_zipfile(path):
             with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(path) as archive:
+                check_member(archive, "model.weights.h5", path)
                 return _read_h5(archive.extract("model.weights.h5", folder))
         return _read_h5(path)
     except DAMAGE as error:
@@ -108,6 +109,12 @@ def read_weights_file(path):
             f"{path} is damaged, or not a weights file that Keras wrote (.keras or .weights.h5): "
             f"{first_line(error)}"
         ) from error
+
+
+def check_member(archive, name, path):
+    """Raises the `ValueError` for a member of a ZIP file that is far larger than the file."""
+    if archive.getinfo(name).file_size > LARGEST * os.path.getsize(path):
+        raise ValueError(f"{name} in it is far larger than the file")
 
 
 def write_weights_file(path, layers):
@@ -217,17 +224,19 @@ def open_h5(path):
     Raises:
         ValueError: If arrays of it lie elsewhere, or are much larger than the file.
     """
-    most = LARGEST * os.path.getsize(path)
+    room = LARGEST * os.path.getsize(path)
 
     def wrong(name, link):
         """What ends the visit: h5py passes no errors on."""
+        nonlocal room
         if not isinstance(link, h5py.HardLink):
             return f"{name} in it is a link to somewhere else"
         if isinstance(node := file[name], h5py.Dataset):
             if node.external or node.is_virtual:
                 return f"the array {name} in it lies somewhere else"
-            if node.nbytes > most:
-                return f"the array {name} in it is far larger than the file"
+            room -= node.nbytes
+            if room < 0:
+                return f"the array {name} in it is far larger than the file, or all so far are"
         return None
 
     with h5py.File(path, "r") as file:

@@ -23,6 +23,7 @@ from keras_stc.weights.torch_pickle import (
     Tensor,
     TorchFileError,
     read_pickle,
+    shown,
 )
 
 #: What the older format begins with.
@@ -158,7 +159,7 @@ class _Sequence:
             raise TorchFileError("it begins with neither of PyTorch's two signs")
         head += [_next_pickle(file, size) for _ in range(2)]
         if head[1] != PROTOCOL:
-            raise TorchFileError(f"its format has the number {head[1]!r:.40}, not {PROTOCOL}")
+            raise TorchFileError(f"its format has the number {shown(head[1])}, not {PROTOCOL}")
         if not isinstance(head[2], dict) or head[2].get("little_endian") is not True:
             raise TorchFileError("it is of a machine with another byte order")
         self.content = _next_pickle(file, size)

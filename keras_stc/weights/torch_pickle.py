@@ -85,6 +85,11 @@ def read_pickle(file, size):
     return _Machine(size).run(file)
 
 
+def shown(value):
+    """A value of a pickle for a message; nested ones, whose text may have no end, by their type."""
+    return f"{value!r:.40}" if isinstance(value, (str, int)) else f"<{type(value).__name__}>"
+
+
 #: What marks the beginning of a group of values on the stack.
 _MARK = object()
 
@@ -145,8 +150,11 @@ class _Machine:
         if name == "GLOBAL":
             global_name = argument.replace(" ", ".", 1)
         else:
-            attribute, module = self.stack.pop(), self.stack.pop()
-            global_name = f"{module}.{attribute}"
+            names = self.stack[-1:-3:-1]
+            del self.stack[-2:]
+            if len(names) != 2 or not all(isinstance(each, str) for each in names):
+                raise TypeError
+            global_name = ".".join(reversed(names))
         if global_name not in _CALLS and global_name.removeprefix("torch.") not in STORAGES:
             raise ForbiddenError(f"{global_name!r:.80}")
         return _Global(global_name)
@@ -225,10 +233,10 @@ class _Machine:
         """`("storage", class, key, device, elements[, (key, first, length)])`."""
         tag, kind, key, _, elements, *view = self.stack.pop()
         if tag != "storage":
-            raise ForbiddenError(f"a persistent {tag!r:.40}")
+            raise ForbiddenError(f"a persistent {shown(tag)}")
         name = kind.name.removeprefix("torch.") if isinstance(kind, _Global) else ""
         if name not in STORAGES:
-            raise ForbiddenError(f"a storage of the kind {name or kind!r:.40}")
+            raise ForbiddenError(f"a storage of the kind {name or shown(kind)}")
         start, length = 0, elements
         if view and view[0] is not None:
             _, start, length = view[0]

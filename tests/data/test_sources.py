@@ -1,4 +1,5 @@
 import csv
+import json
 import pathlib
 import subprocess
 import sys
@@ -6,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 
+from keras_stc.cli import evaluate
 from keras_stc.data import (
     Video,
     VideoCSV,
@@ -16,7 +18,9 @@ from keras_stc.data import (
     VideoWarning,
     data_splits,
     data_subsets,
+    divide,
     open_data,
+    open_source,
     open_unlabelled,
 )
 from keras_stc.data.sets.listed import find_videos
@@ -258,6 +262,24 @@ def test_open_data_takes_folders_divided_folders_and_csv(tmp_path):
         open_data(path, "val")
     with pytest.raises(VideoError, match="no subset 'train'; it is not divided"):
         open_data(plain, "train")
+
+
+def test_what_was_trained_on_undivided_is_not_tested_on(tmp_path):
+    """A list that has subsets, but none to train on."""
+    touch(tmp_path, *(f"{name}.mp4" for name in "abcdefghij"))
+    rows = [f"{name}.mp4,{'run' if name < 'f' else 'walk'},val" for name in "abcdefghij"]
+    (tmp_path / "x.csv").write_text("\n".join(["path,label,split", *rows]))
+    division = divide(tmp_path / "x.csv")
+    run = tmp_path / "run"
+    run.mkdir()
+    config = {"data": {"origin": division.origin}, "seed": 0}
+    config |= {"videos": len(division.train), "validation_videos": len(division.validation)}
+    (run / "config.json").write_text(json.dumps(config))
+    names = division.train.class_names
+    videos, _ = evaluate._videos(run, open_source(tmp_path / "x.csv"), None, names)
+    assert list(videos) == list(division.validation) and len(videos) == 2
+    videos, subset = evaluate._videos(run, open_source(tmp_path / "x.csv"), "val", names)
+    assert len(videos) == 10 and subset == "val"
 
 
 @pytest.mark.parametrize("name", ["ucf101", "kinetics", "shards"])

@@ -69,6 +69,7 @@ def test_explain_command(small_run, tmp_path, capsys, monkeypatch):
         (["--clips", "0"], "--clips must be at least 1"),
         (["--out", "none/x.html"], "make it first"),
         (["--against", "nowhere"], "nowhere"),
+        (["--against", "nowhere.csv"], "nowhere.csv"),
     ):
         assert main([*line, *more]) == 1
         error = capsys.readouterr().err

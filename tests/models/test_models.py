@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 import keras_stc
+from keras_stc.models import load
 from keras_stc.models.complexity import count_macs, count_parameters, shown, zoo_complexity
 from keras_stc.models.configs import VARIANTS, takes_weights_of
+from keras_stc.runs import RunError
 
 CLIP = (4, 32, 32, 3)
 
@@ -20,6 +22,14 @@ def clips(count=2, shape=CLIP, seed=0):
 
 def predict(model, x):
     return np.asarray(model.predict(x, verbose=0))
+
+
+def test_what_another_version_wrote_is_said():
+    with pytest.raises(ValueError, match="VideoConfig has no zoom: .* another version"):
+        keras_stc.VideoConfig.from_dict({"frames": 4, "zoom": 2})
+    config = {"architecture": {"name": "resnet3d18", "zoom": 2}, "video_config": {}}
+    with pytest.raises(RunError, match="x.h5 is of a network built with zoom, which"):
+        load._rebuilt(config, "x.h5")
 
 
 def test_every_constructor_of_the_contract_is_public():

@@ -1,6 +1,7 @@
 """Videos with what was seen in them: the frames as they were, the panel below."""
 
 import builtins
+import pathlib
 
 import av
 import numpy as np
@@ -8,7 +9,7 @@ import pages
 import pytest
 
 import keras_stc
-from keras_stc.cli import main
+from keras_stc.cli import main, predict
 from keras_stc.data import Video, VideoReader
 from keras_stc.predict.annotate import COLOURS
 
@@ -102,6 +103,15 @@ def test_predict_writes_videos_and_a_page(small_run, tmp_path, capsys):
         assert main([*line, *more]) == 1
         assert words in capsys.readouterr().err
     one = ["predict", files[0], "--model", str(small_run.folder), "--video"]
-    for name, words in ((files[0], "would replace the video"), (str(tmp_path / "x"), "must end")):
+    wrong = ((files[0], "would replace one of the videos"), (str(tmp_path / "x"), "must end"))
+    for name, words in wrong:
         assert main([*one, name]) == 1
         assert words in capsys.readouterr().err
+
+
+def test_no_video_gives_way_to_that_of_another(tmp_path):
+    files = [str(tmp_path / name) for name in ("a.avi", "a.mp4")]
+    for file in files:
+        pathlib.Path(file).touch()
+    with pytest.raises(ValueError, match=r"a.mp4 would replace one of the videos"):
+        predict._annotated_paths(tmp_path, files)

@@ -12,7 +12,7 @@ import pytest
 import keras_stc
 from keras_stc.cli import main
 from keras_stc.data import Geometry, VideoError, VideoReader
-from keras_stc.predict import classify, predict_stream, stream
+from keras_stc.predict import classify, feed, predict_stream, stream
 
 
 @pytest.fixture(scope="module")
@@ -84,6 +84,32 @@ def test_live_a_file_takes_its_time(model, video):
 def test_every_is_kept_live(model, video):
     times = [answer.time for answer in predict_stream(model, video, every=0.3)]
     assert len(times) > 1 and min(np.diff(times)) >= 0.3 - 1e-3
+
+
+def test_seldom_is_no_silence(model, video, monkeypatch):
+    """A camera is given up when no picture comes, and not when no answer is due."""
+    monkeypatch.setattr(feed, "TIMEOUT", 0.3)
+    source = feed.Feed(video, model.video_config, live=True)
+    frames = list(source.each(1000))[0][0]
+    source = feed.Feed(video, model.video_config, live=True)
+    source._is_file = False
+
+    def paced(last):
+        for number in range(1, last):
+            time.sleep(0.05)
+            yield 0.1 * number, time.monotonic(), frames[0]
+        time.sleep(0 if last > 20 else 3)
+
+    every = source.window + 2
+    source._decoded = lambda: paced(last=10 * int(every + 2))
+    times = [window[1] for window in source.newest(every)]
+    assert len(times) == 2 and times[1] - times[0] >= every - 1e-3
+    source = feed.Feed(video, model.video_config, live=True)
+    source._is_file, source._decoded = False, lambda: paced(last=3)
+    monkeypatch.setattr(feed, "TIMEOUT", -source.window + 0.3)
+    with pytest.raises(VideoError, match="sends no pictures"):
+        list(source.newest(None))
+    source.close()
 
 
 @pytest.mark.parametrize("live", [True, False])

@@ -127,6 +127,23 @@ class Evil:
         return open, (str(self.path), "w")
 
 
+def nested(times):
+    """A pickle's beginning: a tuple of two of a tuple of two ..., so deep that no text holds it."""
+    pairs = (b"h%ch%c\x86q%c" % (i, i, i + 1) for i in range(times))
+    return b")q\x00" + b"".join(pairs)
+
+
+def test_little_does_not_become_very_much(tmp_path):
+    path = tmp_path / "x.pth"
+    for end, words in (
+        (b"\x8c\x01x\x93.", "damaged"),
+        (b"(h(NNNNtQ.", "a persistent <tuple>"),
+        (b"(U\x07storageh(NNNtQ.", "a storage of the kind <tuple>"),
+    ):
+        torch_writer.zip_file(path, {}, **{"data.pkl": nested(40) + end})
+        assert words in refused(path)
+
+
 def test_anything_else_is_refused(tmp_path):
     path = tmp_path / "x.pth"
     for write in WRITERS:

@@ -136,6 +136,18 @@ def test_damaged_files_are_named(saved, tmp_path):
         assert "\n" not in str(caught.value)
 
 
+def test_members_and_arrays_far_larger_than_the_file_are_refused(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.keras", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("model.weights.h5", bytes(10**7))
+    with h5py.File(tmp_path / "x.weights.h5", "w") as file:
+        for number in range(30):  # each is not too large
+            file.create_dataset(f"layers/{number}/vars/0", (100_000,), chunks=(1000,))
+    assert 400_000 < 20 * (tmp_path / "x.weights.h5").stat().st_size < 30 * 400_000
+    for name in ("x.keras", "x.weights.h5"):
+        with pytest.raises(ValueError, match=f"{name} is damaged.*far larger than the file"):
+            read_weights_file(tmp_path / name)
+
+
 def test_wrong_files_get_a_sentence_and_change_nothing(saved, tmp_path):
     _, folder = saved
     with pytest.raises(ValueError, match="m.keras holds a stc_resnet18, and this is stc_resnet34"):

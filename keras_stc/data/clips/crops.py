@@ -45,6 +45,8 @@ class Crops:
     def pixels(self, clip: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """A decoded clip, changed or not: uint8 `(T, H, W, 3)`, RGB 0-255, as it came.
 
+        Of optical flow it is `(T, H, W, 2)`, 127.5 standing still.
+
         Of a pair, it is called with the teacher's frames and with the student's clip, and with
         generators of one state.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_stc.checks import wrong
 from keras_stc.data.clips.backends import dataset
 from keras_stc.data.clips.crops import Crops, RandomCrops, chosen_crops
 from keras_stc.data.clips.quarantine import Quarantine
@@ -135,6 +136,8 @@ def clip_dataset(
             "`clips_per_decode` must divide `clips_per_video`. Received: "
             f"clips_per_decode={clips_per_decode!r}, clips_per_video={clips_per_video!r}"
         )
+    if video_config is not None and fps is not None:
+        raise wrong("None with `video_config`, whose own counts", fps=fps)
     config = video_config or VideoConfig(frames, stride, size, resize, fps=fps)
     clips = Clips(
         videos,

@@ -70,6 +70,11 @@ def divide(
     data = open_source(data)
     division = _divide(data, validation, hold_out, seed)
     videos = division.train
+    if not videos.class_names:
+        raise ValueError(
+            f"{data} has no labels, which a network learns by: give labelled videos, or learn "
+            "without labels by keras-stc transfer."
+        )
     if len(videos.class_names) < 2:
         raise ValueError(
             f"{data} has one class, {videos.class_names[0]!r}, and a network learns to "

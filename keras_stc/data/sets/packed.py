@@ -120,7 +120,7 @@ class PackedData(Data):
 
     def _open(self, subset, class_names):
         videos = self._unlabelled(subset, class_names)
-        if self._split is None and not videos.class_names:
+        if not videos.class_names:
             raise VideoError(
                 f"{self.name} was packed without labels, for keras-stc transfer: pack labelled "
                 "videos without --unlabelled."
