@@ -118,7 +118,9 @@ def _fit_plainly(videos, epochs):
 def transfer(videos, out, **options):
     """Trains a small student; returns its history."""
     sets = [open_unlabelled(pathlib.Path(videos) / subset) for subset in ("train", "test")]
-    recipe = TRANSFERS["default"].replace(epochs=2, batch_size=8, learning_rate=0.05)
+    recipe = TRANSFERS["default"].replace(
+        epochs=2, batch_size=8, learning_rate=0.05, precision="float64"
+    )
     with precision("float64"):
         with distribute.strategy().scope():
             small = transfer_parts.small_student()
