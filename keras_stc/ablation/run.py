@@ -102,15 +102,15 @@ def run_ablation(
         "test_videos": len(test),
     }
     run = Run(out)
+    trainings = run.folder / "runs"
     with run.alone():
-        trainings = run.folder / "runs"
         begun = [path for name in ("result", "state") for path in trainings.glob(f"*/{name}.json")]
         run.open(config, anew=not begun, upgrade=upgraded)
     teacher_weights = teacher and teacher.fingerprint()
     jobs = [(setting, seed) for seed in seeds for setting in settings]
 
     def folder_of(setting, seed):
-        return pathlib.Path(out) / "runs" / f"{setting.key}-seed{seed}"
+        return trainings / f"{setting.key}-seed{seed}"
 
     def kept(setting, seed):
         """Its result, or `None`."""

@@ -85,7 +85,7 @@ def _form(arguments):
     checks.one_of(FORMS, **{"--form": arguments.form})
     form = FORMS[arguments.form]
     changes = {name: getattr(arguments, name) for name in ("model", "frames", "stride", "alpha")}
-    base = form.base.replace(**{k: v for k, v in changes.items() if v is not None})
+    base = form.base.replace(**options.typed(**changes))
     if not base.has_stc:
         raise ValueError(
             f"--model must be a network with STC blocks, such as stc_resnet18. "

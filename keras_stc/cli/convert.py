@@ -2,6 +2,7 @@
 
 import pathlib
 
+from keras_stc.cli import options
 from keras_stc.cli.console import print_json
 
 
@@ -44,11 +45,10 @@ def run(arguments):
             "OUT must end in .keras, the format that keeps how to feed the network beside its "
             f"weights. Received: {arguments.out}"
         )
-    clip = {"frames": arguments.frames, "size": arguments.size}
     done = convert_checkpoint(
         arguments.source,
         arguments.model,
-        video_config={name: value for name, value in clip.items() if value is not None} or None,
+        video_config=options.typed(frames=arguments.frames, size=arguments.size) or None,
         class_names=_class_names(arguments.classes),
         normalization=arguments.normalization,
     )

@@ -148,8 +148,7 @@ def run_distill(arguments):
 def _teacher_clip(arguments):
     """In what the teacher's clips are to differ from those of its weights, if in anything."""
     options.at_least(arguments, 1, "teacher_frames", "teacher_size")
-    wanted = {"frames": arguments.teacher_frames, "size": arguments.teacher_size}
-    return {name: value for name, value in wanted.items() if value is not None} or None
+    return options.typed(frames=arguments.teacher_frames, size=arguments.teacher_size) or None
 
 
 def _labels(arguments, config):

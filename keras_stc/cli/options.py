@@ -251,6 +251,11 @@ def data_name(spec):
     return ":".join(pathlib.PurePath(part).name or part for part in str(spec).split(":"))
 
 
+def typed(**fields):
+    """Those of some fields that have a value."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 def check_written_file(option, path):
     """Raises the `ValueError` for a file that cannot be written, before the work is done."""
     if path and pathlib.Path(path).is_dir():

@@ -174,11 +174,17 @@ def _annotated_paths(out, files):
         raise ValueError(f"--video {out} must be a folder, since there are {len(files)} videos.")
     else:
         paths = paths_in(out, files, ".mp4")
-    own = {os.path.realpath(file) for file in files}
+    own = {_identity(file) for file in files if os.path.exists(file)}
     for path in paths:
-        if os.path.realpath(path) in own:
+        if path.exists() and _identity(path) in own:
             raise ValueError(f"--video {path} would replace one of the videos: choose another.")
     return dict(zip(files, paths, strict=True))
+
+
+def _identity(path):
+    """Of a file, by whatever name."""
+    status = os.stat(path)
+    return status.st_dev, status.st_ino
 
 
 def paths_in(folder, files, ending):

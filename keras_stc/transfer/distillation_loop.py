@@ -157,8 +157,7 @@ def _check(distillation, recipe, videos, windows):
         model.video_config.check_moment()
     check_precision(distillation.student, recipe, "The student", "student")
     unused = {"label_smoothing": 0.0, "class_weights": "none", "feature_passes": 0}
-    unused["recompute"] = "none"
-    check_unused(recipe, " in a distillation", **unused)
+    check_unused(recipe, " in a distillation", **unused, recompute="none")
     at_least(0, windows=windows)
     if windows and distribute.share(distillation)[1] > 1:
         raise wrong(

@@ -207,7 +207,7 @@ def from_keras(found, path):
     dense = "pool2_conv" in found
     table = _KERAS_DENSENET if dense else _KERAS_RESNET
     layers = _renamed(found, table, path, _stage_from_one)
-    for needed in ("conv1", "dense4_layer1_conv2" if dense else "layer4_block1_conv2"):
+    for needed, _ in _NEEDED["densenet3d" if dense else "residual"]:
         if needed not in layers:
             raise WeightsError(
                 f"{path} holds no whole ResNet or DenseNet of Keras: it lacks {needed}."
