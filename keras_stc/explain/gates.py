@@ -131,14 +131,13 @@ def class_gates(model: keras.Model, videos: VideoSet, per_class: int = 4) -> Cla
             taken[video.label] += 1
             chosen.append(video)
     classes, counts = len(videos.class_names), np.zeros(len(videos.class_names), int)
-    blocks, descriptors = _descriptors(model)
-    sums = {}
+    gates_in, sums = gates_of(model), {}
     for batch in shared_batches(chosen, model.video_config, batch_size=4, uniform=1):
         if batch.clips is None:
             continue
         labels = [chosen[owner].label for owner in batch.owners]
         np.add.at(counts, labels, 1)
-        for block, branches in _gates(blocks, descriptors, batch.clips.clips, 4).items():
+        for block, branches in gates_in(batch.clips.clips).items():
             for branch, gates in branches.items():
                 total = sums.setdefault(block, {}).setdefault(
                     branch, np.zeros((classes, gates.shape[-1]))
