@@ -27,13 +27,7 @@ def register(add):
     command.add_argument(
         "--teacher-size", type=int, help="pixels of its crop, where it is of the zoo"
     )
-    command.add_argument(
-        "--windows",
-        type=int,
-        default=4,
-        help="clips of every video that the teacher is asked of, once (4); 0 for asking it in "
-        "every step of the very clip that the student sees",
-    )
+    options.windows(command, 4)
     command.add_argument("--temperature", type=float, default=2.0, help="of the softmaxes (2)")
     command.add_argument(
         "--label-weight",
@@ -70,6 +64,7 @@ def run_distill(arguments):
     from keras_stc.transfer.distillation_loop import train_distillation
 
     options.check_numbers(arguments)
+    options.at_least(arguments, 0, "windows")
     one_of(("default", "paper", "modern"), **{"--recipe": arguments.recipe})
     # Smoothed labels are what the teacher's answers are already.
     more = {"label_smoothing": 0.0, "precision": arguments.precision}

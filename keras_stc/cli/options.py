@@ -164,6 +164,17 @@ def teacher(command):
     )
 
 
+def windows(command, default):
+    """`--windows`: clips of which a teacher is asked once."""
+    command.add_argument(
+        "--windows",
+        type=int,
+        default=default,
+        help=f"clips of every video that the teacher is asked of, once ({default}); 0 for asking "
+        "it in every step of the very clip that the student sees",
+    )
+
+
 def at_least(arguments, least, *names):
     """Raises the `ValueError` for an option that is given and is less."""
     for name in names:

@@ -19,6 +19,7 @@ def register(add):
     options.student(command)
     options.run(command)
     options.teacher(command)
+    options.windows(command, 0)
     command.add_argument("--recipe", default="default", help="default or paper")
     options.numbers(
         command, options.FITTING, epochs=None, batch_size="32", accumulation="1", lr=None
@@ -38,6 +39,7 @@ def run_transfer(arguments):
     from keras_stc.transfer.teachers import create_teacher
 
     options.check_numbers(arguments)
+    options.at_least(arguments, 0, "windows")
     one_of(RECIPES, **{"--recipe": arguments.recipe})
     recipe = options.changed(RECIPES[arguments.recipe], arguments)
     distribute.strategy()  # Workers have to find one another before anything else.
@@ -66,6 +68,7 @@ def run_transfer(arguments):
         data=data.origin,
         verbose=fit_verbosity(arguments),
         save_steps=arguments.checkpoint_steps,
+        windows=arguments.windows,
     )
     if not distribute.is_chief():
         return

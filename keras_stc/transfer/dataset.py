@@ -14,6 +14,7 @@ from keras_stc.data.clips.backends import dataset
 from keras_stc.data.clips.stream import Array, Options, Stream, check_options
 from keras_stc.data.geometry import generator
 from keras_stc.deprecated import renamed
+from keras_stc.transfer.answers import middle_of
 from keras_stc.video_config import VideoConfig
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from keras_stc.data import ClipSequence
+    from keras_stc.transfer.answers import Answers
 
 
 @renamed(shard="share")
@@ -34,6 +36,7 @@ def pair_dataset(
     frame_size: int = 224,
     training: bool = True,
     video_config: VideoConfig | None = None,
+    answers: Answers | None = None,
     **options: Unpack[Options],
 ) -> tf.data.Dataset | ClipSequence:
     """Frames for a teacher and a clip for its student, for `CorrespondenceTransfer.fit`.
@@ -50,7 +53,9 @@ def pair_dataset(
     The same arguments give the same pairs, however many are decoded at once; iteration number k is
     epoch `first_epoch + k`, and `dataset.set_epoch(e)` makes the next one epoch e. The clips of a
     video are spread over an epoch, so that a batch is never of one video alone unless most clips
-    are. A video that cannot be used is replaced by another one and put down in
+    are. With `answers`, no frames are made for the teacher: the student's clip comes with the
+    features that the teacher gave of the window nearest to it, and its crop is the student's
+    affair alone. A video that cannot be used is replaced by another one and put down in
     `dataset.quarantine`; with more than half of them bad, iterating fails with one sentence.
 
     Example:
@@ -70,6 +75,7 @@ def pair_dataset(
         frame_size: Shorter side of the teacher's crop in pixels.
         training: Whether clips and crops are random.
         video_config: The student's `VideoConfig`; replaces `frames`, `stride` and `size`.
+        answers: An `Answers` of these videos, or `None` for frames for the teacher.
         **options: `flip`, `multiscale`, `crops`, `clips_per_video`, `seed`, `first_epoch`,
             `first_batch`, `share`, `drop_remainder`, `quarantine`, `num_parallel_calls`,
             `prefetch`, `decoder`, `isolate` and `backend`, as in `keras_stc.data.clip_dataset`; but
@@ -80,7 +86,8 @@ def pair_dataset(
         A `tf.data.Dataset`, or a `keras_stc.data.ClipSequence`, of dictionaries: `"frames"`, uint8
         `(B, T, frame_size, frame_size, 3)`, `"clip"`, uint8 `(B, T, size, size, 3)`, both RGB
         0-255, and `"video"`, int32 `(B,)`, the number of the video; pieces of one file have one
-        number. It has the attributes `batches`, their number in an epoch, `quarantine`,
+        number. With `answers`, `"frame_features"`, float32 `(B, D)`, takes the place of
+        `"frames"`. It has the attributes `batches`, their number in an epoch, `quarantine`,
         `set_epoch` and `video_config`.
 
     Raises:
@@ -90,6 +97,10 @@ def pair_dataset(
     check_options("pair_dataset", options)
     config = video_config or VideoConfig(frames, stride, size)
     pairs = _Pairs(videos, config, batch_size, frame_size, training=training, **options)
+    if answers is not None:
+        config.check_moment()
+        answers.check_videos(pairs.videos)
+        pairs.answers = answers
     return dataset(pairs)
 
 
@@ -97,6 +108,7 @@ class _Pairs(Stream):
     """Frames and clips of videos, in an order in which neighbours are of two files."""
 
     least = 2
+    answers: Answers | None = None
 
     def __init__(self, videos, config, batch_size, frame_size, **options):
         at_least(1, frame_size=frame_size)
@@ -117,13 +129,18 @@ class _Pairs(Stream):
         self.whole_batch = batch_size
         self.scale = frame_size / min(config.crop)
         #: `(height, width)` of the teacher's crop.
-        self.crop = tuple(round(side * self.scale) for side in config.crop)
+        self.crop = crop_of_frames(config, frame_size)
         self.plans = {}
+        self.places = {video: place for place, video in enumerate(self.videos)}
 
     @property
     def signature(self):
+        if self.answers is not None:
+            first = {"frame_features": Array("float32", self.answers.features.shape[2:])}
+        else:
+            first = {"frames": Array("uint8", (self.video_config.frames, *self.crop, 3))}
         return {
-            "frames": Array("uint8", (self.video_config.frames, *self.crop, 3)),
+            **first,
             "clip": Array("uint8", self.video_config.clip_shape),
             "video": Array("int32", ()),
         }
@@ -140,7 +157,7 @@ class _Pairs(Stream):
         return plan
 
     def read(self, *row):
-        """`(frames, clip, number of the video)` of a row."""
+        """`(frames or their features, clip, number of the video)` of a row."""
         epoch, position = row[:2]
         start = position - position % self.whole_batch
         batch = self.plans[epoch][start : start + self.whole_batch]
@@ -155,12 +172,19 @@ class _Pairs(Stream):
         return *pair, np.int32(self.numbers[video.file])
 
     def _pair(self, row, avoid):
+        def told(cut):
+            clips = cut.reader.clips([cut.first + clip for clip in cut.clips], cut.geometry)
+            middle = middle_of(cut, self.video_config)
+            place, info = self.places[cut.video], cut.reader.info
+            _, features = self.answers.nearest(place, cut.count, info.fps, middle)
+            return features, self.changed(next(iter(clips)), row)
+
         def both(cut):
             clips = [cut.first + clip for clip in cut.clips]
             pair = next(cut.reader.views(clips, self._geometries(cut.geometry)))
             return [self.changed(pixels, row) for pixels in pair]
 
-        return self.usable(row, both, avoid)
+        return self.usable(row, both if self.answers is None else told, avoid)
 
     def _geometries(self, small):
         """Of the teacher's frames and of the student's clip."""
@@ -171,6 +195,11 @@ class _Pairs(Stream):
             )
         short_side = round(small.short_side * self.scale)
         return dataclasses.replace(small, crop=self.crop, short_side=short_side), small
+
+
+def crop_of_frames(config, frame_size):
+    """`(height, width)` of the teacher's crop, whose shorter side is `frame_size`."""
+    return tuple(round(side * frame_size / min(config.crop)) for side in config.crop)
 
 
 def _order(rng, videos, rounds):

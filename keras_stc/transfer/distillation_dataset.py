@@ -14,6 +14,7 @@ from keras_stc.data.clips import sampling
 from keras_stc.data.clips.backends import dataset
 from keras_stc.data.clips.dataset import Clips, label_of
 from keras_stc.data.clips.stream import Array, Options, Stream, check_options
+from keras_stc.transfer.answers import middle_of
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -73,11 +74,7 @@ def distillation_dataset(
         return dataset(clips)
     clips = _Told(videos, video_config, batch_size, training=training, **options)
     clips.answers = answers
-    if len(answers.answers) != len(clips.videos):
-        raise ValueError(
-            f"`answers` must be of these {len(clips.videos)} videos. "
-            f"Received: answers on {len(answers.answers)}"
-        )
+    answers.check_videos(clips.videos)
     return dataset(clips)
 
 
@@ -102,7 +99,7 @@ class _Told(Clips):
     def said(self, cut):
         """The teacher's answers and features."""
         number, fps = self._numbers[cut.video], cut.reader.info.fps
-        return self.answers.nearest(number, cut.count, fps, _middle(cut, self.video_config))
+        return self.answers.nearest(number, cut.count, fps, middle_of(cut, self.video_config))
 
 
 class _Shown(Stream):
@@ -123,7 +120,7 @@ class _Shown(Stream):
 
         def both(cut):
             (own,) = cut.clips
-            middle = _middle(cut, self.video_config)
+            middle = middle_of(cut, self.video_config)
             theirs = _around(middle, cut.count, self.teacher_config, cut.reader.info.fps)
             needed = np.unique([*own, *theirs])
             views = [cut.geometry, self._teacher_geometry(cut.geometry)]
@@ -147,12 +144,6 @@ class _Shown(Stream):
         scale = min(crop) / min(geometry.crop)
         short_side = round(geometry.short_side * scale)
         return dataclasses.replace(geometry, crop=crop, short_side=short_side)
-
-
-def _middle(cut, config):
-    """Where the middle of a student's clip lies, a frame number of its video."""
-    step = config.step(cut.reader.info.fps)
-    return cut.clips[0][0] + (sampling.touched(config.frames, step) - 1) / 2
 
 
 def _around(middle, num_frames, config, fps):

@@ -6,14 +6,13 @@ import functools
 import os
 from typing import TYPE_CHECKING, Any
 
-import keras
 import numpy as np
 
 from keras_stc import distribute
-from keras_stc.checks import at_least, wrong
+from keras_stc.checks import wrong
 from keras_stc.training.fits import check_precision, check_student, check_unused
 from keras_stc.training.session import Session
-from keras_stc.transfer.answers import kept_answers
+from keras_stc.transfer.answers import answers_of_run, check_windows
 from keras_stc.transfer.distillation_dataset import distillation_dataset
 
 if TYPE_CHECKING:
@@ -99,15 +98,7 @@ def train_distillation(
     with session:
 
         def dataset(videos, name, **options):
-            answers = None
-            if windows:
-                with session.reading():
-                    answers = kept_answers(
-                        *(teacher, videos, session.run.folder / "answers", windows),
-                        name=name,
-                        quarantine=session.quarantine,
-                        verbose=session.verbose,
-                    )
+            answers = answers_of_run(session, teacher, videos, name, windows)
             return functools.partial(
                 distillation_dataset,
                 *(videos, student.video_config, teacher.video_config, answers),
@@ -158,12 +149,6 @@ def _check(distillation, recipe, videos, windows):
     check_precision(distillation.student, recipe, "The student", "student")
     unused = {"label_smoothing": 0.0, "class_weights": "none", "feature_passes": 0}
     check_unused(recipe, " in a distillation", **unused, recompute="none")
-    at_least(0, windows=windows)
-    if windows and distribute.share(distillation)[1] > 1:
-        raise wrong(
-            "0 on several workers, since what the teacher says is kept by one", windows=windows
-        )
-    if windows and keras.backend.backend() == "jax" and distribute.devices(distillation) > 1:
-        raise wrong("0 on several devices with JAX", windows=windows)
+    check_windows(distillation, windows)
     if distillation.label_weight and all(video.label is None for video in videos):
         raise wrong("0 for videos without labels", label_weight=distillation.label_weight)

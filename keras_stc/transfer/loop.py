@@ -14,7 +14,8 @@ from keras_stc import distribute
 from keras_stc.training import TrainingError
 from keras_stc.training.fits import check_batches, check_precision, check_student, check_unused
 from keras_stc.training.session import Session
-from keras_stc.transfer.dataset import pair_dataset
+from keras_stc.transfer.answers import answers_of_run, check_windows
+from keras_stc.transfer.dataset import crop_of_frames, pair_dataset
 from keras_stc.transfer.pairs import ONE_VIDEO
 
 if TYPE_CHECKING:
@@ -35,12 +36,18 @@ def train_transfer(
     verbose: str | int = "auto",
     save_every: int = 1,
     save_steps: int | None = None,
+    windows: int = 0,
 ) -> list[dict[str, Any]]:
     """Trains a student on videos; run again with the same arguments, it goes on where it was.
 
     Epochs end in a checkpoint of student, heads, optimizer and history; the teacher is not in it,
     only its fingerprint in `config.json`, and another teacher is refused. In the end the student
     alone stays, as `student.keras`.
+
+    With `windows`, the teacher is asked once, of the frames of so many clips of every video, before
+    the first epoch; what it says is kept in `out/answers`, and the student's clip goes with the
+    nearest of them, whatever its own crop and mirroring are. Without, as in the paper, it sees the
+    very frames and crop that the student sees, in every step, which costs a pass of it.
 
     A model made by `create_transfer`, or in the scope of `keras_stc.distribute.strategy()`, trains
     on all devices and workers, as in `keras_stc.training.train`; negative pairs are made within the
@@ -60,6 +67,7 @@ def train_transfer(
         recipe: A `Recipe`, such as those of `keras_stc.transfer.RECIPES`.
         validation: Another `VideoSet`, of other videos, or `None`.
         frame_size: Side of the teacher's frames in pixels.
+        windows: Clips of every video that the teacher is asked of; 0 for those of every step.
 
     The other arguments are those of `keras_stc.training.train`.
 
@@ -80,6 +88,10 @@ def train_transfer(
     check_unused(recipe, why, label_smoothing=0.0, class_weights="none")
     check_unused(recipe, " in a transfer", feature_passes=0)
     check_batches(transfer, recipe, videos, validation, fewest=2)
+    check_windows(transfer, windows)
+    config = student.video_config
+    crop = crop_of_frames(config, frame_size)
+    shown = config.replace(size=crop, resize=config.resize_for(crop))
     session = Session(
         *(transfer, recipe, out, videos, validation),
         network=student,
@@ -90,6 +102,8 @@ def train_transfer(
                 "name": teacher.model.name,
                 "weights": teacher.fingerprint(),
                 "frame_size": frame_size,
+                # A run of an earlier version says nothing of them.
+                **({"windows": windows} if windows else {}),
             }
         },
         verbose=verbose,
@@ -97,15 +111,19 @@ def train_transfer(
         save_steps=save_steps,
     )
     with session, _pairs_needed():
-        dataset = functools.partial(
-            pair_dataset,
-            video_config=student.video_config,
-            frame_size=frame_size,
-            **session.settings,
-        )
+
+        def dataset(videos, name):
+            return functools.partial(
+                pair_dataset,
+                videos,
+                video_config=config,
+                frame_size=frame_size,
+                answers=answers_of_run(session, teacher, videos, name, windows, shown),
+                **session.settings,
+            )
+
         pairs = functools.partial(
-            dataset,
-            videos,
+            dataset(videos, "train"),
             batch_size=session.part,
             flip=recipe.flip,
             multiscale=recipe.multiscale,
@@ -114,18 +132,15 @@ def train_transfer(
         )
         session.fit(
             pairs,
-            _validation_pairs(session, validation, dataset),
+            validation and _validation_pairs(session, validation, dataset),
             example=(_example(pairs().element_spec),),
         )
     return session.finish(session.run.student_path)
 
 
 def _validation_pairs(session, validation, dataset):
-    if validation is None:
-        return None
     devices = distribute.devices(session.model)
-    return dataset(
-        validation,
+    return dataset(validation, "validation")(
         batch_size=min(session.part, len(validation) - len(validation) % devices),
         training=False,
         # Several devices need a part of every batch, of two videos at least.

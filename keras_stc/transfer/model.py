@@ -55,7 +55,9 @@ class CorrespondenceTransfer(Taught):
 
     Call arguments:
         inputs: A dictionary with `"frames"`, `(B, T, H, W, 3)`, and `"clip"`, `(B, T', H', W', 3)`,
-            both RGB 0-255, and `"video"`, integers `(B,)` that say of which video a clip is.
+            both RGB 0-255, and `"video"`, integers `(B,)` that say of which video a clip is. Where
+            there is `"frame_features"`, `(B, D)`, in the place of `"frames"`, the teacher is not
+            asked.
         training: Whether the student is training.
 
     Returns:
@@ -119,7 +121,11 @@ class CorrespondenceTransfer(Taught):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         video = checked(inputs["video"])
-        frames = self.frame_projection(self.teacher(inputs["frames"]))
+        if "frame_features" in inputs:
+            features = inputs["frame_features"]
+        else:
+            features = self.teacher(inputs["frames"])
+        frames = self.frame_projection(features)
         clips = self.student(inputs["clip"], training=training)
         if len(clips.shape) == 5:
             clips = ops.mean(clips, axis=(1, 2, 3))

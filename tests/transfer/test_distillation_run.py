@@ -191,7 +191,7 @@ def test_distill_then_predict(capsys, videos, teacher, tmp_path):
         (["{videos}", "--teacher", "x"], "The model x does not exist"),
         (["{videos}", "--teacher", "{teacher}", "--teacher-size", "32"], "leave out other clips"),
         (["{videos}", "--teacher-frames", "0"], "--teacher-frames must be at least 1"),
-        (["{videos}", "--teacher", "{teacher}", "--windows", "-1"], "`windows` must be at least 0"),
+        (["{videos}", "--teacher", "{teacher}", "--windows", "-1"], "--windows must be at least 0"),
         (["{videos}", "--teacher", "{teacher}", "--temperature", "0"], "`temperature` must be at"),
         (["{videos}", "--teacher", "{teacher}", "--student", "x"], "`name` must be one of"),
         (["{videos}", "--recipe", "classifier"], "--recipe must be one of default, paper, modern"),

@@ -19,7 +19,7 @@ from keras_stc.data import (
 from keras_stc.data.clips import sampling
 from keras_stc.data.geometry import generator
 from keras_stc.data.video import video_file
-from keras_stc.transfer import distillation_dataset, pair_dataset
+from keras_stc.transfer import Answers, distillation_dataset, pair_dataset
 from keras_stc.video_config import VideoConfig
 
 COUNTS = (60, 20, 33, 5, 40)
@@ -81,6 +81,34 @@ def test_frames_and_clip_show_the_same_moment(videos):
         starts.add((int(video), seen[0]))
     assert sorted(got["video"]) == sorted(list(range(5)) * 3)
     assert len(starts) > 8  # of 15; the video of five frames has one
+
+
+@pytest.mark.parametrize("backend", ["tf.data", "pydataset"])
+def test_features_of_the_nearest_window_come_with_the_clip(videos, backend):
+    """In the place of frames; of the video that the clip is of, of three windows of 8 frames."""
+    config = VideoConfig(frames=4, stride=2, size=64, resize=64)
+    features = np.float32([[[10 * video + window] for window in range(3)] for video in range(5)])
+    dataset = pairs(
+        videos,
+        flip=False,
+        clips_per_video=6,
+        batch_size=5,
+        answers=Answers(None, features, config),
+        backend=backend,
+    )
+    numbers = set()
+    for batch in dataset:
+        assert batch.keys() == {"frame_features", "clip", "video"}
+        for said, clip, video in zip(*(np.asarray(batch[name]) for name in batch), strict=True):
+            last = max(COUNTS[video] - 7, 0)  # a window's last start
+            middles = np.array([0, round(last / 2), last]) + 3
+            middle = video_files.numbers(clip)[0] + 3
+            nearest = np.flatnonzero(abs(middles - middle) == abs(middles - middle).min())
+            assert said[0] in 10 * video + nearest
+            numbers.add(float(said[0]))
+    assert len(numbers) > 8  # of 13; the video of five frames has one window
+    with pytest.raises(ValueError, match="must be of these 5 videos. Received: answers on 4"):
+        pairs(videos, answers=Answers(None, features[:4], config))
 
 
 def test_same_crop_and_mirror_at_both_sizes(videos):

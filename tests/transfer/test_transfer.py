@@ -278,6 +278,19 @@ def test_the_students_of_the_paper(name, short):
         assert np.abs(array(kernels[i]) - old).max() > 0
 
 
+def test_features_of_frames_take_their_place():
+    """The logits of the frames; and the teacher is not asked."""
+    transfer, batch = transfer_parts.small_transfer(), transfer_parts.batch()
+    wanted = array(transfer(batch))
+    features = array(transfer.teacher(batch.pop("frames")))
+    transfer.teacher.model = None
+    got = array(transfer({**batch, "frame_features": features}))
+    np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1e-6)
+    assert (
+        np.abs(array(transfer({**batch, "frame_features": features[::-1]})) - wanted).max() > 1e-3
+    )
+
+
 def test_metrics_by_hand():
     transfer = compiled(transfer_parts.small_transfer())
     batch = transfer_parts.batch()

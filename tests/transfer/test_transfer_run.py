@@ -18,7 +18,7 @@ from keras_stc.cli import main
 from keras_stc.data import open_unlabelled
 from keras_stc.models.load import load_model
 from keras_stc.runs import RunError
-from keras_stc.transfer import loop, pair_dataset
+from keras_stc.transfer import FrameTeacher, kept_answers, loop, pair_dataset
 from keras_stc.transfer.loop import train_transfer
 from keras_stc.transfer.recipe import RECIPES, WarmupDrops
 from keras_stc.transfer.teachers import create_teacher
@@ -172,6 +172,43 @@ def test_another_teacher_is_refused(videos, finished, monkeypatch):
         train_small(videos, finished[0])
 
 
+def test_a_teacher_that_is_asked_once(videos, tmp_path, monkeypatch):
+    """Its features of the frames of two clips a video, which a run that finds them takes."""
+    recipe = RECIPE.replace(epochs=1)
+    whole = train_small(videos, tmp_path / "t", recipe, windows=2)
+    assert np.isfinite(whole[0]["loss"]) and "val_pair_accuracy" in whole[0]
+
+    train = open_unlabelled(videos / "train")
+    config = CONFIG.replace(size=20, resize=24)
+    with pytest.raises(ValueError, match="`video_config` must be a VideoConfig where a FrameTeac"):
+        kept_answers(transfer_parts.frame_teacher(), train, tmp_path / "a", 2)
+    teacher = transfer_parts.frame_teacher()
+    teacher.model = transfer_parts.image_model(size=20)
+    options = {"windows": 2, "verbose": 0, "video_config": config}
+    answers = kept_answers(teacher, train, tmp_path / "a", **options)
+    assert answers.answers is None and answers.features.shape == (12, 2, 6)
+    with keras_stc.data.VideoReader(train[5].path) as reader:
+        frames = reader.read(
+            range(reader.info.num_frames), keras_stc.data.evaluation_geometry((20, 20), 24)
+        )
+    for window, start in enumerate((0, len(frames) - 7)):
+        clip = frames[start : start + 7 : 2]
+        wanted = keras.ops.convert_to_numpy(teacher(clip[None]))[0]
+        np.testing.assert_allclose(answers.features[5, window], wanted, rtol=1e-4, atol=1e-4)
+
+    asked = []
+    shutil.copytree(tmp_path / "t" / "answers", tmp_path / "u" / "answers")
+    called = FrameTeacher.__call__
+    monkeypatch.setattr(FrameTeacher, "__call__", lambda *a: asked.append(a) or called(*a))
+    history = train_small(videos, tmp_path / "u", recipe, windows=2)
+    monkeypatch.undo()
+    assert history[0]["loss"] == pytest.approx(whole[0]["loss"], 1e-3)
+    # As the two networks that would be asked are made.
+    assert len(asked) <= 2 and all(len(frames.shape) == 5 for _, frames in asked)
+    with pytest.raises(RunError, match="teacher.windows"):
+        train_small(videos, tmp_path / "t", recipe, windows=3)
+
+
 @pytest.fixture(scope="module")
 def replicas(tmp_path_factory):
     """Figures and weights after five steps: `{kind}-{replicas}.npz`."""
@@ -251,6 +288,7 @@ def test_transfer_then_train(capsys, videos, tmp_path):
             ["transfer", "{videos}", "--out", "{tmp}/t", "--accumulation", "3"],
             "`accumulation` must",
         ),
+        (["transfer", "{videos}", "--out", "{tmp}/t", "--windows", "-1"], "--windows must be"),
         (["transfer", "{videos}", "--out", "{tmp}/t", "--hold-out", "1.5"], "--hold-out must be"),
         (["transfer", "{videos}", "--out", "{tmp}/t", "--seed", "-1"], "--seed must be at least 0"),
         (
