@@ -111,6 +111,7 @@ def run_distill(arguments):
         data={"origin": data.origin},
         verbose=fit_verbosity(arguments),
         save_steps=arguments.checkpoint_steps,
+        validation_freq=arguments.validation_freq,
     )
     if not distribute.is_chief():
         return

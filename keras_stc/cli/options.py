@@ -107,6 +107,13 @@ def run(command):
         metavar="STEPS",
         help="steps that a kill costs at most (one epoch)",
     )
+    command.add_argument(
+        "--validation-freq",
+        type=int,
+        default=1,
+        metavar="EPOCHS",
+        help="epochs from one validation to the next (1); the last one always has one",
+    )
 
 
 def changed(recipe, arguments, names=("epochs", "batch_size", "accumulation"), **more):
@@ -208,7 +215,7 @@ def check_numbers(arguments):
     """Raises the `ValueError` for a number that no run can have."""
     checks.below_one(**{"--hold-out": arguments.hold_out})
     at_least(arguments, 0, "seed")
-    at_least(arguments, 1, "checkpoint_steps")
+    at_least(arguments, 1, "checkpoint_steps", "validation_freq")
 
 
 def width(command):

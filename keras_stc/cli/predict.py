@@ -144,7 +144,7 @@ def find_files(arguments):
 
     files = []
     for argument in arguments:
-        if os.path.isdir(argument) and not is_frames(os.listdir(argument)):
+        if os.path.isdir(argument) and not is_frames(*next(os.walk(argument))):
             paths = [str(path) for path in videos_below(argument)]
             if not paths:
                 raise ValueError(

@@ -140,6 +140,7 @@ def run_train(arguments):
         origin,
         verbose=fit_verbosity(arguments),
         save_steps=arguments.checkpoint_steps,
+        validation_freq=arguments.validation_freq,
         tensorboard=arguments.tensorboard,
     )
     if not distribute.is_chief():

@@ -68,6 +68,7 @@ def run_transfer(arguments):
         data=data.origin,
         verbose=fit_verbosity(arguments),
         save_steps=arguments.checkpoint_steps,
+        validation_freq=arguments.validation_freq,
         windows=arguments.windows,
     )
     if not distribute.is_chief():

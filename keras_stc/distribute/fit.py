@@ -1,6 +1,6 @@
 """`fit`: `keras.Model.fit`, or the same loop in public calls on several devices or workers."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import keras
@@ -17,6 +17,7 @@ def fit(
     initial_epoch: int = 0,
     callbacks: Iterable[keras.callbacks.Callback] = (),
     verbose: str | int = "auto",
+    validation_freq: int | Sequence[int] = 1,
 ) -> None:
     """Trains a compiled model on the devices of the strategy it was built with.
 
@@ -42,6 +43,7 @@ def fit(
         initial_epoch: As `keras.Model.fit`.
         callbacks: As `keras.Model.fit`.
         verbose: As `keras.Model.fit`.
+        validation_freq: As `keras.Model.fit`.
 
     Raises:
         DistributionError: If another worker is lost.
@@ -56,6 +58,7 @@ def fit(
                 callbacks=list(callbacks),
                 shuffle=False,
                 verbose=verbose,
+                validation_freq=validation_freq,
             )
         return
     steps = int(data.cardinality())
@@ -69,10 +72,17 @@ def fit(
         model=model,
     )
     with connected(model):
-        _fit(model, data, validation_data, range(initial_epoch, epochs), callback_list)
+        _fit(
+            model,
+            data,
+            validation_data,
+            range(initial_epoch, epochs),
+            callback_list,
+            validation_freq,
+        )
 
 
-def _fit(model, data, validation_data, epochs, callbacks):
+def _fit(model, data, validation_data, epochs, callbacks, validation_freq):
     import tensorflow as tf
 
     train_data, train_step = _distributed(model, data), _step(model, model.train_step)
@@ -98,7 +108,7 @@ def _fit(model, data, validation_data, epochs, callbacks):
             if model.stop_training:
                 break
         logs = _numbers(model.get_metrics_result())
-        if valid_data is not None:
+        if valid_data is not None and _is_validated(epoch + 1, validation_freq):
             model.reset_metrics()
             callbacks.on_test_begin()
             for number, batch in enumerate(valid_data):
@@ -113,6 +123,13 @@ def _fit(model, data, validation_data, epochs, callbacks):
     with scope(model):
         model.optimizer.finalize_variable_values(model.trainable_variables)
     callbacks.on_train_end(logs)
+
+
+def _is_validated(epoch, validation_freq):
+    """Whether an epoch, counted from 1, ends in a validation, as Keras decides it."""
+    if isinstance(validation_freq, int):
+        return epoch % validation_freq == 0
+    return epoch in validation_freq
 
 
 def _step(model, function):

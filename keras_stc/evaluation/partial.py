@@ -1,16 +1,20 @@
 """`Partial`: a file of the videos measured so far, from which a killed evaluation resumes."""
 
+import contextlib
 import hashlib
 import json
 import pathlib
 
 import numpy as np
 
+from keras_stc.files import alone
+
 
 class Partial:
     """One line for each video that is done; deleted when all are.
 
-    The first line says what is evaluated. A file of another evaluation is begun anew.
+    The first line says what is evaluated. A file of another evaluation is begun anew. While another
+    process measures, the file is its own, and nothing is kept here.
 
     Args:
         path: The file, or `None` to keep nothing.
@@ -21,13 +25,20 @@ class Partial:
         self.path = None if path is None else pathlib.Path(path)
         #: `{number of the video: (clips, right clips, sum of probabilities)}`.
         self.done = {}
-        self._file = None
+        self._file, self._alone = None, contextlib.ExitStack()
         if self.path is None:
+            return
+        taken = BlockingIOError(f"{self.path} is being written")
+        try:
+            self._alone.enter_context(alone(self.path.parent, taken, f".{self.path.name}.lock"))
+        except BlockingIOError:
+            self.path = None
             return
         good = self._read(fingerprint)
         try:
             self._file = self.path.open("a" if good else "w", encoding="utf-8")
         except OSError:  # Nothing can be kept there: the evaluation does not depend on it.
+            self._alone.close()
             self.path = None
             return
         self._file.truncate(good)
@@ -48,13 +59,15 @@ class Partial:
 
     def finish(self):
         """Everything is done: the file goes."""
-        self.close()
-        if self.path is not None:
+        if self._file is not None:
+            self._file.close()
             self.path.unlink(missing_ok=True)
+        self.close()
 
     def close(self):
         if self._file is not None:
             self._file.close()
+        self._alone.close()
 
     def _write(self, row):
         self._file.write(json.dumps(row) + "\n")

@@ -115,9 +115,9 @@ def evaluate_videos(
             for i in [i for i in begun if counts[i] == totals.get(i)]:
                 begun.remove(i)
                 measured.add(i, counts[i], right[i], sums[i])
+        measured.finish()
     finally:
         measured.close()
-    measured.finish()
 
     # A video that broke off in the middle is bad, not short.
     good = [i for i, video in enumerate(videos) if counts[i] and video.name not in quarantine]

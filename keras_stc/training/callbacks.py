@@ -126,7 +126,8 @@ class Plateau(keras.callbacks.ReduceLROnPlateau):
         self.best, self.wait = self.state.get("plateau", (self.best, self.wait))
 
     def on_epoch_end(self, epoch, logs=None):
-        super().on_epoch_end(epoch, logs)
+        if self.monitor in (logs or {}):  # not every epoch ends in a validation
+            super().on_epoch_end(epoch, logs)
         self.state["plateau"] = (float(self.best), int(self.wait))
 
 
@@ -143,9 +144,11 @@ class EarlyStop(keras.callbacks.Callback):
 
 
 def is_over(history, patience, monitor):
-    """Whether the best of the epochs is `patience` epochs ago."""
-    figures = [row.get(monitor, math.inf) for row in history]
-    return bool(patience and figures) and len(figures) - 1 - np.argmin(figures) >= patience
+    """Whether the best of the epochs was `patience` epochs before the last that was measured."""
+    figures = {epoch: row[monitor] for epoch, row in enumerate(history) if monitor in row}
+    if not patience or not figures:
+        return False
+    return max(figures) - min(figures, key=lambda epoch: (figures[epoch], epoch)) >= patience
 
 
 class StopOnNaN(keras.callbacks.Callback):

@@ -33,6 +33,7 @@ def train(
     save_every: int = 1,
     save_steps: int | None = None,
     tensorboard: bool = False,
+    validation_freq: int = 1,
 ) -> list[dict[str, Any]]:
     """Trains a model on videos; run again with the same arguments, it goes on where it was.
 
@@ -68,6 +69,7 @@ def train(
             a kill costs at most.
         tensorboard: Whether to write logs for TensorBoard, which has to be installed, into the
             folder.
+        validation_freq: Epochs from one validation to the next. The last epoch always has one.
 
     Returns:
         The history: a list with a dictionary of figures for each epoch.
@@ -95,6 +97,7 @@ def train(
         verbose=verbose,
         save_every=save_every,
         save_steps=save_steps,
+        validation_freq=validation_freq,
         tensorboard=tensorboard,
     )
     with session:

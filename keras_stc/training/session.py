@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_stc import distribute
+from keras_stc.checks import at_least
 from keras_stc.data import Quarantine, find_video_error
 from keras_stc.data.clips.quarantine import saved_reasons
 from keras_stc.models.first_step import announce_first_step
@@ -61,6 +62,7 @@ class Session:
         save_every: Epochs from one checkpoint to the next.
         save_steps: Steps from one to the next within an epoch, or `None`.
         verbose: As `keras.Model.fit`; of the first worker.
+        validation_freq: Epochs from one validation to the next; the last epoch always has one.
         tensorboard: Whether to write logs for TensorBoard into the folder.
 
     Attributes:
@@ -71,6 +73,7 @@ class Session:
         batch: Clips in an update: the recipe's, or about as many as there are videos.
         part: Clips that go through the network at once, a part of the batch.
         repeats: How often an epoch goes through the videos.
+        validated: The epochs that end in a validation, as `validation_freq` of `keras.Model.fit`.
 
     Raises:
         ImportError: If TensorBoard is wanted and missing.
@@ -94,9 +97,11 @@ class Session:
         save_steps=None,
         verbose: str | int = "auto",
         tensorboard=False,
+        validation_freq=1,
     ):
         if tensorboard and importlib.util.find_spec("tensorboard") is None:
             raise ImportError("Logs for TensorBoard need it installed: pip install tensorboard")
+        at_least(1, validation_freq=validation_freq)
         self.model, self.network, self.recipe = model, network or model, recipe
         if recipe.recompute != "none" and distribute.devices(model) > 1:
             raise ValueError(
@@ -116,8 +121,11 @@ class Session:
             "data": data,
             "videos": len(videos),
             "validation_videos": None if validation is None else len(validation),
+            "validation_freq": validation_freq,
             **(about or {}),
         }
+        often = range(validation_freq, recipe.epochs, validation_freq)
+        self.validated = [*often, recipe.epochs]
         self._names = {video.name for video in (*videos, *(validation or ()))}
         self._seed = seed
         count, whole_parts = len(videos), distribute.devices(model) * recipe.accumulation
@@ -241,6 +249,7 @@ class Session:
             initial_epoch=self.state["epoch"],
             callbacks=[begin, *callbacks],
             verbose=self.verbose,
+            validation_freq=self.validated,
         )
 
     def _is_done(self, monitor):

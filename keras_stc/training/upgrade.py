@@ -13,7 +13,8 @@ from keras_stc.training.recipe import Recipe
 def upgraded(old: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
     """`old`, with what an earlier version did not write: the values that it behaved by.
 
-    Those are the defaults of the network's constructor, of `VideoConfig` and of `Recipe`. What
+    Those are the defaults of the network's constructor, of `VideoConfig` and of `Recipe`, a
+    validation after every epoch and a teacher that is asked in every step. What
     cannot be known is that of `now`: a recipe's `source` and the file of `--class-names`, from
     which nothing is computed, and the clips of a distillation's teacher. All else is left as it is,
     to be compared.
@@ -36,7 +37,10 @@ def upgraded(old: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
             config[name] = recipe.to_dict()
     teachers = config.get("teacher"), now.get("teacher")
     if all(isinstance(each, Mapping) for each in teachers):
-        config["teacher"] = {**_only(teachers[1], "video_config"), **teachers[0]}
+        asked = {"windows": 0} if "windows" in teachers[1] else {}
+        config["teacher"] = {**_only(teachers[1], "video_config"), **asked, **teachers[0]}
+    if "validation_freq" in now:
+        config.setdefault("validation_freq", 1)
     config["data"] = _with_names(config.get("data"), now.get("data"))
     return config
 

@@ -33,6 +33,7 @@ def train_distillation(
     verbose: str | int = "auto",
     save_every: int = 1,
     save_steps: int | None = None,
+    validation_freq: int = 1,
 ) -> list[dict[str, Any]]:
     """Trains a student on what its teacher says; run again with the same arguments, it goes on.
 
@@ -94,6 +95,7 @@ def train_distillation(
         verbose=verbose,
         save_every=save_every,
         save_steps=save_steps,
+        validation_freq=validation_freq,
     )
     with session:
 

@@ -37,6 +37,7 @@ def train_transfer(
     save_every: int = 1,
     save_steps: int | None = None,
     windows: int = 0,
+    validation_freq: int = 1,
 ) -> list[dict[str, Any]]:
     """Trains a student on videos; run again with the same arguments, it goes on where it was.
 
@@ -102,13 +103,13 @@ def train_transfer(
                 "name": teacher.model.name,
                 "weights": teacher.fingerprint(),
                 "frame_size": frame_size,
-                # A run of an earlier version says nothing of them.
-                **({"windows": windows} if windows else {}),
+                "windows": windows,
             }
         },
         verbose=verbose,
         save_every=save_every,
         save_steps=save_steps,
+        validation_freq=validation_freq,
     )
     with session, _pairs_needed():
 

@@ -269,8 +269,9 @@ def _refuse_unless_whole(kind, places, unused, path):
     missing = [
         layer
         for layer, index in _NEEDED[kind]
-        # Of R(2+1)D, the convolution over time.
-        if (layer, index) not in places and (f"{layer}_temporal", index) not in places
+        # Of R(2+1)D, two convolutions are one.
+        if (layer, index) not in places
+        and not {(f"{layer}_spatial", index), (f"{layer}_temporal", index)} <= places.keys()
     ]
     if missing:
         examples = ", ".join(unused[:3]) or "nothing"

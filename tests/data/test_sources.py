@@ -213,6 +213,17 @@ def test_links_to_folders_are_followed_once(tmp_path):
     assert set(find_videos(tmp_path / "data", "x")) == {"1", "2", "3", "clip"}
 
 
+def test_a_picture_beside_folders_of_videos_hides_none(tmp_path):
+    """Frames with a folder of thumbnails are still a video."""
+    touch(tmp_path / "a" / "day1", "cover.jpg")
+    touch(tmp_path / "a" / "day1" / "morning" / "early", "1.mp4")
+    touch(tmp_path / "a" / "frames", "1.jpg", "2.jpg")
+    touch(tmp_path / "a" / "frames" / "small", "1.jpg")
+    names = [pathlib.Path(video.path).name for video in VideoFolder(tmp_path)]
+    assert names == ["1.mp4", "frames"]
+    assert set(find_videos(tmp_path, "x")) == {"1", "frames"}
+
+
 def test_subsets_of_unlabelled_videos(tmp_path):
     touch(tmp_path / "train" / "deep", "1.mp4", "2.mp4")
     touch(tmp_path / "test", "3.mp4")

@@ -1,6 +1,7 @@
 """Evaluation by protocol, against NumPy on pixels, lists and files read here once more."""
 
 import json
+import os
 import shutil
 
 import distributed_worker
@@ -12,6 +13,7 @@ import keras_stc
 from keras_stc.cli import main
 from keras_stc.data import VideoFolder, VideoReader, video_clips
 from keras_stc.demo.motion import write_motion_videos
+from keras_stc.evaluation.partial import Partial
 from keras_stc.evaluation.videos import evaluate_videos
 
 CLASSES = tuple("abcdefg")
@@ -95,6 +97,22 @@ def test_three_crops_of_an_upright_video_lie_below_one_another(tmp_path):
     (batch,) = video_clips(path, config, uniform=1, crops=3)
     for view, row in zip(batch.clips, (0, 12, 24), strict=True):
         np.testing.assert_array_equal(view, frames[:, row : row + 16])
+
+
+def test_of_two_evaluations_at_a_time_one_keeps_its_rows(tmp_path):
+    path = tmp_path / "partial.jsonl"
+    first = Partial(path, "x")
+    first.add(3, 2, 1, np.array([0.5, 1.5]))
+    second = Partial(path, "y")
+    second.add(4, 1, 0, np.zeros(2))
+    second.finish()
+    first.add(5, 1, 1, np.ones(2))
+    first.close()
+    assert sorted(os.listdir(tmp_path)) == ["partial.jsonl"]
+    third = Partial(path, "x")
+    assert list(third.done) == [3, 5] and third.done[3][:2] == (2, 1)
+    third.finish()
+    assert not os.listdir(tmp_path)
 
 
 def test_a_killed_evaluation_goes_on(model, videos, tmp_path):

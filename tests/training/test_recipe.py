@@ -1,5 +1,6 @@
 """What recipes are made of, each against arithmetic by hand."""
 
+import csv
 import dataclasses
 import importlib.util
 import json
@@ -11,8 +12,9 @@ import numpy as np
 import pytest
 
 from keras_stc.data import VideoFolder
+from keras_stc.distribute.fit import _is_validated
 from keras_stc.models.load import load_model
-from keras_stc.runs import Run
+from keras_stc.runs import Run, RunError
 from keras_stc.training import RECIPES, SGD, train
 from keras_stc.training.callbacks import Unfinished, is_over
 from keras_stc.training.freeze import frozen
@@ -116,10 +118,38 @@ def test_rare_classes_weigh_more():
         ([3, 1, 2, 2], 2, True),
         ([3, 1, 2, 2], 0, False),
         ([1, 1, 1], 2, True),
+        # Not measured after every epoch.
+        ([None, None, None], 2, False),
+        ([None, 1, None, None], 2, False),
+        ([None, 1, None, 2], 2, True),
+        ([None, 1, None, 0], 2, False),
     ],
 )
 def test_training_is_over_when_nothing_gets_better(losses, patience, over):
-    assert is_over([{"loss": loss} for loss in losses], patience, "loss") == over
+    rows = [{} if loss is None else {"loss": loss} for loss in losses]
+    assert is_over(rows, patience, "loss") == over
+
+
+def test_validation_after_every_second_epoch_and_the_last(videos, tmp_path):
+    """With a checkpoint after every second step, and what another line would change is refused."""
+    recipe = dataclasses.replace(distributed_worker.PLAIN, epochs=5)
+    out = tmp_path / "run"
+    history, _ = distributed_worker.run(videos, out, recipe, validation_freq=2, save_steps=2)
+    validated = [row["epoch"] for row in history if "val_accuracy" in row]
+    assert validated == [2, 4, 5] and len(history) == 5
+    rows = list(csv.DictReader(Run(out).history_path.open()))
+    assert [row["epoch"] for row in rows if row["val_loss"]] == ["2", "4", "5"]
+    with pytest.raises(RunError, match="validation_freq: 2 there, 1 now"):
+        distributed_worker.run(videos, out, recipe)
+    with pytest.raises(ValueError, match="`validation_freq` must be at least 1"):
+        distributed_worker.run(videos, tmp_path / "new", recipe, validation_freq=0)
+
+
+@pytest.mark.parametrize("often", [1, 2, 3, [2, 5]])
+def test_epochs_with_a_validation_are_those_of_keras(often):
+    model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    for epoch in range(6):
+        assert _is_validated(epoch + 1, often) == model._should_eval(epoch, often)
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -118,14 +118,14 @@ def test_plateau_survives_a_restart():
     model.compile(SGD(1.0), "mse")
     recipe = dataclasses.replace(RECIPES["paper"], patience=2)
     state, rates = {}, []
-    for epoch, loss in enumerate([3.0, 2.0, 2.0, 2.5, 2.5, 2.5]):
+    for epoch, loss in enumerate([3.0, 2.0, None, 2.0, 2.5, None, 2.5, 2.5]):
         callback = Plateau(recipe, state, "val_loss")  # a new process at every epoch
         callback.set_model(model)
         callback.on_train_begin()
-        callback.on_epoch_end(epoch, {"val_loss": loss})
+        callback.on_epoch_end(epoch, {} if loss is None else {"val_loss": loss})
         state = json.loads(json.dumps(state))
         rates.append(float(model.optimizer.learning_rate))
-    np.testing.assert_allclose(rates, [1, 1, 1, 0.1, 0.1, 0.01], rtol=1e-6)
+    np.testing.assert_allclose(rates, [1, 1, 1, 1, 0.1, 0.1, 0.1, 0.01], rtol=1e-6)
 
 
 def test_a_run_leaves_its_files(small_run):

@@ -14,6 +14,7 @@ import keras_stc
 from keras_stc.models.complexity import count_parameters
 from keras_stc.weights import registry
 from keras_stc.weights.cache import WeightsError
+from keras_stc.weights.foreign import read_foreign
 from keras_stc.weights.torchvision import torchvision_file
 
 CONTENT = np.random.default_rng(2).bytes(300_000)
@@ -217,6 +218,16 @@ def test_another_networks_file(mirror, monkeypatch, tmp_path):
     monkeypatch.setattr(registry, "records", lambda: (own,))
     with pytest.raises(WeightsError, match="it lacks conv1, and holds a.weight instead"):
         keras_stc.MC318(weights="kinetics400")
+
+
+def test_half_a_convolution_is_none(tmp_path):
+    """Of R(2+1)D, whose first convolution over space is missing."""
+    zeros = np.zeros((4, 4, 3, 1, 1), "float32")
+    state = {f"{name}.weight": zeros for name in ("stem.3", "layer4.0.conv2.0.0")}
+    state |= {"stem.4.running_var": np.ones(4, "float32"), "layer4.0.conv2.0.3.weight": zeros}
+    torch_writer.zip_file(tmp_path / "x.pth", state)
+    with pytest.raises(WeightsError, match="it lacks conv1, and holds nothing instead"):
+        read_foreign(tmp_path / "x.pth")
 
 
 def test_how_torchvision_feeds_them():

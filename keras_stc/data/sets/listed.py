@@ -224,7 +224,7 @@ def find_videos(root, name, folders_too=()):
             for folder, (folders, files) in zip(level, pool.map(_list_one, level), strict=True):
                 name_of_it = os.path.basename(folder)
                 named = not folders_too or name_of_it in folders_too
-                if folder != os.fspath(root) and named and is_frames(files):
+                if folder != os.fspath(root) and named and is_frames(folder, folders, files):
                     paths_of[name_of_it].append(folder)
                     continue
                 for file in files:

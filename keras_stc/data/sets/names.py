@@ -67,7 +67,7 @@ def videos_below(folder):
         else:
             folders.clear()
             continue
-        if is_frames(files) and pathlib.Path(at) != folder:
+        if pathlib.Path(at) != folder and is_frames(at, folders, files):
             videos.append(pathlib.Path(at))
             folders.clear()
         else:
@@ -83,10 +83,24 @@ def first_visit(folder, seen):
     return new
 
 
-def is_frames(files):
-    """Whether files of these names are the frames of a video."""
+def is_frames(folder, folders, files):
+    """Whether a folder is a video of frames: pictures, and no video beside or below them.
+
+    Args:
+        folder: Its path.
+        folders: Names of the folders in it, not all hidden ones among them.
+        files: Names of the files in it.
+    """
     endings = {os.path.splitext(name)[1].lower() for name in files if not name.startswith(".")}
-    return bool(endings & PICTURES) and not endings & EXTENSIONS
+    if not endings & PICTURES or endings & EXTENSIONS:
+        return False
+    # One picture beside folders of videos makes no video of them all; links are not followed.
+    return not any(
+        is_video(pathlib.Path(name))
+        for name_of_folder in folders
+        for _, _, names in os.walk(os.path.join(folder, name_of_folder))
+        for name in names
+    )
 
 
 def is_picture(name):
