@@ -15,9 +15,10 @@ import sys
 import time
 
 import keras
+import numpy as np
 import transfer_parts
 
-from keras_stc import distribute
+from keras_stc import distribute, layers
 from keras_stc.data import VideoFolder, clip_dataset, open_unlabelled
 from keras_stc.models import VideoModel
 from keras_stc.training import RECIPES, train
@@ -47,9 +48,11 @@ RECIPES_BY_NAME = {
         class_weights="balanced",
         schedule="step",
         step_epochs=1,
+        freeze="layer1",
     ),
     "single": PLAIN,
-    "half": dataclasses.replace(PLAIN, precision="mixed_bfloat16"),
+    "bfloat16": dataclasses.replace(PLAIN, precision="mixed_bfloat16"),
+    "float16": dataclasses.replace(PLAIN, precision="mixed_float16"),
 }
 
 
@@ -66,16 +69,17 @@ def precision(name):
 
 
 def small_model(classes=2):
-    """Convolutions, batch normalisation and a classifier; clips of 4 frames of 16x16 pixels."""
+    """Our layers and a classifier; clips of 4 frames of 16x16 pixels."""
     keras.utils.set_random_seed(0)
     clip = x = keras.Input((4, 16, 16, 3), name="clip")
     # About the mean and the deviation of these videos: synchronised variances are differences of
     # squares, exact to a float's last digits only where the mean is small.
-    x = keras.layers.Rescaling(1 / 44, offset=-102 / 44)(x)
+    x = keras.layers.Rescaling(1 / 44, offset=-102 / 44, name="normalization")(x)
     for stage in (1, 2):
         x = keras.layers.Conv3D(8, 3, padding="same", use_bias=False, name=f"layer{stage}_conv")(x)
-        x = keras.layers.BatchNormalization(momentum=0.9, name=f"layer{stage}_bn")(x)
+        x = layers.BatchNormalization(momentum=0.9, name=f"layer{stage}_bn")(x)
         x = keras.layers.ReLU(name=f"layer{stage}_relu")(x)
+    x = layers.STCBlock(name="layer2_stc")(x)
     x = keras.layers.GlobalAveragePooling3D()(x)
     floatx = keras.config.floatx()
     x = keras.layers.Dense(classes, activation="softmax", dtype=floatx, name="predictions")(x)
@@ -85,11 +89,24 @@ def small_model(classes=2):
 def run(videos, out, recipe, **options):
     """Trains the small model; returns its history and weights."""
     sets = [VideoFolder(pathlib.Path(videos) / subset) for subset in ("train", "test")]
+    if keras.backend.backend() == "tensorflow":  # which divides three among two devices
+        sets[1] = sets[1][:3]
     with precision(recipe.precision):
         with distribute.strategy().scope():
             model = small_model()
         history = train(model, sets[0], recipe, out, sets[1], verbose=0, **options)
     return history, model
+
+
+def validated(weights, videos):
+    """Loss and accuracy that a file of weights has on what `run` validates on, three videos."""
+    model, videos = small_model(), VideoFolder(pathlib.Path(videos) / "test")[:3]
+    model.load_weights(weights)
+    ((clips, labels),) = clip_dataset(videos, video_config=model.video_config, batch_size=3)
+    probabilities = model.predict(clips, verbose=0)
+    labels = np.asarray(labels)
+    loss = -np.log(probabilities[np.arange(3), labels]).mean()
+    return float(loss), float((probabilities.argmax(-1) == labels).mean())
 
 
 def fit_plainly(videos, epochs=2):

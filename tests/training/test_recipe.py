@@ -16,7 +16,7 @@ from keras_stc.distribute.fit import _is_validated
 from keras_stc.models.load import load_model
 from keras_stc.runs import Run, RunError
 from keras_stc.training import RECIPES, SGD, train
-from keras_stc.training.callbacks import Unfinished, is_over
+from keras_stc.training.callbacks import StopOnNaN, Unfinished, is_over
 from keras_stc.training.freeze import frozen
 
 
@@ -77,6 +77,45 @@ def test_average_of_the_weights_by_hand():
     # Two steps an update weigh as much as one update does.
     twice = dataclasses.replace(recipe, accumulation=2).optimizer(10)
     assert twice.ema_momentum**2 == pytest.approx(0.8)
+
+
+def test_the_average_is_what_is_validated_and_what_stays(videos, tmp_path, monkeypatch):
+    """Computed here from the weights after each of twelve steps."""
+    steps, seen = [], StopOnNaN.on_train_batch_end
+
+    def remember(self, batch, logs=None):
+        seen(self, batch, logs)
+        steps.append([variable.numpy() for variable in self.model.trainable_variables])
+
+    monkeypatch.setattr(StopOnNaN, "on_train_batch_end", remember)
+    recipe = dataclasses.replace(distributed_worker.EXACT, ema=0.7)
+    history, _ = distributed_worker.run(videos, tmp_path / "run", recipe)
+    averages = [steps[0]]
+    for step in steps[1:]:
+        averages.append([0.7 * a + 0.3 * b for a, b in zip(averages[-1], step, strict=True)])
+    model = load_model(tmp_path / "run")
+    for got, want, last in zip(model.trainable_variables, averages[-1], steps[-1], strict=True):
+        np.testing.assert_allclose(got, want, rtol=0, atol=1e-6)
+        assert np.abs(want - last).max() > 1e-4
+    row = max(history, key=lambda row: (row["val_accuracy"], -row["val_loss"]))
+    best = Run(tmp_path / "run").best_path
+    assert distributed_worker.validated(best, videos) == pytest.approx(
+        (row["val_loss"], row["val_accuracy"]), abs=1e-5
+    )
+
+
+def test_a_scaled_loss_takes_the_same_steps():
+    """With decay, momentum and accumulation; an infinite gradient leaves all as it was."""
+    settings = {"learning_rate": 0.1, "l2": 0.05, "momentum": 0.9}
+    scaled = keras.optimizers.LossScaleOptimizer(SGD(**settings, accumulation=2), 8.0)
+    # The scale is halved by the infinite one.
+    gradients = [8 * 0.5, 8 * -1.5, np.inf, 4 * 0.25, 4 * 0.75]
+    got, _ = apply(scaled, 2.0, gradients)
+    # The mean of each pair is -0.5 and 0.5; v = 0.9 v - 0.1 (g + 0.05 w), w = w + v.
+    first = 2.0 - 0.1 * (-0.5 + 0.05 * 2.0)
+    second = first + 0.9 * (first - 2.0) - 0.1 * (0.5 + 0.05 * first)
+    np.testing.assert_allclose(got, [2.0, first, first, first, second], rtol=1e-6)
+    assert float(scaled.dynamic_scale) == 4.0
 
 
 def test_rates_scale_with_the_batch():

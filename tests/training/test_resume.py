@@ -209,9 +209,10 @@ def test_a_full_disk_leaves_the_last_checkpoint(videos, small_disk):
     (small_disk / "filler").unlink()
     epoch = Run(out).state()["epoch"]
     thread = once_saved(out, fill)
-    with pytest.raises(RunError):
+    with pytest.raises(RunError, match="could not be written: No space left") as error:
         distributed_worker.run(videos, out, dataclasses.replace(RECIPE, epochs=200))
     thread.join()
+    check_kept(out, error)
     assert Run(out).state()["epoch"] >= epoch
 
 

@@ -4,12 +4,8 @@ import csv
 import dataclasses
 import importlib
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
+import types
 
 import helpers
 import keras
@@ -17,10 +13,10 @@ import numpy as np
 import pytest
 
 import keras_stc
-from keras_stc.data import VideoError, VideoFolder, open_unlabelled
+from keras_stc.data import VideoError, VideoFolder, VideoSet, open_unlabelled
 from keras_stc.models.load import load_model
 from keras_stc.runs import Run, RunError
-from keras_stc.training import RECIPES, SGD, TrainingError, train
+from keras_stc.training import RECIPES, SGD, TrainingError, loop, train
 from keras_stc.training.callbacks import Plateau
 
 STEPS = 4
@@ -144,33 +140,15 @@ def test_a_run_leaves_its_files(small_run):
     assert not [path for path in run.folder.iterdir() if path.name.startswith(".")]
 
 
-@pytest.mark.slow
-def test_killed_and_run_again_equals_uninterrupted(small_run, tmp_path):
-    script = (
-        "import sys, pathlib; sys.path.insert(0, sys.argv[3]); import helpers;"
-        "helpers.train_small(pathlib.Path(sys.argv[1]), sys.argv[2])"
-    )
-    tests = os.path.dirname(helpers.__file__)
-    out = tmp_path / "run"
-    child = subprocess.Popen([sys.executable, "-c", script, small_run.videos, out, tests])
-    deadline = time.monotonic() + 200
-    while not Run(out).state() and child.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.02)
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    killed_at = Run(out).state()["epoch"]
-    assert killed_at in (1, 2), "the training was to be killed in its middle"
-    assert not Run(out).model_path.exists()
-
-    history = helpers.train_small(small_run.videos, out)
-    assert [row["epoch"] for row in history] == [1, 2, 3]
-    for got, want in zip(history, small_run.history, strict=True):
-        assert got["loss"] == pytest.approx(want["loss"], rel=1e-3)
-        assert got["learning_rate"] == pytest.approx(want["learning_rate"])
-    weights = [load_model(folder).get_weights() for folder in (out, small_run.folder)]
-    for got, want in zip(*weights, strict=True):
-        # Sums of several threads come in any order; a step without momentum differs far more.
-        np.testing.assert_allclose(got, want, rtol=0.02, atol=2e-3)
+def test_validation_batches_have_a_part_for_every_device(small_run, monkeypatch):
+    """Thirteen videos in batches of six on two devices: the last one of 1 would leave one idle."""
+    videos = VideoFolder(small_run.videos / "train")
+    videos = VideoSet(list(videos)[:6] * 2 + list(videos)[:1], videos.class_names)
+    monkeypatch.setattr("keras_stc.training.loop.distribute.devices", lambda model: 2)
+    network = types.SimpleNamespace(video_config=keras_stc.VideoConfig(4, 2, 16))
+    session = types.SimpleNamespace(part=6, model=None, network=network, settings={"seed": 0})
+    batches = loop._validation_clips(session, videos)
+    assert [len(labels) for _, labels in batches] == [8, 5]
 
 
 def test_another_configuration_is_refused(small_run):
