@@ -23,11 +23,17 @@ def main():
     parser.add_argument("--every", type=int, default=500)
     parser.add_argument("--shards", action="store_true", help="pack them first")
     args = parser.parse_args()
+    if args.clips < 2 * args.every:
+        parser.error("--clips must be at least twice --every, to compare two sizes")
+    if not pathlib.Path(args.videos).is_dir():
+        parser.error(f"{args.videos} is not a folder")
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     from keras_stc.data import PackedVideos, Video, VideoSet, clip_dataset, pack
+    from keras_stc.data.sets.names import is_video
 
-    endings = (".avi", ".mp4", ".mkv", ".webm")
-    paths = [p for p in sorted(pathlib.Path(args.videos).iterdir()) if p.suffix in endings]
+    paths = [path for path in sorted(pathlib.Path(args.videos).iterdir()) if is_video(path)]
+    if not paths:
+        parser.error(f"{args.videos} holds no videos")
     videos = VideoSet([Video(str(path), 0) for path in paths], ["any"])
     with tempfile.TemporaryDirectory() as work:
         if args.shards:

@@ -41,7 +41,6 @@ import tempfile
 import time
 
 FRAMES, STRIDE, CROP, SHORT = 16, 2, 112, 122
-ENDINGS = {".avi", ".mp4", ".mkv", ".webm"}
 
 
 def main():
@@ -58,15 +57,31 @@ def main():
     if args.side:
         return answer(args.side, args.threads)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if args.others:
+        check_others(parser, args.others)
+    from keras_stc.data.sets.names import is_video
+
     with tempfile.TemporaryDirectory() as work:
         generated = pathlib.Path(work) / "generated 340x256 H.264 of 10 s"
         generate(generated)
-        for folder in [*map(pathlib.Path, args.videos), generated]:
-            paths = sorted(str(p) for p in folder.glob(args.pattern) if p.suffix in ENDINGS)
-            if folder == generated:
-                paths = sorted(map(str, folder.iterdir()))
-            if paths:
-                compare(folder.name, paths, args, pathlib.Path(work))
+        for folder in map(pathlib.Path, args.videos):
+            paths = sorted(str(path) for path in folder.glob(args.pattern) if is_video(path))
+            if not paths:
+                parser.error(f"no video {args.pattern} in {folder}")
+            compare(folder.name, paths, args, pathlib.Path(work))
+        compare(generated.name, sorted(map(str, generated.iterdir())), args, pathlib.Path(work))
+
+
+def check_others(parser, python):
+    """Ends with a sentence where a Python cannot import what is compared with."""
+    try:
+        tried = subprocess.run(
+            [python, "-c", "import cv2, decord, numpy"], capture_output=True, text=True
+        )
+    except OSError as error:
+        parser.error(f"--others {python}: {error.strerror}")
+    if tried.returncode:
+        parser.error(f"--others {python}: {tried.stderr.strip().splitlines()[-1]}")
 
 
 def compare(name, paths, args, work):
@@ -134,7 +149,7 @@ class Clock:
 
 
 def cpu_seconds():
-    """Of this process and of its children, alive or not; the latter on Linux alone."""
+    """Of this process and of its children that are alive; the latter on Linux alone."""
     ticks = 0
     for path in pathlib.Path(f"/proc/{os.getpid()}/task").glob("*/children"):
         for child in path.read_text().split():

@@ -66,7 +66,8 @@ def measure(network, teacher, batch, is_keras_own, optimize_graph, is_ours):
     model.optimize_graph = optimize_graph
     if is_keras_own:
         model.make_train_function = functools.partial(keras.Model.make_train_function, model)
-    sgd = (keras_stc.training.SGD if is_ours else keras.optimizers.SGD)(0.01, 0.9, nesterov=True)
+    optimizer = keras_stc.training.SGD if is_ours else keras.optimizers.SGD
+    sgd = optimizer(0.01, momentum=0.9, nesterov=True)
     model.compile(sgd, None if teacher else "sparse_categorical_crossentropy")
     clips = np.random.default_rng(0).uniform(0, 255, (batch, 16, 112, 112, 3)).astype("float32")
     numbers = np.arange(batch, dtype="int32")

@@ -49,7 +49,7 @@ def main():
     arguments = parser.parse_args()
     model = named_model(arguments.model)
     videos = open_data(arguments.data, "test", model.video_config.class_names)
-    print(f"| frames | clip@1 | video@1 | {len(videos)} videos\n|---|---|---|")
+    print(f"{len(videos)} videos\n\n| frames | clip@1 | video@1 |\n|---|---|---|")
     for name, numbers in orders(model.video_config.frames).items():
         clips = keras.Input(model.video_config.clip_shape)
         shown = keras_stc.VideoModel(

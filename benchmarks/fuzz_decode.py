@@ -35,11 +35,16 @@ def main():
     parser.add_argument("--log", help="CSV file: what became of each file")
     parser.add_argument("--keep", help="folder to keep files in that crashed or hung a helper")
     args = parser.parse_args()
+    from keras_stc.data.sets.names import is_video
     from keras_stc.data.video import isolated
 
     isolated.PATIENCE = PATIENCE
-    sources = sorted(path for folder in args.sources for path in pathlib.Path(folder).iterdir())
-    sources = [path for path in sources if path.suffix in (".avi", ".mp4", ".mkv", ".webm")]
+    folders = [pathlib.Path(folder) for folder in args.sources]
+    if missing := [folder for folder in folders if not folder.is_dir()]:
+        parser.error(f"{missing[0]} is not a folder")
+    sources = sorted(path for folder in folders for path in folder.iterdir() if is_video(path))
+    if not sources:
+        parser.error(f"no videos in {', '.join(args.sources)}")
     rows, start = [], time.monotonic()
     with tempfile.TemporaryDirectory() as work:
 

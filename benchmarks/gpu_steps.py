@@ -101,8 +101,8 @@ class Table:
         for key in building:
             sides[key].send("stop")
         for key in building:  # what is being compiled is waited for
-            while self.passed() < args.compiling + 40 and sides[key].poll(1) is not None:
-                if not sides[key].poll(0):
+            while self.passed() < args.compiling + 40:
+                if not sides[key].poll(1):
                     continue
                 said = heard(sides[key])
                 if said is None or said == "all":
@@ -299,7 +299,8 @@ def torch_steps(side, network, args):
     model = model.to(device, memory_format=torch.channels_last_3d)
     frames, height, width, _ = args.shape
     optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9, nesterov=True)
-    call = torch.compile(model) if side == "torch.compile" else model
+    # A graph for each batch, as the other side has one.
+    call = torch.compile(model, dynamic=False) if side == "torch.compile" else model
 
     def steps(kind, batch):
         clips = torch.randint(0, 256, (batch, 3, frames, height, width), dtype=torch.uint8)
@@ -319,6 +320,8 @@ def torch_steps(side, network, args):
 
         def run():
             model.train(kind == "train")
+            if kind == "infer":
+                optimizer.state.clear()  # its memory is no part of an inference
             if device == "cuda":
                 torch.cuda.reset_peak_memory_stats()
             for _ in range(STEPS):

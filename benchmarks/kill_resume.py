@@ -39,6 +39,8 @@ def main():
     parser.add_argument("--epochs", type=int, default=8)
     args = parser.parse_args()
     out = pathlib.Path(args.out)
+    if out.exists():
+        parser.error(f"{out} exists already: give another --out")
     out.mkdir(parents=True)
     for seed, (subset, count) in enumerate((("train", 30), ("test", 4))):
         write_motion_videos(out / "videos" / subset, count, seed=seed)

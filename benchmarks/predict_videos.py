@@ -3,7 +3,9 @@
     python benchmarks/predict_videos.py 'ucf101/*/*.avi' --count 60
 
 STC-ResNet18 with random weights, 16 frames of 112x112. `decoding alone` reads the clips as
-`predict_videos` does and throws them away; `network alone` is given as many batches of noise;
+`predict_videos` does and throws them away; `network alone` is given as many batches of noise, by
+the network that `predict_videos` runs: of many videos one whose batch normalisations are folded
+into its kernels. `folding` is what making and compiling that takes, a part of `predict_videos`;
 `one by one` calls `predict_video` for each. Rounds take turns; the medians are printed.
 """
 
@@ -19,6 +21,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras_stc
 from keras_stc.data.clips.whole_video import shared_batches
+from keras_stc.predict.classify import network_for
 
 BATCH = 8
 
@@ -32,10 +35,14 @@ def main():
     parser.add_argument("--size", type=int, default=112)
     args = parser.parse_args()
     paths = sorted(glob.glob(args.pattern, recursive=True))[: args.count]
+    if not paths:
+        parser.error(f"no file fits {args.pattern}")
     shape = (args.frames, args.size, args.size, 3)
     model = keras_stc.STCResNet18(classes=101, input_shape=shape)
     noise = np.random.default_rng(0).integers(0, 256, (BATCH, *shape), np.uint8)
     model.predict_on_batch(noise)
+    network_alone = network_for(model, len(paths))
+    network_alone.predict_on_batch(noise)
     clips = sum(
         len(batch.owners) for batch in shared_batches(paths, model.video_config, batch_size=BATCH)
     )
@@ -46,7 +53,12 @@ def main():
 
     def network():
         for first in range(0, clips, BATCH):
-            model.predict_on_batch(noise[: clips - first])
+            network_alone.predict_on_batch(noise[: clips - first])
+
+    def folding():
+        folded = network_for(model, len(paths))
+        if folded is not model:
+            folded.predict_on_batch(noise)
 
     def together():
         for _ in keras_stc.predict_videos(model, paths, BATCH):
@@ -59,6 +71,7 @@ def main():
     sides = {
         "decoding alone": decoding,
         "network alone": network,
+        "folding": folding,
         "predict_videos": together,
         "one by one": one_by_one,
     }

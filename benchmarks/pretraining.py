@@ -95,7 +95,7 @@ def run(name, seed, args):
         "video_accuracy": evaluation.video1,
         "clip_accuracy": evaluation.clip1,
         "validation": [epoch["val_accuracy"] for epoch in history],
-        "steps_per_epoch": max(1, -(-max(len(videos), 64) // recipe.batch_size)),
+        "steps_per_epoch": max(1, max(len(videos), 64) // recipe.batch_size),
         "minutes": round(minutes, 1),
     }
     result.write_text(json.dumps(row) + "\n")

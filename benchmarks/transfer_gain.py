@@ -37,7 +37,7 @@ import numpy as np
 
 import keras_stc
 from keras_stc.data import open_data
-from keras_stc.demo.motion import write_motion_videos
+from keras_stc.demo.motion import motion_sets
 from keras_stc.training import RECIPES, train
 from keras_stc.transfer import recipe as transfer_recipes
 from keras_stc.transfer.build import create_transfer
@@ -90,11 +90,7 @@ def data(args, out, seed):
     if args.data != "motion":
         videos = open_data(args.data, "train")
         return videos, open_data(args.data, "test", class_names=videos.class_names)
-    root = out / f"motion{seed}"
-    if not (root / "test").exists():
-        write_motion_videos(root / "train", args.train_videos, seed=2 * seed)
-        write_motion_videos(root / "test", args.test_videos, seed=2 * seed + 1)
-    return open_data(root, "train"), open_data(root, "test")
+    return motion_sets(out / f"motion{seed}", args.train_videos, args.test_videos, seed)
 
 
 def one(args, start, seed, videos, test, out):
@@ -140,7 +136,7 @@ def transfer(args, seed, videos, out, options):
     model = create_transfer(args.student, teacher, stride=args.stride, seed=seed, **options)
     recipe = transfer_recipes.RECIPES["default"].replace(
         epochs=args.transfer_epochs,
-        drop_every=args.transfer_drop or max(1, args.transfer_epochs // 2),
+        step_epochs=args.transfer_drop or max(1, args.transfer_epochs // 2),
         batch_size=min(32, len(videos) // 2),
         learning_rate=args.transfer_lr,
         flip=args.flip,

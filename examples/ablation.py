@@ -14,7 +14,7 @@ import argparse
 
 from keras_stc.ablation import FORMS, markdown, run_ablation
 from keras_stc.ablation.run import motion_videos
-from keras_stc.data import data_subsets, open_data
+from keras_stc.data import divide
 from keras_stc.transfer import create_teacher
 
 
@@ -34,11 +34,9 @@ def main():
         form = form.replace(base=form.base.replace(frames=arguments.frames))
     if arguments.data == "motion":
         videos, test = motion_videos(f"{arguments.out}/videos", form)
-    elif "test" in data_subsets(arguments.data):
-        videos = open_data(arguments.data, "train")
-        test = open_data(arguments.data, "test", class_names=videos.class_names)
     else:
-        videos, test = open_data(arguments.data).split(0.2, seed=0)
+        division = divide(arguments.data)
+        videos, test = division.train, division.validation
 
     seeds = range(arguments.seeds)
     teacher = create_teacher() if "transfer" in arguments.studies else None

@@ -54,12 +54,13 @@ def main():
         flip=arguments.videos is not None,
     )
     transfer.fit(pairs, epochs=arguments.epochs)
-    student.save("student.keras")
 
     # The student's layers start the classifier, whose last one is new.
-    model = keras_stc.STCResNet18(
-        weights="student.keras", classes=len(labelled.class_names), input_shape=shape
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        student.save(f"{folder}/student.keras")
+        model = keras_stc.STCResNet18(
+            weights=f"{folder}/student.keras", classes=len(labelled.class_names), input_shape=shape
+        )
     model.video_config = model.video_config.replace(class_names=labelled.class_names)
     clips = keras_stc.data.clip_dataset(
         labelled,

@@ -134,6 +134,24 @@ def test_every_benchmark_is_named():
         assert f"benchmarks/{path.name}" in pages or path.name == "__pycache__", path
 
 
+def test_scripts_have_the_options_that_pages_and_docstrings_give_them():
+    rooms = ("benchmarks", "weights", "examples")
+    scripts = [path for room in rooms for path in (ROOT / room).rglob("*.py")]
+    call = rf"python ((?:{'|'.join(rooms)})/\S+\.py)([^`\n]*)"
+    texts = [page.read_text() for page in doc_blocks.PAGES]
+    texts += [ast.get_docstring(ast.parse(path.read_text())) or "" for path in scripts]
+    seen = set()
+    for text in texts:
+        lines = re.sub(r"\\\n\s*", "", text)  # long ones go over several
+        for script, given in re.findall(call, lines):
+            source = (ROOT / script).read_text()
+            for option in re.findall(r"(?<!\S)--[a-z][a-z0-9-]*", given.partition("#")[0]):
+                seen.add((script, option))
+                name = option[2:].replace("-", "_")  # or from a table of names
+                assert f'"{option}"' in source or f'"{name}"' in source, (script, option)
+    assert len(seen) > 40
+
+
 def test_the_sentences_of_troubleshooting_are_said():
     """Each is in the source, where sentences go over several lines and have values in them."""
     table = (DOCS / "troubleshooting.md").read_text()

@@ -4,7 +4,9 @@
     python weights/ucf101_35.py stc_resnet18 split1.csv runs/stc    # two hours
 
 `split1.csv` (`path,label,split`) lists the clips of 35 classes of UCF101 with the subsets of the
-official split 1. Killed and run again with the same line, it goes on.
+official split 1. Killed and run again with the same line, it goes on. The weights file is left in
+the folder; what the package loads in its place must have the SHA-256 of its row in
+`keras_stc/weights/registry.json`.
 """
 
 import argparse
@@ -19,7 +21,7 @@ from keras_stc.files import sha256
 from keras_stc.training import RECIPES, train
 from keras_stc.training.build import build_for
 from keras_stc.weights.load import read_weights_file, write_weights_file
-from keras_stc.weights.registry import PATH, find_record
+from keras_stc.weights.registry import find_record
 
 PACK = "pack {data} {out}/clips --short-side 128"
 
@@ -83,7 +85,7 @@ def main():
         command(DISTILL, arguments)
     else:
         train_i3d(arguments.out)
-    path = PATH.with_name(find_record(arguments.network, "ucf101-35").file)
+    path = arguments.out / find_record(arguments.network, "ucf101-35").file
     write_weights_file(path, halved(read_weights_file(arguments.out / "run" / "model.keras")))
     print(f"{path}: {path.stat().st_size:,} bytes, SHA-256 {sha256(path)}")
 

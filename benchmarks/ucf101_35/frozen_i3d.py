@@ -14,6 +14,7 @@ with the package in the same way.
 
 import argparse
 import functools
+import hashlib
 import json
 import os
 import pathlib
@@ -30,6 +31,7 @@ import numpy as np  # noqa: E402
 import keras_stc  # noqa: E402
 from keras_stc.data import clip_dataset, open_source  # noqa: E402
 from keras_stc.data.clips.whole_video import shared_batches  # noqa: E402
+from keras_stc.files import atomic_path  # noqa: E402
 from keras_stc.training.features import FeatureBatches, cached_features, clips_key, split  # noqa: E402
 
 sys.path.append(str(pathlib.Path(__file__).parents[2] / "weights"))
@@ -96,22 +98,24 @@ def training_maps(videos, out):
     about = clips_key(videos, model.video_config, **settings)
     passes = I3D_RECIPE.feature_passes
     maps, labels = cached_features(out / "features", "train", trunk, clips, passes, about)
-    groups = [int(re.search(r"_g(\d\d)_", video.source or video.path)[1]) for video in videos]
+    groups = [int(re.search(r"_g(\d\d)_", video.file)[1]) for video in videos]
     return maps, labels, np.array(groups)
 
 
 def test_maps(videos, out):
     """Maps of all clips of all videos, which video each is of, and the videos' labels."""
-    path = out / "features" / "test.npz"
+    model = network()
+    about = json.dumps(clips_key(videos, model.video_config), sort_keys=True).encode()
+    path = out / "features" / f"test-{hashlib.sha256(about).hexdigest()[:16]}.npz"
     if not path.exists():
-        model = network()
         trunk = split(model, I3D_RECIPE.freeze).trunk
         maps, owners = [], []
         for owner, batch, _ in shared_batches(list(videos), model.video_config, batch_size=32):
             if batch is not None:
                 maps.append(trunk.predict_on_batch(batch.clips).astype("float16"))
                 owners.append(owner)
-        np.savez(path, maps=np.concatenate(maps), owners=np.concatenate(owners))
+        with atomic_path(path) as whole:
+            np.savez(whole, maps=np.concatenate(maps), owners=np.concatenate(owners))
     with np.load(path) as file:
         return file["maps"], file["owners"], np.array(videos.labels)
 
@@ -121,6 +125,7 @@ def trained(maps, labels, recipe, stc, seed):
     keras.utils.clear_session()
     keras.utils.set_random_seed(seed)
     model = network(stc)
+    # Without a block, `split` would begin behind the pooling, and the maps are those before it.
     head = keras.Model(model.get_layer(recipe.freeze).output, model.output)
     batches = FeatureBatches(maps, labels, recipe.batch_size, seed=seed)
     head.compile(

@@ -1,7 +1,7 @@
 # ruff: noqa: E501
 """Videos as two arrays of frames on the device, from which clips are cut there.
 
-    python benchmarks/ucf101_35/store.py DATA FOLDER [--part 0 --parts 3] [--per-class 2]
+    python benchmarks/ucf101_35/store.py DATA FOLDER [--name part2] [--clip 2]
 
 decodes `DATA/CLASS/*.mp4` (by OpenCV, a process a core) into `FOLDER`: `small`, every frame with a short side of 72
 pixels, and `large`, every second frame as it is, 128x170. UCF101-35 takes 15 and 24 GB.
@@ -22,15 +22,17 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=pathlib.Path)
     parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("--name", default="part", help="of this part of the videos")
-    parser.add_argument("--per-class", type=int, help="only every so many-th video of a class")
+    parser.add_argument("--name", default="part", help="of this part, where others are in FOLDER")
+    parser.add_argument("--clip", type=int, help="only the clip of this number of every group")
     parser.add_argument("--processes", type=int, default=multiprocessing.cpu_count())
     args = parser.parse_args()
     import cv2
 
     paths = sorted(args.data.glob("*/*.mp4"))
-    if args.per_class:
-        paths = [path for path in paths if path.stem.endswith(f"c0{args.per_class}")]
+    if args.clip:
+        paths = [path for path in paths if path.stem.endswith(f"c{args.clip:02d}")]
+    if not paths:
+        parser.error(f"no videos CLASS/*.mp4 in {args.data}")
     counts = [int(cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FRAME_COUNT)) for path in paths]
     args.folder.mkdir(parents=True, exist_ok=True)
     jobs, totals = [], dict.fromkeys(SIZES, 0)

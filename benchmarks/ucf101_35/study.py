@@ -2,11 +2,14 @@
 """The paper's comparisons on UCF101-35, split 1, on one GPU: tables 3 to 7, distillation, few labels.
 
     python benchmarks/ucf101_35/store.py ucf101_35 frames
+    python benchmarks/ucf101_35/weights_of.py i3d.npz inception_i3d kinetics400
+    python benchmarks/ucf101_35/weights_of.py resnet50.npz ResNet50 imagenet      # or the path of a file
     python benchmarks/ucf101_35/study.py frames out --i3d i3d.npz --resnet50 resnet50.npz --minutes 7
 
 Keras on JAX, bfloat16. Every row is trained with the same schedule (`RECIPE`), chosen before; test groups are looked
 at once. Rows come in the order of their use, those of seed 0 first; what time does not allow is left out, and run
-again with the same folder, the study goes on with it. `out/results.json` has a line for every training.
+again with the same folder, the study goes on with it, for as many epochs. `out/results.json` has a line for every
+training.
 """
 
 import argparse
@@ -28,6 +31,7 @@ from engine import Clips
 from store import Store
 
 import keras_stc
+from keras_stc.ablation.run import halve_residual_branches
 from keras_stc.data.clips.sampling import evaluation_clips
 
 #: Clips in an update, highest rate (0.1 for 128, as the paper has it), part of the steps that the rate rises.
@@ -151,19 +155,22 @@ def main():
     parser.add_argument(
         "--state", type=pathlib.Path, help="folder of what is kept between calls (OUT)"
     )
-    parser.add_argument("--i3d", type=pathlib.Path, help="weights of RGB-I3D in their order, .npz")
-    parser.add_argument(
-        "--resnet50", type=pathlib.Path, help="weights of ResNet50, without top, .npz"
-    )
+    for name, of in (("--i3d", "RGB-I3D"), ("--resnet50", "ResNet50")):
+        parser.add_argument(
+            name, type=pathlib.Path, required=True, help=f"of {of}, by weights_of.py"
+        )
     parser.add_argument("--minutes", type=float, default=7)
     parser.add_argument("--epochs", type=int, help="of every line; else by the time there is")
     parser.add_argument("--between", type=int, nargs=2, default=(24, 60), help="fewest and most")
     parser.add_argument("--ship-epochs", type=int, default=40)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--rows", nargs="*")
+    parser.add_argument("--rows", nargs="*", choices=[row["key"] for row in ROWS], metavar="ROW")
     parser.add_argument("--steps-of-epoch", type=int, help="to try it out")
     parser.add_argument("--compilers", type=int, default=6)
     args = parser.parse_args()
+    for path in (args.frames, args.i3d, args.resnet50):
+        if not path.exists():
+            parser.error(f"{path} does not exist")
     Study(args).run()
 
 
@@ -179,6 +186,7 @@ class Study:
         self.results = (
             json.loads(self.results_path.read_text()) if self.results_path.exists() else []
         )
+        self.schedule_path = self.state / "schedule.json"
         self.models, self.graphs, self.trunks, self.seconds = {}, {}, {}, {}
         self.cpu = jax.devices("cpu")[0]
         self.store = None
@@ -201,20 +209,19 @@ class Study:
         )
         self.make_table()
         needed = list(dict.fromkeys(r["graph"] for r in rows))
-        if any(LOSSES[GRAPHS[g][3]] is not engine.of_labels for g in needed) or args.i3d:
-            self.teachers()
+        self.teachers()
         tracer = concurrent.futures.ThreadPoolExecutor(1)
         self.ready = {name: tracer.submit(self.compile, name) for name in needed}
-        self.epochs = args.epochs
+        self.epochs = self.kept_epochs()
         done = {(r["row"], r["seed"]) for r in self.results}
         jobs = [
             (spec["first"], seed, spec)
             for spec in rows
             for seed in range(min(args.seeds, spec["seeds"]))
+            if (spec["key"], seed) not in done
         ]
+        self.trainings = len(jobs)
         for _, seed, spec in sorted(jobs, key=lambda job: job[:2]):
-            if (spec["key"], seed) in done:
-                continue
             if spec["after"] and self.trunk(spec["after"], seed) is None:
                 continue
             if self.left() < self.seconds.get(spec["graph"], 10) + 5:
@@ -223,14 +230,27 @@ class Study:
             self.train(spec, seed)
         self.say("done")
 
+    def kept_epochs(self):
+        """Those of the lines that are there, which all others have too; `None` before the first."""
+        asked = {"recipe": RECIPE, "epochs": self.args.epochs}
+        if self.schedule_path.exists():
+            kept = json.loads(self.schedule_path.read_text())
+            if kept["recipe"] != RECIPE or asked["epochs"] not in (None, kept["epochs"]):
+                raise SystemExit(
+                    f"{self.state} has lines of another schedule, {kept}: use another folder"
+                )
+            return kept["epochs"]
+        if asked["epochs"]:
+            self.schedule_path.write_text(json.dumps(asked))
+        return asked["epochs"]
+
     def trunk(self, key, seed):
-        """Weights that a line begins with; where only one seed was trained, all begin with it."""
-        for each in (seed, 0):
-            if (key, each) not in self.trunks and self.trunk_path(key, each).exists():
-                self.trunks[key, each] = dict(np.load(self.trunk_path(key, each)))
-            if (key, each) in self.trunks:
-                return self.trunks[key, each]
-        return None
+        """Weights that a line begins with; where only one seed is trained, all begin with it."""
+        (seeds,) = (row["seeds"] for row in ROWS if row["key"] == key)
+        place = key, min(seed, seeds - 1)
+        if place not in self.trunks and self.trunk_path(*place).exists():
+            self.trunks[place] = dict(np.load(self.trunk_path(*place)))
+        return self.trunks.get(place)
 
     # === What networks learn from ===
 
@@ -244,7 +264,7 @@ class Study:
             "test": np.flatnonzero(np.isin(s.groups, TEST)),
         }
         self.say({k: len(v) for k, v in (self.train_videos | self.test_videos).items()})
-        span = I3D.frames * 1
+        span = I3D.frames
         windows = 1 + np.maximum(0, -(-(s.counts - span) // WINDOW_STEP))
         self.windows = windows
         features = -(-s.counts // FRAME_STEP)
@@ -478,9 +498,9 @@ class Study:
             began = time.time()
             jax.block_until_ready(epoch(copy, pixels, jax.random.key(0), *rest))
             one = time.time() - began
-            trainings = sum(r["seeds"] for r in ROWS if r["first"] in (1, 2)) + 4
-            wanted = (self.left() - 30) / trainings / one
+            wanted = (self.left() - 30) / self.trainings / one
             self.epochs = int(np.clip(wanted, *self.args.between))
+            self.schedule_path.write_text(json.dumps({"recipe": RECIPE, "epochs": self.epochs}))
             rate = RECIPE["batch"] * steps / one
             self.say(f"{spec['key']}: {rate:.0f} clips/s; {self.epochs} epochs for each line")
         return self.epochs
@@ -489,9 +509,7 @@ class Study:
         model = self.models[spec["graph"]]
         draw_weights(model, np.random.default_rng(1000 + seed))
         if spec["init"] == "halved":
-            for layer in model.layers:
-                if layer.name.endswith("_bn2"):
-                    layer.gamma.assign(np.full(layer.gamma.shape, 0.5, np.float32))
+            halve_residual_branches(model)
         if spec["init"] == "imagenet":
             self.from_imagenet(model)
         if spec["init"] == "i3d":

@@ -28,6 +28,8 @@ class SGD(keras.optimizers.SGD):
 
     Args:
         learning_rate: As `keras.optimizers.SGD`; a schedule counts steps, not updates.
+        momentum: As `keras.optimizers.SGD`.
+        nesterov: As `keras.optimizers.SGD`.
         l2: Factor of the kernels in their gradient.
         accumulation: Steps to one update.
         **kwargs: As `keras.optimizers.SGD`; with `accumulation`, no decay and clipping of Keras'.
@@ -39,13 +41,16 @@ class SGD(keras.optimizers.SGD):
     def __init__(
         self,
         learning_rate: float | keras.optimizers.schedules.LearningRateSchedule = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        *,
         l2: float = 0.0,
         accumulation: int = 1,
         **kwargs: Any,
     ) -> None:
         at_least(0, l2=l2)
         positive_integer(accumulation=accumulation)
-        super().__init__(learning_rate=learning_rate, **kwargs)
+        super().__init__(learning_rate, momentum, nesterov, **kwargs)
         if accumulation > 1:
             _only_each_update(self)
         self.l2 = l2
