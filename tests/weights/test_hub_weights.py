@@ -11,6 +11,7 @@ from safetensors.numpy import save
 
 import keras_stc
 from keras_stc.publish import publish
+from keras_stc.training import RECIPES, train
 from keras_stc.weights import find, registry
 
 REPO = "lab/stc_resnet18-kinetics400"
@@ -43,11 +44,12 @@ def test_the_exact_model_from_its_address(published, small_run):
         assert model.architecture == trained.architecture
 
 
-def test_a_network_keeps_what_it_puts_out(hub, monkeypatch, tmp_path):
+@pytest.mark.parametrize("activation", [None, "sigmoid"])
+def test_a_network_keeps_what_it_puts_out(hub, short, monkeypatch, tmp_path, activation):
     """Logits stay logits, and are refused by what asks for probabilities."""
     monkeypatch.setenv("HF_TOKEN", hub_server.WRITER)
     model = keras_stc.ResNet3D18(
-        classes=2, classifier_activation="sigmoid", input_shape=(2, 32, 32, 3)
+        classes=2, classifier_activation=activation, input_shape=(2, 32, 32, 3), alpha=0.25
     )
     model.video_config = model.video_config.replace(class_names=("a", "b"))
     model.save(tmp_path / "m.keras")
@@ -56,6 +58,9 @@ def test_a_network_keeps_what_it_puts_out(hub, monkeypatch, tmp_path):
     assert again.architecture == model.architecture
     x = clips(model)
     np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+    with pytest.raises(ValueError, match="`model` must end in softmax"):
+        train(again, None, RECIPES["default"], tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_record_of_ours_is_of_its_commit(published, small_run, monkeypatch):

@@ -15,7 +15,7 @@ import numpy as np
 
 from keras_stc.checks import at_least, positive
 
-#: Keeps a stride such as 29.97 / 9.99 from falling a frame short by rounding.
+#: Keeps a stride such as 16.65 / 3.33 from falling a frame short by rounding.
 EPSILON = 1e-6
 
 
