@@ -39,7 +39,8 @@ def draw(axis, found):
     ticks = sorted({row[0] for rows in found.values() for row in rows})
     axis.set_xticks(ticks, map(str, ticks))
     axis.minorticks_off()
-    axis.set_ylim(0, 100)
+    axis.set_ylim(0, 124)  # above 100 is room for the legend
+    axis.set_yticks(range(0, 101, 20))
     axis.set_xlabel("labelled clips")
     axis.set_ylabel("video@1 in %")
     axis.grid(alpha=0.3)
