@@ -3,11 +3,11 @@
 import contextlib
 import hashlib
 import json
+import os
 import pathlib
 
+import filelock
 import numpy as np
-
-from keras_stc.files import alone
 
 
 class Partial:
@@ -25,21 +25,24 @@ class Partial:
         self.path = None if path is None else pathlib.Path(path)
         #: `{number of the video: (clips, right clips, sum of probabilities)}`.
         self.done = {}
-        self._file, self._alone = None, contextlib.ExitStack()
+        self._file = self._lock = None
         if self.path is None:
             return
-        taken = BlockingIOError(f"{self.path} is being written")
+        lock = filelock.FileLock(f"{self.path}.lock")
         try:
-            self._alone.enter_context(alone(self.path.parent, taken, f".{self.path.name}.lock"))
-        except BlockingIOError:
+            lock.acquire(timeout=0)
+            self._lock = lock
+        except filelock.Timeout:
             self.path = None
             return
+        except (OSError, NotImplementedError):
+            pass  # a file system without locks; of one that cannot be written, writing tells
         good = self._read(fingerprint)
         try:
             self._file = self.path.open("a" if good else "w", encoding="utf-8")
         except OSError:  # Nothing can be kept there: the evaluation does not depend on it.
-            self._alone.close()
             self.path = None
+            self.close()
             return
         self._file.truncate(good)
         if not good:
@@ -67,7 +70,11 @@ class Partial:
     def close(self):
         if self._file is not None:
             self._file.close()
-        self._alone.close()
+        if self._lock is not None:
+            with contextlib.suppress(OSError):
+                os.unlink(self._lock.lock_file)
+            self._lock.release()
+            self._lock = None
 
     def _write(self, row):
         self._file.write(json.dumps(row) + "\n")

@@ -1,6 +1,7 @@
 """Conv3D in half precision: its values and gradients against those of float32."""
 
 import pathlib
+from unittest import mock
 
 import keras
 import numpy as np
@@ -64,22 +65,73 @@ def test_bfloat16_has_the_gradients_of_float32(make, frames, kernel, strides):
             assert np.linalg.norm(ours - theirs) < 0.02 * np.linalg.norm(theirs)
 
 
-def test_padding_first_is_the_same_sum(monkeypatch):
+#: Frames, kernel, and whether a gradient of bfloat16 would be wrong, by what `Conv3D` says of it:
+#: more than one frame, but fewer than the kernel is long, padded in time.
+SHORT_OF_FRAMES = [
+    (1, 3, {}, False),
+    (2, 3, {}, True),
+    (3, 3, {}, False),
+    (2, 5, {}, True),
+    (4, 5, {}, True),
+    (5, 5, {}, False),
+    (2, 2, {}, False),
+    (2, 1, {}, False),
+    (2, (3, 1, 1), {}, True),
+    (2, (1, 3, 3), {}, False),
+    (2, 3, {"strides": 2}, True),
+    # With gaps of one frame, three taps are five frames long.
+    (3, 3, {"dilation_rate": 2}, True),
+    (4, 3, {"dilation_rate": (2, 1, 1)}, True),
+    (5, 3, {"dilation_rate": 2}, False),
+    (3, 3, {"dilation_rate": (1, 2, 2)}, False),
+    (2, 3, {"padding": "valid"}, False),
+    (2, 3, {"dtype": "float32"}, False),
+    (2, 3, {"dtype": "float16"}, False),
+    (None, 3, {}, False),
+    (2, 3, {"height": None}, False),
+    (2, 3, {"width": None}, False),
+    (2, 3, {"batch": 4}, True),
+    (2, 3, {"data_format": "channels_first"}, False),
+    (2, 3, {"groups": 2}, True),
+]
+
+
+@pytest.mark.parametrize(("frames", "kernel", "options", "needed"), SHORT_OF_FRAMES)
+def test_where_padding_comes_first(frames, kernel, options, needed, monkeypatch):
+    """On any machine as on TensorFlow's CPU; on other devices nowhere."""
+    from keras_stc.layers import conv
+
+    options = {"padding": "same", **options}
+    sizes = [options.pop("batch", None), frames]
+    sizes += [options.pop("height", 7), options.pop("width", 7)]
+    x = keras.KerasTensor((*sizes, 8), options.pop("dtype", "bfloat16"))
+    layer = (GroupedConv3D if "groups" in options else Conv3D)(8, kernel, **options)
+    for here in (True, False):
+        monkeypatch.setattr(conv, "on_tensorflow_cpu", lambda here=here: here)
+        assert conv.needs_padding_first(layer, x) is (needed and here)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "strides", "dilation", "groups"),
+    [(3, 1, 1, 1), (5, 2, 1, 1), ((4, 2, 3), (1, 2, 3), 1, 1), (3, 1, 2, 1), (3, 1, 1, 2)],
+)
+def test_padding_first_is_the_same_sum(kernel, strides, dilation, groups, monkeypatch):
     """In float32, where nothing needs it, on every backend."""
     from keras_stc.layers import conv
 
-    rng = np.random.default_rng(0)
-    x = rng.normal(size=(2, 3, 6, 7, 4)).astype("float32")
-    for kernel, strides, dilation in ((3, 1, 1), (5, 2, 1), ((4, 2, 3), (1, 2, 3), 1), (3, 1, 2)):
-        options = {"strides": strides, "dilation_rate": dilation, "padding": "same"}
-        theirs, ours = keras.layers.Conv3D(5, kernel, **options), Conv3D(5, kernel, **options)
-        want = theirs(x)
-        ours.build(x.shape)
-        ours.set_weights(theirs.get_weights())
-        with monkeypatch.context() as patch:
-            patch.setattr(conv, "needs_padding_first", lambda *_: True)
-            got = ours(x)
-        np.testing.assert_allclose(*map(keras.ops.convert_to_numpy, (got, want)), atol=1e-5)
+    x = np.random.default_rng(0).normal(size=(2, 3, 6, 7, 4)).astype("float32")
+    options = {"strides": strides, "dilation_rate": dilation, "groups": groups, "padding": "same"}
+    theirs = keras.layers.Conv3D(6, kernel, **options)
+    ours = (GroupedConv3D if groups > 1 else Conv3D)(6, kernel, **options)
+    want = theirs(x)
+    ours.build(x.shape)
+    ours.set_weights(theirs.get_weights())
+    padded = mock.Mock(wraps=conv.padded)
+    monkeypatch.setattr(conv, "needs_padding_first", lambda *_: True)
+    monkeypatch.setattr(conv, "padded", padded)
+    got = ours(x)
+    assert padded.call_count == 1
+    np.testing.assert_allclose(*map(keras.ops.convert_to_numpy, (got, want)), atol=1e-5)
 
 
 UNITS = {

@@ -1,11 +1,15 @@
 """Folded batch normalisation: what every kind of unit puts out, without it."""
 
+import importlib
+
 import keras
 import numpy as np
 import pytest
 
 import keras_stc
 from keras_stc import VideoConfig, VideoModel
+from keras_stc.data import VideoFolder
+from keras_stc.demo.motion import write_motion_videos
 from keras_stc.layers.residual import residual_unit
 from keras_stc.models import densenet3d, fold_batch_norm, inception_i3d, p3d, s3d
 from keras_stc.predict.classify import MANY_VIDEOS, network_for
@@ -60,13 +64,16 @@ def network(unit):
     config = VideoConfig(CLIP[0], 1, CLIP[1], channels=CLIP[-1]).replace(
         mean=(0.0,) * CLIP[-1], std=(1.0,) * CLIP[-1]
     )
-    model = VideoModel(clip, x, name="unit", video_config=config)
+    return with_statistics(VideoModel(clip, x, name="unit", video_config=config))
+
+
+def with_statistics(model):
+    """Scales, shifts and statistics as if it had learnt."""
     rng = np.random.default_rng(0)
-    for layer in model.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            for variable in layer.weights:
-                low = -1 if variable.name in ("beta", "moving_mean") else 0.5
-                variable.assign(rng.uniform(low, 2, variable.shape))
+    for layer in norms(model):
+        for variable in layer.weights:
+            low = -1 if variable.name in ("beta", "moving_mean") else 0.5
+            variable.assign(rng.uniform(low, 2, variable.shape))
     return model
 
 
@@ -93,6 +100,27 @@ def test_puts_out_the_same(kind):
     assert folded.video_config == model.video_config
 
 
+@pytest.mark.parametrize(
+    ("precision", "tolerance"), [("mixed_bfloat16", 0.03), ("mixed_float16", 0.004)]
+)
+@pytest.mark.parametrize("kind", ["bottleneck with STC", "grouped", "I3D"])
+def test_half_precision_stays_and_puts_out_the_same(kind, precision, tolerance):
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(precision)
+    try:
+        model = network(UNITS[kind][0])
+    finally:
+        keras.config.set_dtype_policy(before)
+    folded = fold_batch_norm(model)  # where the precision is another
+    assert {layer.dtype_policy.name for layer in folded.layers if layer.weights} == {precision}
+    clips = np.random.default_rng(1).normal(size=(2, *CLIP)).astype("float32")
+    want = outputs(model, clips)
+    got = outputs(folded, clips)
+    assert got.dtype == want.dtype == precision.removeprefix("mixed_")
+    want, got = want.astype("float32"), got.astype("float32")
+    np.testing.assert_allclose(got, want, rtol=0, atol=tolerance * np.ptp(want))
+
+
 def test_leaves_what_others_read():
     """A convolution with two readers, one with an activation, one shared, one that is an output."""
     clip = keras.Input(CLIP)
@@ -117,6 +145,41 @@ def test_which_networks_are_folded():
     assert norms(model) and not norms(network_for(model, MANY_VIDEOS))
     made_by_a_user = VideoModel(model.input, model.output, video_config=model.video_config)
     assert network_for(made_by_a_user, MANY_VIDEOS) is made_by_a_user
+
+
+def test_many_videos_are_answered_as_by_the_network_itself(short, tmp_path, monkeypatch):
+    """Predicted and evaluated, from the number on that is many, which no test has."""
+    write_motion_videos(tmp_path, 2, frames=12, size=40, classes=("move_left", "move_right"))
+    videos = VideoFolder(tmp_path)
+    assert len(videos) == 4
+    model = with_statistics(
+        keras_stc.STCResNet18(classes=2, input_shape=(4, 32, 32, 3), alpha=0.125)
+    )
+    # The logits of such weights are far apart.
+    top = model.get_layer("predictions")
+    top.set_weights([weight / 100 for weight in top.get_weights()])
+
+    classify = importlib.import_module("keras_stc.predict.classify")
+    original, asked = classify.classify, []
+
+    def seen(network, clips):
+        asked.append(len(norms(network)))
+        return original(network, clips)
+
+    for module in ("keras_stc.predict.videos", "keras_stc.evaluation.videos"):
+        monkeypatch.setattr(importlib.import_module(module), "classify", seen)
+
+    def answers(many):
+        monkeypatch.setattr(classify, "MANY_VIDEOS", many)
+        predicted = keras_stc.predict_videos(model, [video.path for video in videos])
+        predicted = [each.probabilities for each in predicted]
+        return np.stack([predicted, keras_stc.evaluate_videos(model, videos).probabilities])
+
+    want, got = answers(many=5), answers(many=4)
+    # One batch each.
+    assert asked == [len(norms(model)), len(norms(model)), 0, 0]
+    assert np.ptp(want, axis=1).max() > 0.01 and want.max() < 0.99  # videos are told apart
+    np.testing.assert_allclose(got, want, atol=1e-5)
 
 
 def test_refuses_other_models():

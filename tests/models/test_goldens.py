@@ -10,16 +10,14 @@ import numpy as np
 import parity
 import pytest
 
-#: Where PyTorch is installed, `test_parity.py` runs the deep networks and compares the stored
-#: outputs too.
-HAS_TORCH = importlib.util.find_spec("torch") is not None
+pytorch_compares = pytest.mark.skipif(
+    importlib.util.find_spec("torch") is not None,
+    reason="PyTorch is installed: test_parity.py compares network and stored outputs with it",
+)
 
 
-def is_slow(case):
-    return case.slow or (HAS_TORCH and case.units is None)
-
-
-@pytest.mark.parametrize("case", parity.params(parity.FORWARD, is_slow))
+@pytorch_compares
+@pytest.mark.parametrize("case", parity.params(parity.FORWARD, lambda case: case.slow))
 def test_outputs(case):
     model = case.keras_model()
     parity.set_seeded_weights(model)

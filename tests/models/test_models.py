@@ -1,5 +1,6 @@
 """One table of models: names, shapes, round trips, and what bad arguments get."""
 
+import contextlib
 import dataclasses
 import inspect
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 import keras_stc
-from keras_stc.models import load
+from keras_stc.models import densenet3d, inception_i3d, load, p3d
 from keras_stc.models.complexity import count_macs, count_parameters, shown, zoo_complexity
 from keras_stc.models.configs import VARIANTS, takes_weights_of
 from keras_stc.runs import RunError
@@ -22,6 +23,28 @@ def clips(count=2, shape=CLIP, seed=0):
 
 def predict(model, x):
     return np.asarray(model.predict(x, verbose=0))
+
+
+def small_mobilenet(include_top, weights, input_tensor):
+    """In the place of `keras.applications.MobileNetV2`."""
+    x = keras.layers.Conv2D(32, 5, 4, use_bias=False, name="Conv1")(input_tensor)
+    x = keras.layers.BatchNormalization(name="bn_Conv1")(x)
+    x = keras.layers.ReLU(6.0, name="Conv1_relu")(x)
+    return keras.Model(keras.utils.get_source_inputs(input_tensor), x)
+
+
+@pytest.fixture
+def few_layers(short, monkeypatch):
+    """Networks with few modules of each kind, also those outside the table of residual ones."""
+    first = list(inception_i3d.END_POINTS.items())[:6]  # to Mixed_3b; S3D's too
+    monkeypatch.setattr(inception_i3d, "END_POINTS", dict(first))
+    monkeypatch.setattr(densenet3d, "DEPTHS", {121: (1, 1, 1, 1)})
+    monkeypatch.setattr(p3d, "UNITS", (1, 1, 1, 1))
+    monkeypatch.setattr(keras.applications, "MobileNetV2", small_mobilenet)
+
+
+def norms(model):
+    return [each for each in model.layers if isinstance(each, keras.layers.BatchNormalization)]
 
 
 def test_what_another_version_wrote_is_said():
@@ -162,10 +185,28 @@ def test_placement_branches_and_stems_change_the_network():
     assert model.get_layer("pool1").output.shape == (None, 8, 56, 56, 64)
 
 
-def test_batch_norm_constants():
-    model = keras_stc.ResNet3D18(classes=2, input_shape=CLIP)
-    norms = [layer for layer in model.layers if isinstance(layer, keras.layers.BatchNormalization)]
-    assert {(layer.epsilon, layer.momentum) for layer in norms} == {(1e-5, 0.9)}
+#: PyTorch's defaults, `BatchNorm3d(eps=1e-5, momentum=0.1)`, which Hara et al., Tran et al. and
+#: P3D's PyTorch code leave as they are; Keras' momentum is 1 minus PyTorch's.
+PYTORCH = (1e-5, 0.9)
+
+#: Sonnet's of DeepMind's release of I3D; torchvision's S3D: `eps=0.001, momentum=0.001`.
+INCEPTION = (1e-3, 0.999)
+
+
+#: Of one network of each family.
+BATCH_NORM = {
+    **dict.fromkeys(("resnet3d18", "stc_resnext50", "preresnet3d200"), PYTORCH),
+    **dict.fromkeys(("stc_r2plus1d18", "stc_mc318"), PYTORCH),
+    **dict.fromkeys(("c3d_bn", "densenet3d121", "p3d199"), PYTORCH),
+    **dict.fromkeys(("inception_i3d", "s3d"), INCEPTION),
+}
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="the same on any backend")
+@pytest.mark.parametrize("name", BATCH_NORM)
+def test_batch_norm_constants(name, few_layers):
+    model = keras_stc.create_model(name, include_top=False, input_shape=(8, 32, 32, 3))
+    assert {(each.epsilon, each.momentum) for each in norms(model)} == {BATCH_NORM[name]}
 
 
 @pytest.mark.parametrize("name", ["resnet3d18", "stc_resnet18", "stc_resnet50", "resnext3d50"])
@@ -309,18 +350,84 @@ def test_an_activation_may_be_a_function():
     assert keras_stc.create_model(**model.architecture).architecture == model.architecture
 
 
-def test_mixed_precision_model_puts_out_float32(short):
-    keras.config.set_dtype_policy("mixed_bfloat16")
+@contextlib.contextmanager
+def precision_of(policy):
+    """A block in which networks are built in a precision."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(policy)
     try:
-        model = keras_stc.STCResNet18(classes=3, input_shape=CLIP)
+        yield
     finally:
-        keras.config.set_dtype_policy("float32")
-    outputs = predict(model, clips())
-    assert outputs.dtype == np.float32 and np.isfinite(outputs).all()
-    # However it is read again, it says what it is.
+        keras.config.set_dtype_policy(before)
+
+
+def test_mixed_precision_model_says_what_it_is(short):
+    """However it is read again."""
+    with precision_of("mixed_bfloat16"):
+        model = keras_stc.STCResNet18(classes=3, input_shape=CLIP, alpha=0.125)
     again = keras_stc.VideoModel.from_config(model.get_config())
     assert model.dtype_policy.name == again.dtype_policy.name == "mixed_bfloat16"
-    assert keras.backend.standardize_dtype(model.get_layer("conv1").compute_dtype) == "bfloat16"
+    for each in (model, again):
+        assert keras.backend.standardize_dtype(each.get_layer("conv1").compute_dtype) == "bfloat16"
+
+
+#: Of a network: its clip and arguments, layers that stay in float32, and some that do not.
+HALF = {
+    "stc_resnet18": (CLIP, {"alpha": 0.125}, [], ["conv1", "conv1_bn", "layer4_block1_stc"]),
+    "resnext3d50": (CLIP, {"alpha": 0.25}, [], ["conv1", "layer2_block1_conv2"]),
+    "inception_i3d": ((8, 32, 32, 3), {}, ["Logits"], ["Conv3d_1a_7x7_conv", "Mixed_3b"]),
+    "tsn_mobilenetv2": ((3, 32, 32, 3), {}, ["consensus"], ["Conv1", "unfold_frames", "avg_pool"]),
+}
+
+#: Largest error, of how far the logits of clips lie apart: roundings to 8 binary digits, and to 11.
+ROUNDING = {"mixed_bfloat16": 0.05, "mixed_float16": 0.01}
+
+
+def randomize(model):
+    """Kernels that keep the size of activations, and statistics as if it had learnt."""
+    rng = np.random.default_rng(0)
+    bounds = {"beta": (-0.3, 0.3), "moving_mean": (-0.3, 0.3), "kernel": (-1, 1)}
+    for variable in model.weights:
+        name = variable.path.rsplit("/", 1)[-1]
+        value = rng.uniform(*bounds.get(name, (0.5, 1.5)), variable.shape)
+        if name == "kernel":
+            value *= (6 / np.prod(variable.shape[:-1])) ** 0.5
+        variable.assign(value)
+
+
+def compute_dtypes(model, names):
+    return {keras.backend.standardize_dtype(model.get_layer(n).compute_dtype) for n in names}
+
+
+@pytest.mark.parametrize("name", HALF)
+def test_half_precision_answers_as_float32(name, few_layers):
+    """The same weights; pixels are normalised in float32, and classes told apart in float32."""
+    clip, arguments, float32, half = HALF[name]
+    arguments = {"classes": 5, "input_shape": clip, "classifier_activation": None, **arguments}
+    exact = keras_stc.create_model(name, **arguments)
+    randomize(exact)
+    rng = np.random.default_rng(0)
+    x = rng.uniform(0, 255, (4, 1, 1, 1, 3)) + rng.uniform(0, 255, (4, *clip))
+    x = (x / 2).astype("float32")
+    want = exact.predict_on_batch(x)
+    apart = np.ptp(want, axis=0).max()
+    assert apart > 0.1 * np.abs(want).max()
+    mean, std = exact.video_config.mean, exact.video_config.std
+    for precision, tolerance in ROUNDING.items():
+        with precision_of(precision):
+            model = keras_stc.create_model(name, **arguments)
+        model.set_weights(exact.get_weights())
+        names = ["normalization", "predictions", *float32]
+        assert compute_dtypes(model, names) == {"float32"}
+        assert compute_dtypes(model, half) == {precision.removeprefix("mixed_")}
+        assert {weight.dtype for weight in model.weights} == {"float32"}
+
+        normalization = keras.Model(model.input, model.get_layer("normalization").output)
+        pixels = keras.ops.convert_to_numpy(normalization(x))
+        np.testing.assert_allclose(pixels, (x - np.array(mean)) / std, rtol=1e-4, atol=1e-4)
+        got = model.predict_on_batch(x)
+        assert got.dtype == np.float32
+        assert np.abs(got - want).max() < tolerance * apart, precision
 
 
 def test_alpha_rounds_to_what_convolutions_and_groups_need():

@@ -6,8 +6,12 @@ import parity
 import pytest
 
 from keras_stc import VideoConfig
+from keras_stc.models import inception_i3d
 
 torch = pytest.importorskip("torch")
+
+import torch_rivals  # noqa: E402
+from torch_rivals import s3d  # noqa: E402
 
 pytestmark = pytest.mark.torch
 
@@ -44,12 +48,12 @@ class MaxPooling3D(keras.layers.Layer):
     def __init__(self, pool_size, strides, padding, **kwargs):
         super().__init__(**kwargs)
         assert padding == "valid"
-        self.size, self.strides = pool_size, strides
+        self.size, self.strides = np.broadcast_to(pool_size, 3), np.broadcast_to(strides, 3)
 
     def call(self, inputs):
-        for axis in (1, 2, 3):
-            count = (inputs.shape[axis] - self.size) // self.strides + 1
-            starts = [np.arange(count) * self.strides + k for k in range(self.size)]
+        for axis, size, stride in zip((1, 2, 3), self.size, self.strides, strict=True):
+            count = (inputs.shape[axis] - size) // stride + 1
+            starts = [np.arange(count) * stride + k for k in range(size)]
             taken = [keras.ops.take(inputs, start, axis=axis) for start in starts]
             inputs = keras.ops.max(keras.ops.stack(taken), axis=0)
         return inputs
@@ -102,6 +106,61 @@ def test_gradients_and_moving_statistics(case, float64):
     model = case.keras_model(video_config=config)
     variables = parity.set_seeded_weights(model)
     reference, _ = parity.reference_with_seeded_weights(case)
+    check_training_step(case, config, model, variables, reference, momentum=0.9)
+
+
+#: S3D to its first Inception module, with a quarter of the channels or so.
+THIN_S3D = {
+    "Conv3d_1a_7x7": ("conv", 16, 7, 2),
+    "MaxPool3d_2a_3x3": ("pool", (1, 3, 3), (1, 2, 2)),
+    "Conv3d_2b_1x1": ("conv", 16, 1, 1),
+    "Conv3d_2c_3x3": ("conv", 48, 3, 1),
+    "MaxPool3d_3a_3x3": ("pool", (1, 3, 3), (1, 2, 2)),
+    "Mixed_3b": ("mixed", 16, 24, 32, 4, 8, 8),
+}
+
+
+def thin_s3d(classes):
+    reference = torch_rivals.create("S3D", classes=classes)
+    reference.features = torch.nn.Sequential(
+        s3d.separated(3, 16, 7, 2),
+        reference.features[1],
+        s3d.normalized(16, 16, 1),
+        s3d.separated(16, 48, 3),
+        reference.features[4],
+        s3d.Inception(48, 16, 24, 32, 4, 8, 8),
+    )
+    # Without dropout.
+    reference.classifier = torch.nn.Sequential(
+        torch.nn.Identity(), torch.nn.Conv3d(16 + 32 + 8 + 8, classes, 1)
+    )
+    return reference
+
+
+def test_gradients_and_moving_statistics_of_s3d(float64, monkeypatch):
+    """It keeps its statistics otherwise than the residual networks, and pools in its modules."""
+    monkeypatch.setattr(inception_i3d, "END_POINTS", THIN_S3D)
+    case = parity.Case("S3D", "S3D", (8, 33, 33))
+    config = VideoConfig(mean=(128,) * 3, std=(64,) * 3)
+    model = case.keras_model(video_config=config)
+    reference = thin_s3d(case.classes)
+    variables = {
+        f"{torch_rivals.module_of(layer.name, 'S3D')}.{theirs}": getattr(layer, ours)
+        for layer in model.layers
+        for ours, theirs in parity.LEAVES.items()
+        if getattr(layer, ours, None) is not None
+    }
+    state = reference.state_dict()
+    weights = parity.seeded_weights({name: tuple(state[name].shape) for name in variables})
+    for name, value in weights.items():
+        variables[name].assign(parity.to_keras_layout(value))
+    reference.load_state_dict({k: torch.from_numpy(v) for k, v in weights.items()}, strict=False)
+    # torchvision: `BatchNorm3d(eps=0.001, momentum=0.001)`.
+    check_training_step(case, config, model, variables, reference, momentum=0.999)
+
+
+def check_training_step(case, config, model, variables, reference, momentum):
+    """One step of ours, `variables` by the reference's names, against one of the reference."""
     reference.double()
     clips = np.round(parity.clips(case))
     cotangent = np.random.RandomState(1).standard_normal((len(clips), case.classes))
@@ -129,7 +188,8 @@ def test_gradients_and_moving_statistics(case, float64):
     assert not {n: error for n, error in errors.items() if not error < GRADIENT_TOLERANCE}
 
     # PyTorch normalises by the biased variance v, as Keras does, but puts n / (n - 1) v into its
-    # running variance. So where theirs is 0.9 old + 0.1 n / (n - 1) v, ours is 0.9 old + 0.1 v.
+    # running variance. So with m for `momentum`, where theirs is m old + (1 - m) n / (n - 1) v,
+    # ours is m old + (1 - m) v.
     after = reference.state_dict()
     assert len(moving) == 2 * len(positions)
     for name, value in moving.items():
@@ -137,6 +197,9 @@ def test_gradients_and_moving_statistics(case, float64):
         expected = after[name].numpy()
         if leaf == "running_var":
             n = positions[module]
-            expected = 0.9 * state[name] + (expected - 0.9 * state[name]) * (n - 1) / n
-        assert np.abs(expected - state[name]).max() > 1e-2  # the step moved it
-        np.testing.assert_allclose(value, expected, rtol=1e-5, atol=1e-7, err_msg=name)
+            kept = momentum * state[name]
+            expected = kept + (expected - kept) * (n - 1) / n
+        share = 1 - momentum
+        assert np.abs(expected - state[name]).max() > 0.1 * share  # the step moved it
+        tolerances = {"rtol": 1e-4 * share, "atol": 1e-6 * share}
+        np.testing.assert_allclose(value, expected, **tolerances, err_msg=name)

@@ -199,13 +199,22 @@ def test_what_the_caller_leaves_out_follows_the_weights(tmp_path):
     assert other.video_config.class_names is None and other.video_config.stride == 5
 
 
-def resampled(tmp_path, frames, new_frames):
-    """Outputs of an STC-ResNet18 with random gates, and of its weights for another length."""
-    model = keras_stc.STCResNet18(classes=3, input_shape=(frames, 32, 32, 3))
+def resampled(tmp_path, frames, new_frames, alike=1):
+    """Outputs of an STC-ResNet18 with random gates, and of its weights for another length.
+
+    Of its hidden units, each `alike` time steps that follow one another have the same.
+    """
+    model = keras_stc.STCResNet18(classes=3, input_shape=(frames, 32, 32, 3), alpha=0.125)
     rng = np.random.default_rng(0)
     for layer in model.layers:
         if layer.name.endswith("_stc"):
             layer.set_weights([rng.normal(0, 0.2, w.shape) for w in layer.get_weights()])
+            steps = layer.input.shape[1]
+            if alike > 1 and steps >= alike:
+                squeeze, excite = layer.spatial_squeeze, layer.spatial_excite
+                squeeze.kernel.assign(repeated(squeeze.kernel, 1, steps, alike))
+                squeeze.bias.assign(repeated(squeeze.bias, 0, steps, alike))
+                excite.kernel.assign(repeated(excite.kernel, 0, steps, alike))
     model.save(tmp_path / "m.keras")
     other = keras_stc.STCResNet18(weights=tmp_path / "m.keras", input_shape=(new_frames, 32, 32, 3))
     block, new_block = (m.get_layer("layer1_block1_stc") for m in (model, other))
@@ -219,8 +228,14 @@ def resampled(tmp_path, frames, new_frames):
     return frames, new_frames, *outputs
 
 
+def repeated(value, axis, steps, alike):
+    """Hidden units lie on `axis`, those of each of `steps` time steps after one another."""
+    parts = np.split(keras.ops.convert_to_numpy(value), steps, axis)
+    return np.concatenate([parts[k - k % alike] for k in range(steps)], axis)
+
+
 @pytest.mark.parametrize("new_frames", [16, 32])
-def test_stc_weights_for_longer_clips(new_frames, tmp_path, caplog):
+def test_stc_weights_for_longer_clips(new_frames, tmp_path, caplog, short):
     """A video that stands still gets the gates it had."""
     with caplog.at_level("INFO", logger="keras_stc"):
         old, new, before, after = resampled(tmp_path, 8, new_frames)
@@ -229,33 +244,79 @@ def test_stc_weights_for_longer_clips(new_frames, tmp_path, caplog):
     np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-5)
 
 
-def test_interpolation_along_time_by_hand():
+@pytest.mark.parametrize("new_frames", [4, 8])
+def test_stc_weights_for_shorter_clips(new_frames, tmp_path, caplog, short):
+    """Likewise, where the hidden units that are left out are like those that stay."""
+    with caplog.at_level("INFO", logger="keras_stc"):
+        old, new, before, after = resampled(tmp_path, 16, new_frames, alike=16 // new_frames)
+    assert (old, new) == (8, new_frames // 2)
+    assert f"weights for 8 time steps resampled to {new}" in caplog.text
+    np.testing.assert_allclose(after, before, rtol=1e-4, atol=1e-5)
+
+
+def resampled_by_hand(steps, channels, kernel, bias, excite):
+    """What `fit_clip_length` makes of the arrays of a block, at a reduction ratio of 1."""
     from keras_stc.weights.clip_length import fit_clip_length
 
     class Dense:
-        def __init__(self, *shape):
-            self.kernel = np.empty(shape)
+        kernel = np.empty((steps * channels,) * 2)
 
     class Block:
         name = "stc"
-        spatial_squeeze = Dense(4, 4)  # T = 4, C = 1, r = 1
+        spatial_squeeze = Dense()
 
-    # T = 2, C = 1: hidden unit 0 looks at the first frame alone, unit 1 at 10 times the second.
+    gates = np.arange(3.0, 3 + channels)
     arrays = {
-        "spatial_squeeze": [np.array([[1.0, 0.0], [0.0, 10.0]]), np.array([5.0, 6.0])],
-        "spatial_excite": [np.array([[2.0], [4.0]]), np.array([3.0])],
+        "spatial_squeeze": [np.array(kernel, float), np.array(bias, float)],
+        "spatial_excite": [np.array(excite, float), gates],
         "temporal_squeeze": ["untouched"],
     }
     got = fit_clip_length(Block(), arrays)
+    np.testing.assert_array_equal(got["spatial_excite"][1], gates)
+    assert got["temporal_squeeze"] == ["untouched"]
+    return [*got["spatial_squeeze"], got["spatial_excite"][0]]
+
+
+def test_interpolation_along_time_by_hand():
+    # T = 2, C = 1: hidden unit 0 looks at the first frame alone, unit 1 at 10 times the second.
+    kernel, bias, excite = resampled_by_hand(4, 1, [[1, 0], [0, 10]], [5, 6], [[2], [4]])
     # Middles of the new steps lie at 0, 1/4, 3/4 and 1 of the old ones; everything is halved.
     np.testing.assert_allclose(
-        got["spatial_squeeze"][0],
+        kernel,
         [[0.5, 0.5, 0, 0], [0.375, 0.375, 1.25, 1.25], [0.125, 0.125, 3.75, 3.75], [0, 0, 5, 5]],
     )
-    np.testing.assert_allclose(got["spatial_squeeze"][1], [5, 5, 6, 6])
-    np.testing.assert_allclose(got["spatial_excite"][0], [[1], [1], [2], [2]])
-    np.testing.assert_allclose(got["spatial_excite"][1], [3])
-    assert got["temporal_squeeze"] == ["untouched"]
+    np.testing.assert_allclose(bias, [5, 5, 6, 6])
+    np.testing.assert_allclose(excite, [[1], [1], [2], [2]])
+
+
+def test_half_as_many_time_steps_by_hand():
+    """T = 4 to 2, C = 2: rows are (t, c), columns the hidden units, two of each time step."""
+    kernel, bias, excite = resampled_by_hand(
+        *(2, 2, np.arange(64).reshape(8, 8), np.arange(8)),
+        [[1, 0], [2, 0], [3, 0], [4, 0], [5, 0], [6, 0], [7, 0], [8, 1]],
+    )
+    # The middles of the new steps, 1 and 3, lie in the second and the last: of these are units 2,
+    # 3, 6 and 7. Means of two steps times 4 / 2 are their sums: of rows 0 and 2, 1 and 3, 4 and 6,
+    # 5 and 7.
+    np.testing.assert_allclose(
+        kernel,
+        [[20, 22, 28, 30], [36, 38, 44, 46], [84, 86, 92, 94], [100, 102, 108, 110]],
+    )
+    np.testing.assert_allclose(bias, [2, 3, 6, 7])
+    np.testing.assert_allclose(excite, [[6, 0], [8, 0], [14, 0], [16, 2]])
+
+
+def test_three_time_steps_of_four_by_hand():
+    """C = 1. A new step is 4/3 of an old one, by which its mean is multiplied: it is the sum of
+    what lies in it, all of the first and a third of the second, two thirds of each, and so on."""
+    kernel, bias, excite = resampled_by_hand(
+        *(3, 1, [[3, 6, 9, 12], [30, 60, 90, 120], [300, 600, 900, 1200], [0, 0, 0, 3000]]),
+        *([5, 6, 7, 8], [[3], [6], [9], [12]]),
+    )
+    # The middles, 2/3, 2 and 10/3, lie in the first, third and last step.
+    np.testing.assert_allclose(kernel, [[13, 39, 52], [220, 660, 880], [100, 300, 3400]])
+    np.testing.assert_allclose(bias, [5, 7, 8])
+    np.testing.assert_allclose(excite, [[4], [12], [16]])
 
 
 def test_a_file_is_written_without_a_network(saved, tmp_path):
