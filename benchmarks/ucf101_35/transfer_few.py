@@ -31,7 +31,7 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 import keras
 
 import keras_stc
-from keras_stc.data import divide_unlabelled, open_data, open_source
+from keras_stc.data import VideoError, divide_unlabelled, open_data, open_source
 from keras_stc.training import RECIPES, train
 from keras_stc.training.build import build_for
 from keras_stc.transfer import RECIPES as TRANSFERS, create_teacher, create_transfer, train_transfer
@@ -58,10 +58,13 @@ def main():
     args = parser.parse_args()
     if args.probe:
         return show_probes(args)
-    unlabelled = divide_unlabelled(args.clips)
-    few = open_source(args.few)
-    few = few.open(few.learnable)
-    test = open_data(args.data, "test", class_names=few.class_names)
+    try:
+        unlabelled = divide_unlabelled(args.clips)
+        few = open_source(args.few)
+        few = few.open(few.learnable)
+        test = open_data(args.data, "test", class_names=few.class_names)
+    except VideoError as error:
+        parser.error(str(error))
     answers = args.out / "answers"
     answers.mkdir(parents=True, exist_ok=True)
     teacher = functools.partial(create_teacher, "resnet50", args.teacher_weights)
