@@ -51,6 +51,16 @@ def write_ucf101(root):
             (lists / f"{subset}list0{split}.txt").write_text("\n".join(text) + "\n")
 
 
+def write_list(path):
+    """A CSV, `path,label,split`, with a third of its videos to test on."""
+    made = write_videos(path.with_suffix(""), 3)
+    rows = [
+        f"{video.relative_to(path.parent)},{video.parent.name},{'train' if number % 3 else 'test'}"
+        for number, video in enumerate(sorted(made.rglob("*.mp4")))
+    ]
+    path.write_text("path,label,split\n" + "\n".join(rows) + "\n")
+
+
 def write_file(path):
     folder = write_motion_videos(path.with_name("one"), 1, frames=40, size=64, classes=CLASSES[:1])
     (folder / CLASSES[0] / "000.mp4").rename(path)
@@ -64,6 +74,8 @@ SCENE = {
     "DATA": write_videos,
     "VIDEOS": write_videos,
     "UCF-101": write_ucf101,
+    "fights.csv": write_list,
+    "split1.csv": write_list,
 }
 
 #: Page -> the runs that it takes for granted.
