@@ -1,4 +1,4 @@
-"""Correspondence transfer on UCF101-35's training videos without labels, then few labels.
+"""What a 2D network teaches on UCF101-35's training videos without labels, then few labels.
 
     keras-stc pack split1.csv clips --short-side 128
     keras-stc pack few.csv few --short-side 70 --quality 95     # training clips of groups 8 to 12
@@ -7,9 +7,11 @@
         --teacher-weights resnet50.weights.h5
 
 For every seed an STC-ResNet18 of a quarter of the width learns from a ResNet-50 which frames and
-clips belong together; then it is fine-tuned on the few labels, and tested. The teacher is asked
-once for all seeds, which hold out the same videos: half an hour of one core. A seed takes 35
-minutes of one core after that. Killed and run again, it goes on.
+clips belong together; then it is fine-tuned on the few labels, and tested. With `--method features`
+it learns the ResNet-50's features of the frames instead of pairs, and with `--method both` these
+and the few labels at the same time. The teacher is asked once for all seeds and methods, which hold
+out the same videos: half an hour of one core. A seed takes 35 minutes of one core after that.
+Killed and run again, it goes on.
 
 `--probe` says instead what frozen features know of the classes, by a linear classifier on the few
 labels (one clip of each video, four strengths of L2): of the network with random weights, of the
@@ -17,6 +19,7 @@ student after each transfer, and of the teacher. Ten minutes.
 """
 
 import argparse
+import dataclasses
 import functools
 import importlib
 import json
@@ -31,17 +34,25 @@ os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "1")
 import keras
 
 import keras_stc
-from keras_stc.data import VideoError, divide_unlabelled, open_data, open_source
+from keras_stc.data import VideoError, VideoSet, divide_unlabelled, open_data, open_source
 from keras_stc.training import RECIPES, train
 from keras_stc.training.build import build_for
-from keras_stc.transfer import RECIPES as TRANSFERS, create_teacher, create_transfer, train_transfer
+from keras_stc.transfer import (
+    RECIPES as TRANSFERS,
+    create_distillation,
+    create_teacher,
+    create_transfer,
+    train_distillation,
+    train_transfer,
+)
 
 sys.path.append(str(pathlib.Path(__file__).parents[1]))
 from frozen_features import L2, features, probe
 
 NETWORK = {"alpha": 0.25, "video_config": {"frames": 8, "stride": 4, "size": 64}}
 TRANSFER = TRANSFERS["default"].replace(epochs=20, learning_rate=0.02)
-FEW = RECIPES["default"].replace(epochs=40, batch_size=32, learning_rate=0.02)
+FEATURES = RECIPES["default"].replace(epochs=20, batch_size=32, learning_rate=0.02)
+FEW = FEATURES.replace(epochs=40)
 
 
 def main():
@@ -53,6 +64,7 @@ def main():
     parser.add_argument("--teacher-weights", default="imagenet", help="or a file, or random")
     parser.add_argument("--frame-size", type=int, default=112, help="of the teacher's crop")
     parser.add_argument("--windows", type=int, default=4, help="of which the teacher is asked")
+    parser.add_argument("--method", choices=("pairs", "features", "both"), default="pairs")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--probe", action="store_true", help="frozen features instead")
     args = parser.parse_args()
@@ -67,30 +79,63 @@ def main():
         parser.error(str(error))
     answers = args.out / "answers"
     answers.mkdir(parents=True, exist_ok=True)
-    teacher = functools.partial(create_teacher, "resnet50", args.teacher_weights)
     for seed in args.seeds:
-        run = args.out / f"transfer-{seed}"
+        run = args.out / f"{RUNS[args.method]}-{seed}"
         run.mkdir(exist_ok=True)
         if not (run / "answers").is_symlink():
             (run / "answers").symlink_to(answers.resolve())
-        history = train_transfer(
-            create_transfer("stc_resnet18", teacher, seed=seed, **NETWORK),
-            unlabelled.train,
-            TRANSFER,
-            run,
-            unlabelled.validation,
-            seed,
-            args.frame_size,
-            windows=args.windows,
-            verbose=2,
-        )
-        model = build_for(few, FEW, "stc_resnet18", seed, weights=run, **NETWORK)
-        losses = train(model, few, FEW, args.out / f"few-{seed}", seed=seed, verbose=2)
+        history = learn(args, unlabelled, few.class_names, run, seed)
+        result = {"seed": seed, "method": args.method, **history[-1]}
+        if args.method == "both":
+            model = keras_stc.load_model(run)
+        else:
+            model = build_for(few, FEW, "stc_resnet18", seed, weights=run, **NETWORK)
+            out = args.out / FEW_RUNS[args.method].format(seed)
+            losses = train(model, few, FEW, out, seed=seed, verbose=2)
+            result |= {"loss": losses[-1]["loss"], "accuracy": losses[-1]["accuracy"]}
         found = keras_stc.evaluate_videos(model, test)
-        result = {"seed": seed, "held-out pairs": history[-1]["val_pair_accuracy"]}
-        result |= {"loss": losses[-1]["loss"], "accuracy": losses[-1]["accuracy"]}
         result |= {"clip@1": found.clip1, "video@1": found.video1}
         print(json.dumps(result), flush=True)
+
+
+#: Folders of what is learned without labels, and of what the few add.
+RUNS = {"pairs": "transfer", "features": "features", "both": "both"}
+FEW_RUNS = {"pairs": "few-{}", "features": "features-few-{}"}
+
+
+def learn(args, unlabelled, class_names, run, seed):
+    """Trains the student of a method; returns the history."""
+    more = {"windows": args.windows, "frame_size": args.frame_size, "seed": seed, "verbose": 2}
+    videos, validation = unlabelled.train, unlabelled.validation
+    if args.method == "pairs":
+        teacher = functools.partial(create_teacher, "resnet50", args.teacher_weights)
+        transfer = create_transfer("stc_resnet18", teacher, seed=seed, **NETWORK)
+        return train_transfer(transfer, videos, TRANSFER, run, validation, **more)
+    labels = {}
+    if args.method == "both":
+        labelled = open_data(args.clips, "train", class_names=class_names)
+        labels = {labelled[place].path: labelled[place].label for place in few_of(labelled)}
+        videos, validation = (
+            VideoSet([dataclasses.replace(v, label=labels.get(v.path)) for v in part], class_names)
+            for part in (videos, validation)
+        )
+    distillation = create_distillation(
+        "stc_resnet18",
+        "resnet50",
+        teacher_weights=args.teacher_weights,
+        feature_weight=1.0,
+        label_weight=1.0 if labels else 0.0,
+        class_names=class_names,
+        seed=seed,
+        **NETWORK,
+    )
+    return train_distillation(distillation, videos, FEATURES, run, validation, **more)
+
+
+def few_of(videos):
+    """Places of the videos of groups 8 to 12."""
+    groups = [int(re.search(r"_g(\d\d)_", video.file)[1]) for video in videos]
+    return [place for place, group in enumerate(groups) if 8 <= group <= 12]
 
 
 def show_probes(args):
@@ -99,8 +144,8 @@ def show_probes(args):
         "random weights": keras_stc.STCResNet18(include_top=False, pooling="avg", **NETWORK)
     }
     for seed in args.seeds:
-        run = args.out / f"transfer-{seed}"
-        students[f"transfer, seed {seed}"] = keras.models.load_model(run / "student.keras")
+        run = args.out / f"{RUNS[args.method]}-{seed}"
+        students[f"{args.method}, seed {seed}"] = keras.models.load_model(run / "student.keras")
     teacher = create_teacher("resnet50", args.teacher_weights)
     config = students["random weights"].video_config
     shown = config.replace(size=args.frame_size)
@@ -109,8 +154,7 @@ def show_probes(args):
     pooled = keras.ops.mean(frames, axis=1)
     students["the teacher"] = keras_stc.VideoModel(clip, pooled, video_config=shown)
     train, test = (open_data(args.clips, subset) for subset in ("train", "test"))
-    few = [k for k, v in enumerate(train) if 8 <= int(re.search(r"_g(\d\d)_", v.file)[1]) <= 12]
-    train = train.subset(few)
+    train = train.subset(few_of(train))
     print(f"{len(train)} labels" + "".join(f"{f'L2 {l2:g}':>10s}" for l2 in L2))
     for name, model in students.items():
         accuracies = probe(*features(model, train), *features(model, test))

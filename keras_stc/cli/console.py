@@ -57,6 +57,13 @@ def trained(arguments, history, **more):
     return result
 
 
+def print_line_to_train(arguments):
+    """What to type to train a student that knows no classes yet."""
+    print(f"\nThe student is in {arguments.out}. With labels it becomes a classifier:")
+    print(f"  keras-stc train DATA --model {arguments.student} --weights {arguments.out}", end="")
+    print(f" --frames {arguments.frames} --stride {arguments.stride} --size {arguments.size}")
+
+
 def show_run(arguments, result, seconds, title, subtitle, about, **shown):
     """Writes the page of a run, `about` being rows of its table, and prints where it is, or JSON.
 

@@ -163,11 +163,17 @@ def part_to_measure_on(command):
 def teacher(command):
     """What `create_teacher` takes."""
     command.add_argument("--teacher", default="resnet50", help="2D network (resnet50)")
+    teacher_weights(command, "imagenet")
+
+
+def teacher_weights(command, default):
+    """`--teacher-weights` of a 2D network."""
     command.add_argument(
         "--teacher-weights",
-        default="imagenet",
+        default=default,
         metavar="PATH",
-        help="a weights file of keras.applications, imagenet (fetched once), or random, a control",
+        help="of a 2D network: a weights file of keras.applications, imagenet (fetched once), or "
+        "random, a control",
     )
 
 

@@ -5,7 +5,7 @@ import time
 
 from keras_stc.checks import one_of
 from keras_stc.cli import options
-from keras_stc.cli.console import fit_verbosity, say, show_run, trained
+from keras_stc.cli.console import fit_verbosity, print_line_to_train, say, show_run, trained
 
 
 def register(add):
@@ -88,6 +88,4 @@ def run_transfer(arguments):
         return
     if apart:
         print(f"\nPairs of held-out videos told apart: {apart}")
-    print(f"\nThe student is in {arguments.out}. With labels it becomes a classifier:")
-    print(f"  keras-stc train DATA --model {arguments.student} --weights {arguments.out}", end="")
-    print(f" --frames {arguments.frames} --stride {arguments.stride} --size {arguments.size}")
+    print_line_to_train(arguments)

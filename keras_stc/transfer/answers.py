@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import os
 from collections.abc import Sequence
@@ -150,7 +151,8 @@ def kept_answers(
         {
             "video_config": config.to_dict(),
             "windows": windows,
-            "videos": videos_key(videos),
+            # Whether they have labels makes no difference to what it says.
+            "videos": videos_key(dataclasses.replace(video, label=None) for video in videos),
             **about,
         },
         verbose=verbose,

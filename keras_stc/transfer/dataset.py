@@ -129,7 +129,7 @@ class _Pairs(Stream):
         self.whole_batch = batch_size
         self.scale = frame_size / min(config.crop)
         #: `(height, width)` of the teacher's crop.
-        self.crop = crop_of_frames(config, frame_size)
+        self.crop = config_of_frames(config, frame_size).crop
         self.plans = {}
         self.places = {video: place for place, video in enumerate(self.videos)}
 
@@ -197,9 +197,10 @@ class _Pairs(Stream):
         return dataclasses.replace(small, crop=self.crop, short_side=short_side), small
 
 
-def crop_of_frames(config, frame_size):
-    """`(height, width)` of the teacher's crop, whose shorter side is `frame_size`."""
-    return tuple(round(side * frame_size / min(config.crop)) for side in config.crop)
+def config_of_frames(config, frame_size):
+    """The `VideoConfig` of a student's clips with crops whose shorter side is `frame_size`."""
+    crop = tuple(round(side * frame_size / min(config.crop)) for side in config.crop)
+    return config.replace(size=crop, resize=config.resize_for(crop))
 
 
 def _order(rng, videos, rounds):

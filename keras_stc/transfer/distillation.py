@@ -1,15 +1,19 @@
-"""`Distillation`: a video network learns the answers of a frozen one, `ClipTeacher`."""
+"""`Distillation`: a video network learns from a frozen one, `ClipTeacher`, or a 2D one."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 from keras import ops
 
 from keras_stc.checks import at_least, require
 from keras_stc.models.classifier import ends_in_softmax
-from keras_stc.transfer.teacher import Taught, Teacher
+from keras_stc.transfer.dataset import config_of_frames
+from keras_stc.transfer.teacher import FrameTeacher, Taught, Teacher
+
+if TYPE_CHECKING:
+    from keras_stc.video_config import VideoConfig
 
 #: The smallest probability whose logarithm is taken.
 LEAST = 1e-37
@@ -74,6 +78,9 @@ class Distillation(Taught):
     - the teacher's pooled features: one minus the cosine between them and a linear projection of
       the student's own, with weight `feature_weight`.
 
+    A 2D network, `FrameTeacher`, says no classes of actions: its features alone teach, and where
+    labels do not count either, the student needs no classifier.
+
     Teacher and student see the same clip, each at its own frames, stride and size: see
     `distillation_dataset`. Where a batch brings what the teacher said of its clips, the teacher is
     not asked again.
@@ -97,9 +104,11 @@ class Distillation(Taught):
     ```
 
     Args:
-        student: A `keras_stc.VideoModel` with its classifier.
-        teacher: A `ClipTeacher`, or the `keras_stc.VideoModel` to make one of. It has the
-            student's classes, unless `label_weight` is 1: then it teaches by its features alone.
+        student: A `keras_stc.VideoModel` with its classifier; of a `FrameTeacher` without labels,
+            one to pooled features, as with `include_top=False, pooling="avg"`.
+        teacher: A `ClipTeacher`, or the `keras_stc.VideoModel` to make one of; or a `FrameTeacher`.
+            A `ClipTeacher` has the student's classes, unless `label_weight` is 1: then it teaches
+            by its features alone.
         temperature: T, at least 1.
         label_weight: From 0 to 1.
         feature_weight: At least 0.
@@ -113,8 +122,8 @@ class Distillation(Taught):
 
     Returns:
         A dictionary of `"answers"`, the student's, `(B, classes)`, logarithms of probabilities,
-        and where it counts `"features"`, `(B, D)`, projected; and of what they are to be under
-        `"teacher_answers"`, `"teacher_features"` and `"label"`.
+        unless it has no classifier, and where it counts `"features"`, `(B, D)`, projected; and of
+        what they are to be under `"teacher_answers"`, `"teacher_features"` and `"label"`.
 
     Raises:
         ValueError: If an argument is out of range, or student and teacher have other classes.
@@ -132,46 +141,62 @@ class Distillation(Taught):
     ) -> None:
         # Clips keep their values: rounding 0-255 to half precision is the networks' affair.
         super().__init__(name=name, autocast=False, **kwargs)
-        outputs = answering(student, "student")
-        if not isinstance(teacher, ClipTeacher):
+        if not isinstance(teacher, Teacher):
             teacher = ClipTeacher(teacher)
         at_least(1, temperature=temperature)
         require(lambda value: 0 <= value <= 1, "from 0 to 1", label_weight=label_weight)
         at_least(0, feature_weight=feature_weight)
-        classes, width = (shape[-1] for shape in outputs.output_shape)
-        if label_weight < 1 and classes != teacher.classes:
+        if isinstance(teacher, FrameTeacher) and not label_weight:
+            outputs = {"features": _pooled(student)}
+        else:
+            answering_student = answering(student, "student")
+            outputs = dict(zip(("answers", "features"), answering_student.outputs, strict=True))
+        widths = {name: output.shape[-1] for name, output in outputs.items()}
+        if label_weight < 1 and teacher.classes and widths["answers"] != teacher.classes:
             raise ValueError(
                 f"`student` must have the teacher's {teacher.classes} classes, unless it learns "
                 "from labels and the teacher's features alone, with label_weight=1. "
-                f"Received: a student of {classes} classes"
+                f"Received: a student of {widths['answers']} classes"
             )
-        if label_weight == 1 and not feature_weight:
+        if not feature_weight and (label_weight == 1 or not teacher.classes):
             raise ValueError(
-                "`feature_weight` must be positive where label_weight is 1, or the teacher has "
-                f"nothing to say. Received: feature_weight={feature_weight!r}"
+                "`feature_weight` must be positive where label_weight is 1 or the teacher a 2D "
+                f"network, or it has nothing to say. Received: feature_weight={feature_weight!r}"
             )
         self.student, self.teacher = student, teacher
         self.temperature, self.label_weight = float(temperature), float(label_weight)
         self.feature_weight = float(feature_weight)
         # Not an attribute that Keras tracks: its layers are the student's.
-        self._answers = outputs.__call__
+        self._student_outputs = keras.Model(student.inputs[0], outputs).__call__
         self.projection = None
         if feature_weight:
             self.projection = keras.layers.Dense(
                 teacher.features, dtype="float32", name="projection"
             )
-            self.projection.build((None, width))
+            self.projection.build((None, widths["features"]))
         self.built = True
 
     @property
     def weights_of_losses(self) -> dict[str, float]:
         """`{name: weight}` of the losses that count."""
         weights = {
-            "answers": 1 - self.label_weight,
+            "answers": 1 - self.label_weight if self.teacher.classes else 0.0,
             "label": self.label_weight,
             "features": self.feature_weight,
         }
         return {name: weight for name, weight in weights.items() if weight}
+
+    def config_of_teacher(self, frame_size: int) -> VideoConfig:
+        """The `VideoConfig` of the teacher's clips.
+
+        Args:
+            frame_size: Shorter side of the crop in pixels, of a `FrameTeacher`, which sees the
+                frames of the student's clips.
+        """
+        if isinstance(self.teacher, FrameTeacher):
+            self.teacher.check_frame_size(frame_size)
+            return config_of_frames(self.student.video_config, frame_size)
+        return self.teacher.video_config
 
     def compile(self, optimizer: Any = "rmsprop", **kwargs: Any) -> None:
         """As `keras.Model.compile`, with the losses and metrics of a distillation.
@@ -210,16 +235,15 @@ class Distillation(Taught):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         weights = self.weights_of_losses
-        answers, features = self._answers(inputs["clip"], training=training)
-        outputs = {"answers": answers}
+        outputs = dict(self._student_outputs(inputs["clip"], training=training))
+        features = outputs.pop("features")
         if self.projection is not None:
             outputs["features"] = self.projection(features)
+        said = inputs
         if "teacher_clip" in inputs:
-            said = dict(
-                zip(("answers", "features"), self.teacher(inputs["teacher_clip"]), strict=True)
-            )
-        else:
-            said = inputs
+            said = self.teacher(inputs["teacher_clip"])
+            said = said if self.teacher.classes else (None, said)
+            said = dict(zip(("answers", "features"), said, strict=True))
         for name in ("answers", "features"):
             if name in weights:
                 outputs[f"teacher_{name}"] = ops.cast(said[name], "float32")
@@ -351,6 +375,19 @@ def answering(model, role):
     if len(features.shape) == 5:
         features = ops.mean(features, axis=(1, 2, 3))
     return keras.Model(model.input, [answers, features], name=f"{model.name}_answers")
+
+
+def _pooled(student):
+    """What a student of a 2D network alone puts out, float32."""
+    shape = getattr(student, "output_shape", None)
+    named = _features_end(getattr(student, "layers", ())) is not None
+    if not isinstance(shape, tuple) or len(shape) != 2 or named:
+        raise ValueError(
+            "`student` must end in pooled features where it learns from those of a 2D network "
+            "alone: build it with include_top=False, pooling='avg', or let labels count, with "
+            f"label_weight. Received: {getattr(student, 'name', student)!r}"
+        )
+    return ops.cast(student.outputs[0], "float32")
 
 
 def _features_end(layers):

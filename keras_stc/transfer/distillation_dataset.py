@@ -57,9 +57,9 @@ def distillation_dataset(
     Returns:
         A `tf.data.Dataset`, or a `keras_stc.data.ClipSequence`, of dictionaries: `"clip"`, uint8
         `(B, T, H, W, 3)`, RGB 0-255; `"teacher_clip"` likewise, or `"answers"`, float32
-        `(B, classes)`, and `"features"`, float32 `(B, D)`; and `"label"`, int32 `(B,)`, -1 where a
-        video has none. It has the attributes `batches`, `quarantine`, `set_epoch` and
-        `video_config`.
+        `(B, classes)`, unless they are a `FrameTeacher`'s, and `"features"`, float32 `(B, D)`; and
+        `"label"`, int32 `(B,)`, -1 where a video has none. It has the attributes `batches`,
+        `quarantine`, `set_epoch` and `video_config`.
 
     Raises:
         ValueError: If an argument is out of range.
@@ -85,10 +85,14 @@ class _Told(Clips):
 
     @property
     def signature(self):
+        said = {"answers": self.answers.answers, "features": self.answers.features}
         return {
             "clip": Array("uint8", self.video_config.clip_shape),
-            "answers": Array("float32", self.answers.answers.shape[2:]),
-            "features": Array("float32", self.answers.features.shape[2:]),
+            **{
+                name: Array("float32", values.shape[2:])
+                for name, values in said.items()
+                if values is not None
+            },
             "label": Array("int32", ()),
         }
 
@@ -97,9 +101,10 @@ class _Told(Clips):
         return {video: number for number, video in enumerate(self.videos)}
 
     def said(self, cut):
-        """The teacher's answers and features."""
+        """The teacher's answers, if it knows classes, and features."""
         number, fps = self._numbers[cut.video], cut.reader.info.fps
-        return self.answers.nearest(number, cut.count, fps, middle_of(cut, self.video_config))
+        found = self.answers.nearest(number, cut.count, fps, middle_of(cut, self.video_config))
+        return tuple(values for values in found if values is not None)
 
 
 class _Shown(Stream):

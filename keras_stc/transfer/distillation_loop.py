@@ -34,6 +34,7 @@ def train_distillation(
     save_every: int = 1,
     save_steps: int | None = None,
     validation_freq: int = 1,
+    frame_size: int = 224,
 ) -> list[dict[str, Any]]:
     """Trains a student on what its teacher says; run again with the same arguments, it goes on.
 
@@ -44,7 +45,7 @@ def train_distillation(
 
     Epochs end in a checkpoint of student, projection, optimizer and history; the teacher is not in
     it, only its fingerprint in `config.json`, and another teacher is refused. In the end the
-    student stays, as `model.keras`.
+    student stays, as `model.keras`, or without a classifier as `student.keras`.
 
     Example:
 
@@ -60,6 +61,8 @@ def train_distillation(
         recipe: A `keras_stc.training.Recipe`.
         validation: Another `VideoSet`, of other videos, or `None`.
         windows: Clips of every video that the teacher is asked of; 0 for those of every step.
+        frame_size: Shorter side in pixels of the frames of a `FrameTeacher`, which sees those of
+            the student's clips.
 
     The other arguments are those of `keras_stc.training.train`.
 
@@ -72,8 +75,10 @@ def train_distillation(
         TrainingError: If the loss is no longer a number.
         VideoError: If there are no videos, or more than half of them cannot be read.
     """
-    _check(distillation, recipe, videos, windows)
     student, teacher = distillation.student, distillation.teacher
+    check_student(distillation=distillation)
+    teacher_config = distillation.config_of_teacher(frame_size)
+    _check(distillation, teacher_config, recipe, videos, windows)
     session = Session(
         *(distillation, recipe, out, videos, validation),
         network=student,
@@ -83,7 +88,7 @@ def train_distillation(
             "teacher": {
                 "name": teacher.model.name,
                 "weights": teacher.fingerprint(),
-                "video_config": teacher.video_config.to_dict(),
+                "video_config": teacher_config.to_dict(),
             },
             "distillation": {
                 "temperature": distillation.temperature,
@@ -100,10 +105,10 @@ def train_distillation(
     with session:
 
         def dataset(videos, name, **options):
-            answers = answers_of_run(session, teacher, videos, name, windows)
+            answers = answers_of_run(session, teacher, videos, name, windows, teacher_config)
             return functools.partial(
                 distillation_dataset,
-                *(videos, student.video_config, teacher.video_config, answers),
+                *(videos, student.video_config, teacher_config, answers),
                 **session.settings,
                 **options,
             )
@@ -128,26 +133,27 @@ def train_distillation(
                 drop_remainder=distribute.devices(distillation) > 1,
             )()
         )
-        session.fit(clips, measured, example=(_example(distillation, windows),))
-    return session.finish(session.run.model_path)
+        session.fit(clips, measured, example=(_example(distillation, teacher_config, windows),))
+    named = teacher.classes or distillation.label_weight
+    return session.finish(session.run.model_path if named else session.run.student_path)
 
 
-def _example(distillation, windows):
+def _example(distillation, teacher_config, windows):
     """Two clips of any values."""
     student, teacher = distillation.student, distillation.teacher
     example = {"clip": np.zeros((2, *student.video_config.clip_shape), "uint8")}
     if windows:
-        example["answers"] = np.zeros((2, teacher.classes), "float32")
+        if teacher.classes:
+            example["answers"] = np.zeros((2, teacher.classes), "float32")
         example["features"] = np.zeros((2, teacher.features), "float32")
     else:
-        example["teacher_clip"] = np.zeros((2, *teacher.video_config.clip_shape), "uint8")
+        example["teacher_clip"] = np.zeros((2, *teacher_config.clip_shape), "uint8")
     return {**example, "label": np.zeros(2, "int32")}
 
 
-def _check(distillation, recipe, videos, windows):
-    check_student(distillation=distillation)
-    for model in (distillation.student, distillation.teacher):
-        model.video_config.check_moment()
+def _check(distillation, teacher_config, recipe, videos, windows):
+    for config in (distillation.student.video_config, teacher_config):
+        config.check_moment()
     check_precision(distillation.student, recipe, "The student", "student")
     unused = {"label_smoothing": 0.0, "class_weights": "none", "feature_passes": 0}
     check_unused(recipe, " in a distillation", **unused, recompute="none")

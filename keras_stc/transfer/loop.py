@@ -15,7 +15,7 @@ from keras_stc.training import TrainingError
 from keras_stc.training.fits import check_batches, check_precision, check_student, check_unused
 from keras_stc.training.session import Session
 from keras_stc.transfer.answers import answers_of_run, check_windows
-from keras_stc.transfer.dataset import crop_of_frames, pair_dataset
+from keras_stc.transfer.dataset import config_of_frames, pair_dataset
 from keras_stc.transfer.pairs import ONE_VIDEO
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def train_transfer(
     """
     student, teacher = transfer.student, transfer.teacher
     check_student(transfer=transfer)
-    _check_frame_size(teacher.model, frame_size)
+    teacher.check_frame_size(frame_size)
     why = ", since a transfer looks at no labels"
     check_precision(student, recipe, "The student", "student")
     check_unused(recipe, why, label_smoothing=0.0, class_weights="none")
@@ -91,8 +91,7 @@ def train_transfer(
     check_batches(transfer, recipe, videos, validation, fewest=2)
     check_windows(transfer, windows)
     config = student.video_config
-    crop = crop_of_frames(config, frame_size)
-    shown = config.replace(size=crop, resize=config.resize_for(crop))
+    shown = config_of_frames(config, frame_size)
     session = Session(
         *(transfer, recipe, out, videos, validation),
         network=student,
@@ -168,14 +167,4 @@ def _pairs_needed():
             raise
         raise TrainingError(
             f"{ONE_VIDEO}: give more videos, or larger batches to fewer devices."
-        ) from error
-
-
-def _check_frame_size(teacher, frame_size):
-    try:
-        teacher.compute_output_shape((1, frame_size, frame_size, 3))
-    except ValueError as error:
-        raise ValueError(
-            f"`frame_size` must be a size that the teacher {teacher.name} can see: its last layers "
-            f"have nothing left of smaller frames. Received: frame_size={frame_size}"
         ) from error

@@ -161,11 +161,14 @@ class FrameTeacher(Teacher):
 
     Attributes:
         features: D, the number of features.
+        classes: 0: it names no classes.
 
     Raises:
         ValueError: If the model has a classifier or gives no features, if nothing is known of its
             preprocessing, or if `chunk` is not positive.
     """
+
+    classes = 0
 
     def __init__(
         self,
@@ -225,6 +228,16 @@ class FrameTeacher(Teacher):
             features = _one_by_one(self._features, images, (chunk, self.features))
         features = ops.mean(ops.reshape(features, (-1, count, self.features)), axis=1)
         return ops.stop_gradient(features)
+
+    def check_frame_size(self, frame_size: int) -> None:
+        """Raises the `ValueError` for frames of which its last layers have nothing left."""
+        try:
+            self.model.compute_output_shape((1, frame_size, frame_size, 3))
+        except ValueError as error:
+            raise ValueError(
+                f"`frame_size` must be a size that the teacher {self.model.name} can see: its last "
+                f"layers have nothing left of smaller frames. Received: frame_size={frame_size}"
+            ) from error
 
     def get_config(self) -> dict[str, Any]:
         return {

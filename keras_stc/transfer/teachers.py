@@ -1,6 +1,7 @@
 """Teachers by name: networks of `keras.applications` with ImageNet weights."""
 
 import os
+import pathlib
 import textwrap
 
 import keras
@@ -19,6 +20,11 @@ TEACHERS = {
     "mobilenetv2": "MobileNetV2",
     "efficientnetb0": "EfficientNetB0",
 }
+
+
+def is_frame_teacher(name: str | os.PathLike[str]) -> bool:
+    """Whether this is one of `TEACHERS`, and no file or folder."""
+    return name in TEACHERS and not pathlib.Path(name).exists()
 
 
 def create_teacher(

@@ -54,12 +54,55 @@ def test_the_losses_are_those_of_the_paper():
     np.testing.assert_allclose(got["label_accuracy"], right, rtol=1e-6)
 
 
-def test_the_student_learns_and_the_teacher_does_not():
-    model = transfer_parts.small_distillation(feature_weight=1.0)
+@pytest.mark.parametrize("label_weight", [0, 0.25])
+def test_features_of_frames_are_the_teachers(label_weight):
+    """The mean over frames of what the 2D network says of each, prepared as Caffe's."""
+    student = transfer_parts.small_classifier() if label_weight else transfer_parts.small_student()
+    teacher = transfer_parts.frame_teacher()
+    model = transfer_parts.small_distillation(
+        student, teacher, label_weight=label_weight, feature_weight=2.0
+    )
+    model.compile(keras_stc.training.SGD(0.1))
+    x = transfer_parts.distillation_batch(frames=(4, 4))
+    got = model.evaluate(x, batch_size=4, verbose=0, return_dict=True)
+    frames = x["teacher_clip"].astype("float32").reshape(-1, 16, 16, 3)
+    frames = frames[..., ::-1] - np.array([103.939, 116.779, 123.68], "float32")
+    wanted = teacher.model.predict_on_batch(frames).reshape(4, 4, -1).mean(1)
+    pooled = student
+    if label_weight:
+        pooled = keras.Model(student.input, student.get_layer("avg_pool").output)
+    features = pooled.predict_on_batch(x["clip"]) @ array(model.projection.kernel)
+    features = features + array(model.projection.bias)
+    lengths = np.linalg.norm(features, axis=-1) * np.linalg.norm(wanted, axis=-1)
+    distance = 1 - ((features * wanted).sum(-1) / lengths).mean()
+    losses = {"loss": 2 * distance}  # the only one has no name of its own
+    if label_weight:
+        ours = np.log(student.predict_on_batch(x["clip"]))
+        entropy = -ours[[0, 2, 3], [0, 2, 1]].sum() / 4  # one has no label
+        losses = {"loss": 2 * distance + label_weight * entropy}
+        losses |= {"features_loss": distance, "label_loss": entropy}
+    for name, value in losses.items():
+        np.testing.assert_allclose(got[name], value, rtol=1e-3, err_msg=name)
+    assert {name for name in got if name.endswith("loss")} == set(losses)
+
+
+TEACHERS = {"clip": transfer_parts.clip_teacher, "frames": transfer_parts.frame_teacher}
+
+
+def taught_by(teacher, **options):
+    """A distillation by a teacher of this kind, and a batch for it."""
+    model = transfer_parts.small_distillation(teacher=TEACHERS[teacher](), **options)
+    frames = (4, 8 if teacher == "clip" else 4)
+    return model, transfer_parts.distillation_batch(frames=frames)
+
+
+@pytest.mark.parametrize("teacher", TEACHERS)
+def test_the_student_learns_and_the_teacher_does_not(teacher):
+    student = None if teacher == "clip" else transfer_parts.small_student()
+    model, x = taught_by(teacher, student=student, feature_weight=1.0)
     teacher = model.teacher.model
     model.compile(keras_stc.training.SGD(0.05, momentum=0.9))
     before = [array(weight).copy() for weight in teacher.weights]
-    x = transfer_parts.distillation_batch()
     history = model.fit(x, batch_size=4, epochs=15, verbose=0).history
     assert history["loss"][-1] < 0.5 * history["loss"][0]
     for weight, was in zip(teacher.weights, before, strict=True):
@@ -68,11 +111,11 @@ def test_the_student_learns_and_the_teacher_does_not():
     assert not kept & {id(weight) for weight in teacher.weights}
 
 
-def test_saved_whole_and_gone_on_with(tmp_path):
+@pytest.mark.parametrize("teacher", TEACHERS)
+def test_saved_whole_and_gone_on_with(tmp_path, teacher):
     """Teacher, optimizer and all: the next step is the one the original makes."""
-    model = transfer_parts.small_distillation(feature_weight=1.0, label_weight=0.5)
+    model, x = taught_by(teacher, feature_weight=1.0, label_weight=0.5)
     model.compile(keras_stc.training.SGD(0.01, momentum=0.9))
-    x = transfer_parts.distillation_batch()
     model.train_on_batch(x)
     model.save(tmp_path / "d.keras")
     loaded = keras.models.load_model(tmp_path / "d.keras")
@@ -127,6 +170,16 @@ def test_wrong_arguments_are_told(options, classes, sentence):
     student = transfer_parts.small_classifier(classes=classes)
     with pytest.raises(ValueError, match=sentence):
         Distillation(student, transfer_parts.clip_teacher(), **options)
+
+
+def test_what_a_2d_network_alone_does_not_teach_is_told():
+    teacher = transfer_parts.frame_teacher()
+    with pytest.raises(ValueError, match="`student` must end in pooled features"):
+        Distillation(transfer_parts.small_classifier(), teacher, feature_weight=1)
+    with pytest.raises(ValueError, match="`student` must be a network of the zoo with its class"):
+        Distillation(transfer_parts.small_student(), teacher, label_weight=1, feature_weight=1)
+    with pytest.raises(ValueError, match="`feature_weight` must be positive where .* a 2D network"):
+        Distillation(transfer_parts.small_student(), teacher)
 
 
 @pytest.mark.parametrize("role", ["student", "teacher"])

@@ -12,7 +12,13 @@ import keras_stc
 from keras_stc.cli import main
 from keras_stc.data import VideoSet
 from keras_stc.data.video.shard import clip_of_jpegs
-from keras_stc.transfer import Answers, ClipTeacher, distillation_dataset, train_distillation
+from keras_stc.transfer import (
+    Answers,
+    ClipTeacher,
+    FrameTeacher,
+    distillation_dataset,
+    train_distillation,
+)
 from keras_stc.transfer.build import create_distillation
 
 
@@ -146,6 +152,32 @@ def test_a_run_goes_on_where_it_was(videos, tmp_path, windows):
         run(transfer_parts.small_distillation(), "other")
 
 
+@pytest.mark.parametrize("windows", [0, 2])
+def test_a_2d_network_teaches_a_student_without_classifier(videos, tmp_path, windows):
+    """In every step and asked once; what comes of it starts a classifier."""
+    videos = VideoSet(list(keras_stc.data.open_unlabelled(videos))[:4])
+    small = transfer_parts.small_student()
+    student = keras_stc.VideoModel(
+        small.inputs[0], small.outputs[0], video_config=keras_stc.VideoConfig(4, 1, 16)
+    )
+    model = transfer_parts.small_distillation(
+        student, FrameTeacher(transfer_parts.image_model(24), "resnet"), feature_weight=1.0
+    )
+    recipe = keras_stc.training.RECIPES["default"].replace(epochs=1, batch_size=4)
+    out, options = tmp_path / "d", {"verbose": 0, "frame_size": 24}
+    with pytest.raises(ValueError, match="`frame_size` must be a size that the teacher"):
+        train_distillation(model, videos, recipe, out, windows=windows, frame_size=1)
+    (row,) = train_distillation(model, videos, recipe, out, videos, windows, **options)
+    assert 0 < row["val_loss"] < 2 and "answers_loss" not in row
+    config = keras_stc.runs.Run(out).config()["teacher"]["video_config"]
+    assert (config["frames"], config["size"]) == (4, 24)
+    kept = keras.models.load_model(out / "student.keras")
+    for one, other in zip(kept.get_weights(), student.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    with pytest.raises(keras_stc.runs.RunError, match="its student has no classes yet"):
+        keras_stc.load_model(out)
+
+
 # === The command line ===
 
 
@@ -184,9 +216,35 @@ def test_distill_then_predict(capsys, videos, teacher, tmp_path):
     assert {row["label"] for row in top} == set(helpers.CLASSES)
 
 
+@pytest.mark.slow
+def test_distill_by_a_2d_network_then_train(capsys, videos, tmp_path):
+    """Features alone, then with the videos' own labels beside them."""
+    small = ["--alpha", 0.0625, "--frames", 2, "--size", 32, "--epochs", 1, "--batch-size", 8]
+    line = ["distill", videos, "--teacher", "mobilenetv2", "--teacher-weights", "random"]
+    line += ["--teacher-size", 40, "--student", "resnet3d18", *small, "--hold-out", 0.3]
+    status, out, err = run(capsys, *line, "--out", tmp_path / "f")
+    assert status == 0, err
+    assert "The teacher sees clips of 2 frames, 40x40" in err + out
+    typed = out.strip().splitlines()[-1].split()
+    assert typed[:3] == ["keras-stc", "train", "DATA"]
+    status, out, err = run(capsys, "train", videos, *typed[3:], *small, "--out", tmp_path / "c")
+    assert status == 0, err
+    status, out, err = run(capsys, *line, "--label-weight", 0.5, "--out", tmp_path / "l", "--json")
+    assert status == 0, err
+    assert {"label_loss", "features_loss", "val_label_accuracy"} <= set(json.loads(out)["last"])
+    assert keras_stc.load_model(tmp_path / "l").video_config.class_names == helpers.CLASSES
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
+        (
+            ["{videos}", "--teacher", "resnet50", "--teacher-frames", "4"],
+            "--teacher-frames must be",
+        ),
+        (["{videos}", "--teacher", "resnet50", "--temperature", "4"], "--temperature must be left"),
+        (["{videos}", "--teacher-weights", "random"], "--teacher-weights is of a 2D network"),
+        (["{videos}", "--teacher", "resnet50", "--teacher-weights", "x"], "weights x do not exist"),
         (["nowhere"], "nowhere does not exist"),
         (["{videos}", "--teacher", "x"], "The model x does not exist"),
         (["{videos}", "--teacher", "{teacher}", "--teacher-size", "32"], "leave out other clips"),
