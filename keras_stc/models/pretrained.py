@@ -100,6 +100,11 @@ def _completed(pretrained, arch, arguments, structure):
             f"{pretrained.source} holds a {name}, and this is {arch}: build that with "
             f"keras_stc.create_model({name!r}, weights=...)."
         )
+    if unknown := sorted({*theirs} - {"name", *arguments}):
+        raise ValueError(
+            f"{pretrained.source} is of a network built with {', '.join(unknown)}, which this "
+            "version of keras-stc does not know: install a newer one."
+        )
     completed = dict(arguments)
     for key, default in structure.items():
         if key in theirs and _same(arguments[key], default):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 
 import hub_server
 import numpy as np
@@ -42,6 +43,20 @@ def test_the_exact_model_from_its_address(published, small_run):
         np.testing.assert_array_equal(model.predict(x, verbose=0), want)
         assert model.video_config == trained.video_config
         assert model.architecture == trained.architecture
+
+
+def test_a_later_versions_network_is_not_built_as_if_it_were_this_ones(published):
+    hub, upload = published
+    files = hub.repositories[REPO].commits[upload.revision]
+    config = json.loads(files["config.json"])
+    config["architecture"]["attention_heads"] = 8
+    files["config.json"] = json.dumps(config).encode()
+    for build in (
+        lambda: keras_stc.load_model(upload.address),
+        lambda: keras_stc.create_model(config["architecture"]["name"], weights=upload.address),
+    ):
+        with pytest.raises(ValueError, match="attention_heads, which this version .* a newer one"):
+            build()
 
 
 @pytest.mark.parametrize("activation", [None, "sigmoid"])
