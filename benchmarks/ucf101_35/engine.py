@@ -190,6 +190,14 @@ def of_pairs(call, clip, videos, numbers, table, key):
     return loss.mean(), (fixed, ((logits > 0) == (labels > 0.5)).mean())
 
 
+def of_frames(call, clip, videos, numbers, table, key):
+    """The cosine distance to the frozen 2D network's features of the clip's frames; hits are cosines."""
+    features, fixed = call(clip)
+    wanted = frame_features(numbers, videos, table)
+    cosine = (unit(features) * unit(wanted)).sum(-1).mean()
+    return 1 - cosine, (fixed, cosine)
+
+
 def frame_features(numbers, videos, table):
     """The frozen 2D network's features, averaged over the frames of a clip."""
     places = table["first_frame_feature"][videos][:, None] + numbers // table["frame_step"]

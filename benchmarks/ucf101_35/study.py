@@ -70,6 +70,13 @@ def distilled_student(name, clips=SMALL, **options):
     return keras.Model(trunk.input, [logits, features])
 
 
+def frame_student(name, clips=SMALL, **options):
+    """The student's features, projected to those of the 2D network."""
+    trunk = network(name, clips=clips, include_top=False, pooling="avg", **options)
+    features = keras.layers.Dense(2048, name="projection", dtype="float32")(trunk.output)
+    return keras.Model(trunk.input, features)
+
+
 def pair_student(name, clips=SMALL, **options):
     """Logits of true and of false pairs, as `keras_stc.transfer.CorrespondenceTransfer` makes them."""
     trunk = network(name, clips=clips, include_top=False, pooling="avg", **options)
@@ -99,12 +106,18 @@ GRAPHS = {
     "r50": (network, {"name": "stc_resnet50"}, SMALL, "labels"),
     "16f": (network, {"name": "stc_resnet18"}, Clips(16, 64, "small", 4), "labels"),
     "pairs": (pair_student, {"name": "stc_resnet18"}, SMALL, "pairs"),
+    "frames": (frame_student, {"name": "stc_resnet18"}, SMALL, "frames"),
     "distil": (distilled_student, {"name": "stc_resnet18"}, SMALL, "teacher"),
     "ship": (network, {"name": "stc_resnet18", "alpha": 0.5}, LARGE, "labels"),
     "ship-distil": (distilled_student, {"name": "stc_resnet18", "alpha": 0.5}, LARGE, "teacher"),
     "i3d": (network, {"name": "inception_i3d"}, LARGE, "labels"),
 }
-LOSSES = {"labels": engine.of_labels, "teacher": engine.of_teacher, "pairs": engine.of_pairs}
+LOSSES = {
+    "labels": engine.of_labels,
+    "teacher": engine.of_teacher,
+    "pairs": engine.of_pairs,
+    "frames": engine.of_frames,
+}
 
 
 def row(key, graph, first, **options):
@@ -134,6 +147,9 @@ ROWS = [
     row("pairs", "pairs", 1),
     row("all after pairs", "both", 1, after="pairs"),
     row("few after pairs", "both", 1, after="pairs", of="few"),
+    row("frame features", "frames", 1),
+    row("all after frame features", "both", 1, after="frame features"),
+    row("few after frame features", "both", 1, after="frame features", of="few"),
     row("distil", "distil", 2),
     row("all after distil", "both", 2, after="distil"),
     row("few after distil", "both", 2, after="distil", of="few"),
@@ -401,8 +417,11 @@ class Study:
             self.say(f"compiled {name} in {time.time() - began:.0f} s")
             return compiled
 
-        output = {"labels": None, "teacher": lambda said: said[0], "pairs": None}[loss]
-        predict = None if loss == "pairs" else engine.predict_function(model, clips, output)
+        # Of pairs and of features of frames nothing is asked after training but the trunk.
+        outputs = {"labels": None, "teacher": lambda said: said[0]}
+        predict = None
+        if loss in outputs:
+            predict = engine.predict_function(model, clips, outputs[loss])
         return self.pool.submit(finish), predict, table, pixels
 
     def steps(self):
@@ -469,7 +488,7 @@ class Study:
             mine = said.argmax(-1)
             result["agreement@1"] = 100 * float((mine == theirs.argmax(-1)).mean())
             result["in teacher's top 5"] = 100 * float((mine[:, None] == top5).any(-1).mean())
-        else:
+        elif loss == "pairs":
             result["pairs of test videos"] = self.test_pairs(model, state, clips, table, stride)
         self.seconds[graph] = time.time() - began
         self.keep(result)

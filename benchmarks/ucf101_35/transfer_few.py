@@ -65,6 +65,7 @@ def main():
     parser.add_argument("--frame-size", type=int, default=112, help="of the teacher's crop")
     parser.add_argument("--windows", type=int, default=4, help="of which the teacher is asked")
     parser.add_argument("--method", choices=("pairs", "features", "both"), default="pairs")
+    parser.add_argument("--feature-weight", type=float, default=40.0, help="of the cosine distance")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--probe", action="store_true", help="frozen features instead")
     args = parser.parse_args()
@@ -123,7 +124,7 @@ def learn(args, unlabelled, class_names, run, seed):
         "stc_resnet18",
         "resnet50",
         teacher_weights=args.teacher_weights,
-        feature_weight=1.0,
+        feature_weight=args.feature_weight,
         label_weight=1.0 if labels else 0.0,
         class_names=class_names,
         seed=seed,

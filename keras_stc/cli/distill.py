@@ -45,8 +45,8 @@ def register(add):
     command.add_argument(
         "--feature-weight",
         type=float,
-        default=1.0,
-        help="of the teacher's pooled features (1); 0 for its answers alone",
+        help="of the teacher's pooled features (1, of a 2D network 40); 0 for a video network's "
+        "answers alone",
     )
     options.run(command)
     command.add_argument("--recipe", default="default", help="default, paper or modern")
@@ -90,7 +90,7 @@ def run_distill(arguments):
         teacher_clip=None if of_images else _teacher_clip(arguments),
         temperature=2.0 if arguments.temperature is None else arguments.temperature,
         label_weight=arguments.label_weight,
-        feature_weight=arguments.feature_weight,
+        feature_weight=_feature_weight(arguments, of_images),
         class_names=own_classes,
         teacher_weights=arguments.teacher_weights or "imagenet",
         seed=arguments.seed,
@@ -173,6 +173,14 @@ def _check_teacher(arguments, of_images):
             f"--temperature must be left out of a 2D network: {arguments.teacher} teaches by its "
             f"features, not by answers. Received: {arguments.temperature}"
         )
+
+
+def _feature_weight(arguments, of_images):
+    if arguments.feature_weight is not None:
+        return arguments.feature_weight
+    # On 2,639 videos of UCF101 a held-out cosine of 0.71 after four epochs, with 10 of 0.69, with 1
+    # of 0.61, which is that of the mean of all features.
+    return 40.0 if of_images else 1.0
 
 
 def _teacher_clip(arguments):
