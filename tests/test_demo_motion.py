@@ -143,7 +143,7 @@ def test_waves_are_uniform_in_every_frame_of_every_class(frame):
             assert ((counts - len(values) / 8) ** 2 / (len(values) / 8)).sum() < 30
 
 
-@pytest.mark.parametrize("frame", [FRAMES // 2, FRAMES - 1])
+@pytest.mark.parametrize("frame", [FRAMES // 2, pytest.param(FRAMES - 1, marks=pytest.mark.slow)])
 def test_statistics_of_one_frame_do_not_tell_the_class(frame):
     def features(seed):
         drawn = [draw_scene(np.random.default_rng((seed, k)), FRAMES, 32) for k in range(40)]

@@ -189,6 +189,7 @@ def test_import_is_light(module):
     keras.backend.backend() != "tensorflow" or platform.machine() not in ("x86_64", "AMD64"),
     reason="TensorFlow's kernels, and where they are in its wheels",
 )
+@pytest.mark.slow
 def test_onednn_is_on_unless_tensorflow_came_first(monkeypatch):
     probe = """{}
 clip = keras.Input((2, 4, 4, 3))

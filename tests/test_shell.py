@@ -36,7 +36,10 @@ def script(tmp_path_factory):
         (["export", "--pre"], {"--preprocessing"}),
         (["train", "x", "--placement", "st"], {"stage"}),
         (["dis"], {"distill"}),
-        (["distill", "x", "--teach"], {"--teacher", "--teacher-frames", "--teacher-size"}),
+        (
+            ["distill", "x", "--teacher-"],
+            {"--teacher-frames", "--teacher-size", "--teacher-weights"},
+        ),
         (["predict", "vid"], {"video.mp4"}),
         (["explain", "x.mp4", "vid"], {"video.mp4"}),
         (["distill", "vid"], {"video.mp4"}),

@@ -14,7 +14,9 @@ def network(channels, **options):
     return keras_stc.STCResNet18(input_shape=(*SHAPE, channels), **options)
 
 
-@pytest.mark.parametrize(("channels", "mean"), [(1, 108.90), (2, 127.5), (5, 127.5)])
+@pytest.mark.parametrize(
+    ("channels", "mean"), [(1, 108.90), (2, 127.5), pytest.param(5, 127.5, marks=pytest.mark.slow)]
+)
 def test_a_network_for_other_channels(channels, mean, tmp_path):
     model = network(channels)
     clip = np.full((1, *SHAPE, channels), 90.0, "float32")
@@ -30,7 +32,7 @@ def test_a_network_for_other_channels(channels, mean, tmp_path):
     np.testing.assert_array_equal(again.predict(clip, verbose=0), model.predict(clip, verbose=0))
 
 
-@pytest.mark.parametrize("channels", [1, 2])
+@pytest.mark.parametrize("channels", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_weights_for_rgb_answer_alike_where_all_channels_are(channels, tmp_path):
     """A clip whose channels are all the same is answered as by the network for RGB."""
     rgb = network(3, video_config={"mean": (127.5,) * 3, "std": (60.0,) * 3})

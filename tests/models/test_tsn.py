@@ -111,6 +111,7 @@ def test_the_real_imagenet_network_on_a_real_video(shared, imagenet_resnet50):
     np.testing.assert_allclose(predict(model, batch.clips), want, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_it_is_a_model_of_the_zoo(small, tmp_path):
     assert small.video_config.segments and small.video_config.step(25) is None
     x = clips()

@@ -91,7 +91,12 @@ def test_weights_out_of_reach_are_passed_over(capsys, videos, small_start, monke
 
 
 @pytest.mark.parametrize(
-    "line", [["--weights", "none"], ["--start", "none"], ["--recipe", "default"]]
+    "line",
+    [
+        ["--weights", "none"],
+        pytest.param(["--start", "none"], marks=pytest.mark.slow),
+        ["--recipe", "default"],
+    ],
 )
 def test_random_where_it_is_asked_for(capsys, videos, small_start, tmp_path, line):
     if line[0] == "--recipe":
