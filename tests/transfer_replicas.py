@@ -1,4 +1,4 @@
-"""A small transfer and a distillation on replicas: `transfer_replicas.py REPLICAS FOLDER`."""
+"""A small transfer and distillations on replicas: `transfer_replicas.py REPLICAS FOLDER`."""
 
 import pathlib
 import sys
@@ -29,7 +29,14 @@ def distillation():
     return model, samples
 
 
-for kind in (transfer, distillation):
+def features_of_frames():
+    student = transfer_parts.small_student(synchronized=True)
+    teacher = transfer_parts.frame_teacher()
+    model = transfer_parts.small_distillation(student, teacher, feature_weight=1.0)
+    return model, transfer_parts.distillation_batch(40, frames=(4, 4))
+
+
+for kind in (transfer, distillation, features_of_frames):
     with strategy.scope():
         model, samples = kind()
         model.compile(keras_stc.training.SGD(0.05, momentum=0.9, nesterov=True, l2=1e-3))
