@@ -178,7 +178,8 @@ def _in_owners_repository(record):
 
 
 def _from_foreign(foreign, source):
-    width = {"alpha": 1.0}  # nobody else has another
+    # Residual networks have an `alpha`, and nobody else's files have another one.
+    width = {"alpha": 1.0} if foreign.family == "residual" else {}
     return Pretrained(
         source,
         foreign.layers,
