@@ -172,6 +172,7 @@ def test_a_plot_leaves_the_callers_matplotlib_alone(tmp_path):
     assert pictures[0].read_bytes() == pictures[1].read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("short")
 def test_command_trains_and_goes_on(tmp_path, capsys, monkeypatch):
     videos = helpers.write_videos(tmp_path / "videos")

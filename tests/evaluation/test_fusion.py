@@ -119,6 +119,7 @@ def test_only_answers_are_fused(evaluations, models, test_set):
         keras_stc.late_fusion([evaluations[0], predictions[0]])
 
 
+@pytest.mark.slow
 def test_the_command_line(small_run, other, models, evaluations, test_set, capsys, tmp_path):
     video = test_set[0].path
     (tmp_path / "bad.mp4").write_text("text")

@@ -58,6 +58,7 @@ def test_one_block_behind_the_end_changes_nothing_at_first(whole):
     np.testing.assert_array_equal(map_of(short, block.name), map_of(model, "Mixed_4b"))
 
 
+@pytest.mark.slow
 def test_its_own_weights_say_how_it_is_built(whole, tmp_path):
     _, path = whole
     ends = {"final_endpoint": "Mixed_4b", "stc": True, "stc_placement": "last"}

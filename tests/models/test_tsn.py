@@ -133,6 +133,7 @@ def test_it_is_a_model_of_the_zoo(small, tmp_path):
     np.testing.assert_allclose(np.swapaxes(predict(features, x), 0, 1), order, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_stc_block_on_the_segments_starts_neutral(small, tmp_path):
     small.save(tmp_path / "m.keras")
     model = keras_stc.TSNMobileNetV2(weights=tmp_path / "m.keras", stc=True)

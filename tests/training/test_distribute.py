@@ -139,6 +139,7 @@ def test_two_devices_compute_what_one_does(videos, on_one_device, tmp_path):
             assert '"synchronized": true' not in archive.read("config.json").decode()
 
 
+@pytest.mark.slow
 @multi_device
 def test_two_workers_compute_what_one_does(videos, on_one_device, tmp_path):
     succeed(*start_workers(1, videos, tmp_path, "exact"))

@@ -133,7 +133,8 @@ def test_the_best_of_every_second_epoch_is_that_of_a_whole_run(tmp_path):
     assert checkpoint.best["epoch"] == 2
 
 
-@pytest.mark.parametrize("ema", [pytest.param(0.0, marks=pytest.mark.slow), 0.9])
+@pytest.mark.slow
+@pytest.mark.parametrize("ema", [0.0, 0.9])
 def test_the_best_is_kept_whenever_it_is_killed(videos, tmp_path, monkeypatch, ema):
     """Broken off when the first epoch is about to count, the run has its best in the end."""
     recipe = dataclasses.replace(distributed_worker.EXACT, ema=ema)

@@ -95,7 +95,7 @@ def test_weights_out_of_reach_are_passed_over(capsys, videos, small_start, monke
     [
         ["--weights", "none"],
         pytest.param(["--start", "none"], marks=pytest.mark.slow),
-        ["--recipe", "default"],
+        pytest.param(["--recipe", "default"], marks=pytest.mark.slow),
     ],
 )
 def test_random_where_it_is_asked_for(capsys, videos, small_start, tmp_path, line):

@@ -101,7 +101,7 @@ def test_a_teachers_clip_differs_in_what_is_said(clip):
     assert (config.frames, config.stride, config.crop[0]) == (wanted["frames"], 4, wanted["size"])
 
 
-@pytest.mark.parametrize("windows", [0, 2])
+@pytest.mark.parametrize("windows", [pytest.param(0, marks=pytest.mark.slow), 2])
 def test_a_run_goes_on_where_it_was(videos, tmp_path, windows):
     videos = VideoSet(list(keras_stc.data.open_unlabelled(videos))[:4])
     recipe = keras_stc.training.RECIPES["default"].replace(epochs=2, batch_size=4)
