@@ -225,11 +225,13 @@ def replicas(tmp_path_factory):
 
 @pytest.mark.slow
 @pytest.mark.multi_device
-@pytest.mark.parametrize("kind", ["transfer", "distillation", "features_of_frames"])
-def test_two_replicas_are_one(replicas, kind):
+@pytest.mark.parametrize(
+    ("kind", "least"), [("transfer", 11), ("distillation", 11), ("features_of_frames", 10)]
+)
+def test_two_replicas_are_one(replicas, kind, least):
     """Figures and weights, within 1e-5: the same pairs, the losses scaled right."""
     one, two = (np.load(replicas / f"{kind}-{count}.npz") for count in (1, 2))
-    assert len(one.files) >= 10 and len(set(one["loss"].tolist())) == 5
+    assert len(one.files) >= least and len(set(one["loss"].tolist())) == 5
     for name in one.files:
         np.testing.assert_allclose(one[name], two[name], rtol=1e-5, atol=1e-5, err_msg=name)
 
