@@ -21,7 +21,6 @@ student after each transfer, and of the teacher. Ten minutes.
 import argparse
 import dataclasses
 import functools
-import importlib
 import json
 import os
 import pathlib
@@ -45,6 +44,7 @@ from keras_stc.transfer import (
     train_distillation,
     train_transfer,
 )
+from keras_stc.transfer.answers import FrameFeatures
 
 sys.path.append(str(pathlib.Path(__file__).parents[1]))
 from frozen_features import L2, features, probe
@@ -53,6 +53,10 @@ NETWORK = {"alpha": 0.25, "video_config": {"frames": 8, "stride": 4, "size": 64}
 TRANSFER = TRANSFERS["default"].replace(epochs=20, learning_rate=0.02)
 FEATURES = RECIPES["default"].replace(epochs=20, batch_size=32, learning_rate=0.02)
 FEW = FEATURES.replace(epochs=40)
+
+#: Folders of what is learned without labels, and of what the few add.
+RUNS = {"pairs": "transfer", "features": "features", "both": "both"}
+FEW_RUNS = {"pairs": "few-{}", "features": "features-few-{}"}
 
 
 def main():
@@ -97,11 +101,6 @@ def main():
         found = keras_stc.evaluate_videos(model, test)
         result |= {"clip@1": found.clip1, "video@1": found.video1}
         print(json.dumps(result), flush=True)
-
-
-#: Folders of what is learned without labels, and of what the few add.
-RUNS = {"pairs": "transfer", "features": "features", "both": "both"}
-FEW_RUNS = {"pairs": "few-{}", "features": "features-few-{}"}
 
 
 def learn(args, unlabelled, class_names, run, seed):
@@ -151,8 +150,7 @@ def show_probes(args):
     config = students["random weights"].video_config
     shown = config.replace(size=args.frame_size)
     clip = keras.Input(shown.clip_shape)
-    frames = keras.layers.TimeDistributed(teacher.model)(Prepared(teacher.preprocess)(clip))
-    pooled = keras.ops.mean(frames, axis=1)
+    pooled = FrameFeatures(teacher)(clip)
     students["the teacher"] = keras_stc.VideoModel(clip, pooled, video_config=shown)
     train, test = (open_data(args.clips, subset) for subset in ("train", "test"))
     train = train.subset(few_of(train))
@@ -160,17 +158,6 @@ def show_probes(args):
     for name, model in students.items():
         accuracies = probe(*features(model, train), *features(model, test))
         print(f"{name:20s}" + "".join(f"{a:10.1%}" for a in accuracies), flush=True)
-
-
-class Prepared(keras.layers.Layer):
-    """Pixels as a network of `keras.applications` was trained with."""
-
-    def __init__(self, module):
-        super().__init__()
-        self.function = importlib.import_module(f"keras.applications.{module}").preprocess_input
-
-    def call(self, clips):
-        return self.function(keras.ops.cast(clips, "float32"))
 
 
 if __name__ == "__main__":

@@ -127,7 +127,7 @@ def kept_answers(
             raise wrong("a VideoConfig where a FrameTeacher is asked", video_config=video_config)
         config = video_config.replace(class_names=None)
         clip = keras.Input(config.clip_shape)
-        asked, classes = keras.Model(clip, _Frames(teacher)(clip)), 0
+        asked, classes = keras.Model(clip, FrameFeatures(teacher)(clip)), 0
         # Its weights are none of the model's.
         about["teacher"] = teacher.fingerprint()
     else:
@@ -194,7 +194,7 @@ def check_windows(model: keras.Model, windows: int) -> None:
         raise wrong("0 on several devices with JAX", windows=windows)
 
 
-class _Frames(keras.Layer):
+class FrameFeatures(keras.Layer):
     """A `FrameTeacher` in a functional model."""
 
     def __init__(self, teacher):

@@ -10,6 +10,13 @@ from keras import ops
 from keras_stc.checks import at_least, require
 from keras_stc.models.classifier import ends_in_softmax
 from keras_stc.transfer.dataset import config_of_frames
+from keras_stc.transfer.distillation_losses import (
+    CosineDistance,
+    LabelAccuracy,
+    LabelEntropy,
+    SoftenedDivergence,
+    agreement,
+)
 from keras_stc.transfer.teacher import FrameTeacher, Taught, Teacher
 
 if TYPE_CHECKING:
@@ -61,6 +68,11 @@ class ClipTeacher(Teacher):
         """
         answers, features = self.outputs(ops.cast(clips, "float32"), training=False)
         return ops.stop_gradient(answers), ops.stop_gradient(features)
+
+    def said(self, clips: Any) -> dict[str, Any]:
+        """What calling it returns, by the names of a distillation's losses."""
+        answers, features = self(clips)
+        return {"answers": answers, "features": features}
 
     def get_config(self) -> dict[str, Any]:
         return {"model": keras.saving.serialize_keras_object(self.model)}
@@ -239,11 +251,7 @@ class Distillation(Taught):
         features = outputs.pop("features")
         if self.projection is not None:
             outputs["features"] = self.projection(features)
-        said = inputs
-        if "teacher_clip" in inputs:
-            said = self.teacher(inputs["teacher_clip"])
-            said = said if self.teacher.classes else (None, said)
-            said = dict(zip(("answers", "features"), said, strict=True))
+        said = self.teacher.said(inputs["teacher_clip"]) if "teacher_clip" in inputs else inputs
         for name in ("answers", "features"):
             if name in weights:
                 outputs[f"teacher_{name}"] = ops.cast(said[name], "float32")
@@ -283,68 +291,6 @@ class Distillation(Taught):
 
     def get_compile_config(self) -> dict[str, Any]:
         return {"optimizer": keras.saving.serialize_keras_object(self.optimizer)}
-
-
-@keras.saving.register_keras_serializable("keras_stc")
-class SoftenedDivergence(keras.losses.Loss):
-    """T² KL(teacher || student) of softmaxes at temperature T (Hinton et al. 2015, section 2.1).
-
-    T² keeps the gradient's size whatever the temperature. Both arguments are logits, or logarithms
-    of probabilities, which differ from logits by a constant.
-    """
-
-    def __init__(self, temperature, name="softened_divergence", **kwargs):
-        super().__init__(name=name, **kwargs)
-        self.temperature = temperature
-
-    def call(self, y_true, y_pred):
-        wanted = ops.log_softmax(y_true / self.temperature, axis=-1)
-        got = ops.log_softmax(y_pred / self.temperature, axis=-1)
-        return self.temperature**2 * ops.sum(ops.exp(wanted) * (wanted - got), axis=-1)
-
-    def get_config(self):
-        return {**super().get_config(), "temperature": self.temperature}
-
-
-@keras.saving.register_keras_serializable("keras_stc")
-class CosineDistance(keras.losses.Loss):
-    """One minus the cosine of the angle between two vectors: 0 for the same direction."""
-
-    def call(self, y_true, y_pred):
-        return 1 + keras.losses.cosine_similarity(y_true, y_pred)
-
-
-@keras.saving.register_keras_serializable("keras_stc")
-class LabelEntropy(keras.losses.Loss):
-    """Cross-entropy with integer labels, 0 for -1, which is none.
-
-    The mean is that of all clips, so that those of a part of a batch, on a device or in an
-    accumulated step, weigh the same whatever else has a label.
-    """
-
-    def call(self, y_true, y_pred):
-        labelled = ops.cast(ops.greater_equal(y_true, 0), "float32")
-        return labelled * keras.losses.sparse_categorical_crossentropy(
-            ops.maximum(y_true, 0), y_pred, from_logits=True
-        )
-
-
-@keras.saving.register_keras_serializable("keras_stc")
-class LabelAccuracy(keras.metrics.SparseCategoricalAccuracy):
-    """Accuracy of those that have a label: -1 is none."""
-
-    def update_state(self, y_true, y_pred, sample_weight=None):
-        labelled = ops.cast(ops.greater_equal(y_true, 0), "float32")
-        if sample_weight is not None:
-            labelled = labelled * ops.cast(sample_weight, "float32")
-        return super().update_state(ops.maximum(y_true, 0), y_pred, labelled)
-
-
-@keras.saving.register_keras_serializable("keras_stc")
-def agreement(answers, predictions):
-    """1 where the likeliest class is the same."""
-    same = ops.equal(ops.argmax(answers, axis=-1), ops.argmax(predictions, axis=-1))
-    return ops.cast(same, "float32")
 
 
 def answering(model, role):
