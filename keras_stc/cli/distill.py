@@ -40,7 +40,8 @@ def register(add):
         type=float,
         default=0.0,
         help="of the videos' own labels, from 0 to 1 (0): below 1 they are a video network's "
-        "classes, with 1 the student learns its own and takes the teacher's features alone",
+        "classes, with 1 the student learns its own and takes the teacher's features alone; videos "
+        "without a label may be among them",
     )
     command.add_argument(
         "--feature-weight",
@@ -83,7 +84,7 @@ def run_distill(arguments):
         say(arguments, f"Going on after epoch {done} of the run in {arguments.out}")
     source, own_classes = open_source(arguments.videos), None
     if arguments.label_weight == 1 or (of_images and arguments.label_weight > 0):
-        own_classes = source.open(source.learnable).class_names
+        own_classes = source.partly_labelled(source.learnable).class_names
     distillation = create_distillation(
         arguments.student,
         arguments.teacher,
@@ -105,7 +106,11 @@ def run_distill(arguments):
         labels = _labels(arguments, config)
     data = divide_unlabelled(source, arguments.hold_out, arguments.seed, class_names=labels)
     videos, held_out = data.train, data.validation
-    say(arguments, f"{len(videos)} videos to learn from, {len(held_out or ())} to measure on")
+    counted = f"{len(videos)} videos to learn from, {len(held_out or ())} to measure on"
+    unlabelled = sum(video.label is None for video in videos)
+    if labels is not None and unlabelled:
+        counted += f"; {len(videos) - unlabelled} of the former have a label"
+    say(arguments, counted)
     say(
         arguments,
         f"The teacher sees clips of {config.frames} frames, {config.crop[0]}x{config.crop[1]}",
@@ -141,7 +146,7 @@ def run_distill(arguments):
         result,
         time.monotonic() - started,
         f"Distillation: {arguments.teacher} teaches {arguments.student}",
-        f"{len(videos)} videos to learn from, {len(held_out or ())} to measure on",
+        counted,
         {"teacher": arguments.teacher, "recipe": recipe.name},
         figures=figures or None,
         history=history,

@@ -13,6 +13,7 @@ from keras_stc.data import (
     VideoError,
     VideoWarning,
     divide,
+    divide_unlabelled,
     held_out,
     open_data,
     open_source,
@@ -253,6 +254,30 @@ def test_a_run_keeps_the_names_that_were_given(folder, tmp_path, monkeypatch):
         open_source("l.txt").open(None, ("p", "q"))
     with pytest.warns(VideoWarning):
         assert held_out("l.txt", {**data.origin, "data": "other"}, 0, (2, 2))[1] is None
+
+
+def test_a_list_of_which_some_rows_have_a_label(folder, tmp_path):
+    """They are left out, but where unlabelled videos are learned from; then too, what was held out
+    is found again."""
+    paths = [A, B, C, X, Y, "d/a/9.mp4", "d/a/8.mp4", "d/a/7.mp4"]
+    labels = ["run", "jump", "", "run", "", "", "jump", ""]
+    rows = [f"{path},{label}\n" for path, label in zip(paths, labels, strict=True)]
+    (folder / "l.csv").write_text("path,label\n" + "".join(rows))
+    with pytest.warns(VideoWarning, match="4 of 8 rows have no label or path and are left out"):
+        assert len(open_data(folder / "l.csv")) == 4
+    videos = VideoCSV(folder / "l.csv", keep_unlabelled=True)
+    assert videos.class_names == ("jump", "run")
+    assert videos.labels.tolist() == [1, 0, -1, 1, -1, -1, 0, -1]
+    source = open_source(folder / "l.csv")
+    division = divide_unlabelled(source, 0.5, class_names=("jump", "run"))
+    assert len(division.train) == len(division.validation) == 4
+    found, name = held_out(source, division.origin, 0, (4, 4), ("jump", "run"))
+    wanted = [(video.path, video.label) for video in division.validation if video.label is not None]
+    assert [(video.path, video.label) for video in found] == wanted and len(wanted) == 2
+    assert "partly_labelled" not in divide_unlabelled(source, 0.5).origin
+    (folder / "l.csv").write_text(f"path,label\n{A},\n")
+    with pytest.raises(VideoError, match="lists no videos with a label"):
+        open_source(folder / "l.csv").partly_labelled()
 
 
 def test_a_list_of_as_many_numbers_has_the_names_of_the_run(folder, tmp_path):

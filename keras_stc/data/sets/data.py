@@ -89,6 +89,16 @@ class Data:
     def _open(self, subset, class_names):
         raise NotImplementedError
 
+    def partly_labelled(
+        self, subset: str | None = None, class_names: Sequence[str] | None = None
+    ) -> VideoSet:
+        """As `open`, with the videos of a list that have no label, which is `None` then."""
+        check_subset(subset)
+        return self._partly_labelled(subset, class_names)
+
+    def _partly_labelled(self, subset, class_names):
+        return self._open(subset, class_names)
+
     def unlabelled(self, subset: str | None = None) -> VideoSet:
         """The videos without their labels, as `open_unlabelled` gives them."""
         videos = self._unlabelled(subset)

@@ -121,7 +121,8 @@ def divide_unlabelled(
         data: A `Data`, or what `open_unlabelled` takes.
         hold_out: Part of the videos to measure on; 0 for none.
         seed: Chooses which.
-        class_names: Names of the classes by label, where labels are to stay.
+        class_names: Names of the classes by label, where labels are to stay; rows of a list without
+            one stay too.
 
     Returns:
         A `Division`.
@@ -131,8 +132,10 @@ def divide_unlabelled(
     if class_names is None:
         videos, kind = data.unlabelled(subset), "videos"
     else:  # `held_out` finds labelled ones by their data.
-        videos, kind = data.open(subset, class_names), "data"
+        videos, kind = data.partly_labelled(subset, class_names), "data"
     origin = {kind: data.spec, "subset": subset, "hold_out": hold_out}
+    if class_names is not None and any(video.label is None for video in videos):
+        origin["partly_labelled"] = True
     if hold_out:
         train, held = videos.split(hold_out, seed=seed)
         if len(held) >= 2:  # Pairs take two; one alone is better learned from.
@@ -200,7 +203,8 @@ def held_out(
             stacklevel=2,
         )
         return data.open(None, class_names), "trained on"
-    whole = data.open(origin.get("subset"), class_names)
+    opened = data.partly_labelled if origin.get("partly_labelled") else data.open
+    whole = opened(origin.get("subset"), class_names)
     train, held = whole.split(hold_out, seed)
     if [len(train), len(held)] != list(counts):
         raise ValueError(
@@ -208,7 +212,8 @@ def held_out(
             f"held out {counts[1]}: now it has {len(whole)}, and nobody can say which were "
             "held out. Give other videos, or restore it."
         )
-    return held, _held_out_name(hold_out)
+    labelled = held.subset(i for i, video in enumerate(held) if video.label is not None)
+    return labelled, _held_out_name(hold_out)
 
 
 def _held_out_name(hold_out):

@@ -20,8 +20,9 @@ class VideoCSV(VideoSet):
     """Videos listed in a CSV file with a header: `path,label`, and `split` where there is one.
 
     Columns `start` and `end`, in seconds, cut a piece out of a video. Rows without a label are
-    left out. Other lists of the field are taken too, such as `d/a/1.mp4 0` in each line, and a
-    warning says what was taken for what; where two readings are possible, none is chosen.
+    left out, unless they are wanted. Other lists of the field are taken too, such as
+    `d/a/1.mp4 0` in each line, and a warning says what was taken for what; where two readings are
+    possible, none is chosen.
 
     Example:
 
@@ -41,6 +42,7 @@ class VideoCSV(VideoSet):
         label_names: What numbers as labels stand for, or the order of labels that are names: a
             list of names, or a file of them. Defaults to `classInd.txt`, `labels.txt`, … beside
             the list.
+        keep_unlabelled: Whether rows without a label stay, as videos whose label is `None`.
 
     Raises:
         VideoError: If the file, a column or the split is missing, a label is none of
@@ -59,12 +61,13 @@ class VideoCSV(VideoSet):
         class_names: Sequence[str] | None = None,
         label_column: str | None = None,
         label_names: str | os.PathLike[str] | Sequence[str] | None = None,
+        keep_unlabelled: bool = False,
     ) -> None:
         path = os.fspath(path)
         table = read_annotation(path, read_text(path), label_column)
-        self._fill(table, root, split, class_names, label_column, label_names)
+        self._fill(table, root, split, class_names, label_column, label_names, keep_unlabelled)
 
-    def _fill(self, table, root, split, class_names, label_column, label_names):
+    def _fill(self, table, root, split, class_names, label_column, label_names, keep_unlabelled):
         path, column = table.path, label_column or "label"
         for name in ["path", column] + (["split"] if split is not None else []):
             if name not in table.columns:
@@ -72,13 +75,14 @@ class VideoCSV(VideoSet):
                     f"{path} has no column {name!r}; its columns are {', '.join(table.columns)}: "
                     "expected path, label and, where there is one, split."
                 )
-        every = table.rows
-        rows = [(n, row) for n, row in every if row[column] and row["path"]]
+        every, needed = table.rows, ["path"] if keep_unlabelled else [column, "path"]
+        rows = [(n, row) for n, row in every if all(row[name] for name in needed)]
         if len(rows) < len(every) and rows:
-            first = next(number for number, row in every if not (row[column] and row["path"]))
+            taken = {number for number, _ in rows}
+            first = next(number for number, _ in every if number not in taken)
             table.warn(
-                f"{path}: {len(every) - len(rows)} of {len(every)} rows have no {column} or path "
-                f"and are left out, the first in line {first}."
+                f"{path}: {len(every) - len(rows)} of {len(every)} rows have no "
+                f"{' or '.join(needed)} and are left out, the first in line {first}."
             )
         named, names = _classes(table, rows, column, class_names, label_names)
         if split is not None:
@@ -93,7 +97,7 @@ class VideoCSV(VideoSet):
                 raise VideoError(
                     f"{path} has no split {split!r}; its splits are {', '.join(splits)}."
                 )
-        if not rows:
+        if not rows or not names:
             raise VideoError(f"{path} lists no videos with a {column}; add rows, one per video.")
         numbers = {name: label for label, name in enumerate(names)}
         if table.places is None:
@@ -101,8 +105,8 @@ class VideoCSV(VideoSet):
         places, base = table.places
         videos = []
         for number, row in rows:
-            label = named.get(row[column], row[column])
-            if label not in numbers:
+            label = named.get(row[column], row[column]) or None
+            if label is not None and label not in numbers:
                 hint = ", or say what the numbers stand for: --class-names, or `label_names`"
                 raise VideoError(
                     f"{path}, line {number}, has the label {label!r}, which is none of the "
@@ -113,7 +117,7 @@ class VideoCSV(VideoSet):
                 seconds(path, number, row, name) if row.get(name) else None
                 for name in ("start", "end")
             )
-            videos.append(Video(places[row["path"]], numbers[label], start, end))
+            videos.append(Video(places[row["path"]], numbers.get(label), start, end))
         if not any("://" in video.path or os.path.exists(video.path) for video in videos):
             raise VideoError(
                 f"{path} lists {len(videos)} videos and none of them exists, the first being "
@@ -126,7 +130,7 @@ class VideoCSV(VideoSet):
 
 def _classes(table, rows, column, class_names, label_names):
     """`({label in the list: name}, names by label)`."""
-    labels = {row[column] for _, row in rows}
+    labels = {row[column] for _, row in rows} - {""}
     if column == "path":  # of videos without labels
         return {}, tuple(sorted(labels))
     check_one_label(table, column)
@@ -179,11 +183,16 @@ class TableData(Data):
     def subsets(self):
         return tuple(self._own_names)
 
-    def _open(self, subset, class_names, label_column=None):
+    def _open(self, subset, class_names, label_column=None, keep_unlabelled=False):
         own_names = self._own_names
         split = None if subset is None else own_name(own_names, subset, self.name)
-        names = self._label_names
-        return VideoCSV._of(self._table, None, split, class_names, label_column, names)
+        return VideoCSV._of(
+            *(self._table, None, split, class_names, label_column, self._label_names),
+            keep_unlabelled,
+        )
+
+    def _partly_labelled(self, subset, class_names):
+        return self._open(subset, class_names, keep_unlabelled=True)
 
     def _unlabelled(self, subset):
         return self._open(subset, None, label_column="path")  # rows need no label then
