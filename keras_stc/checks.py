@@ -6,6 +6,7 @@ they are typed, `at_least(1, **{"--top": top})`.
 
 from __future__ import annotations
 
+import difflib
 import math
 import numbers
 from collections.abc import Callable, Collection
@@ -15,6 +16,12 @@ from typing import Any
 def one_of(choices: Collection[str], /, **arguments: Any) -> None:
     """Each is among `choices`."""
     require(lambda value: value in choices, f"one of {', '.join(choices)}", **arguments)
+
+
+def did_you_mean(name: str, choices: Collection[str]) -> str:
+    """A question to put behind a sentence, with a space before it; empty if none is near."""
+    near = difflib.get_close_matches(name, choices, n=3)
+    return f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
 
 
 def at_least(least: float, /, **arguments: Any) -> None:

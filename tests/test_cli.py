@@ -315,6 +315,7 @@ def test_train_again_goes_on(capsys, small_run, tmp_path):
     [
         (["models", "vgg"], "No model's name contains 'vgg'"),
         (["predict", "x.mp4", "--model", "nowhere"], "nowhere does not exist"),
+        (["predict", "x.mp4", "--model", "stc_resnet1"], "Did you mean 'stc_resnet18'"),
         (["predict", "x.mp4", "--model", "stc_resnet50"], "cannot be fetched from anywhere"),
         (["train", "nowhere", "--out", "{tmp}/run"], "nowhere does not exist"),
         (["train", "{videos}", "--out", "{tmp}/run", "--model", "resnet"], "`name` must be one of"),

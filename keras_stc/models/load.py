@@ -6,6 +6,7 @@ import pathlib
 
 import keras
 
+from keras_stc.checks import did_you_mean
 from keras_stc.files import first_line
 from keras_stc.models.video_model import VideoModel
 from keras_stc.models.zoo import CONSTRUCTORS, create_model
@@ -81,7 +82,7 @@ def load_model(source: str | os.PathLike[str], checkpoint: str = "last") -> Vide
     return model
 
 
-def named_model(name, checkpoint="last", video_config=None):
+def named_model(name, checkpoint="last", video_config=None, also=()):
     """What a user means: a network with its weights, by name, or what `load_model` takes.
 
     Args:
@@ -91,6 +92,7 @@ def named_model(name, checkpoint="last", video_config=None):
         checkpoint: As of `load_model`.
         video_config: Of networks of the zoo alone: a dictionary of the fields in which its clips
             are to differ from those that its weights were trained on.
+        also: Further names that would have done, for the error's question.
 
     Returns:
         A `keras_stc.VideoModel`.
@@ -100,7 +102,13 @@ def named_model(name, checkpoint="last", video_config=None):
         WeightsError: If nobody has published such weights of the network.
     """
     arch, _, tag = str(name).partition(".")
-    of_zoo = arch in CONSTRUCTORS and tag != "keras" and not pathlib.Path(name).exists()
+    found = pathlib.Path(name).exists() or str(name).startswith("hf://")
+    of_zoo = arch in CONSTRUCTORS and tag != "keras" and not found
+    if not (found or of_zoo):
+        raise RunError(
+            f"The model {name} does not exist: give a run folder, a .keras file or a network with "
+            f"weights.{did_you_mean(str(name), [*CONSTRUCTORS, *also])}"
+        )
     if not of_zoo:
         if video_config is not None:
             raise RunError(

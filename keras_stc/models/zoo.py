@@ -1,6 +1,5 @@
 """The public constructors, one for each network, and the functions that find them by name."""
 
-import difflib
 import functools
 import inspect
 import os
@@ -9,7 +8,7 @@ from typing import Any, Literal, TypeVar, cast
 
 import keras
 
-from keras_stc.checks import one_of
+from keras_stc.checks import did_you_mean, one_of
 from keras_stc.layers.stc import BRANCHES
 from keras_stc.models import c3d, densenet3d, inception_i3d, p3d, s3d, tsn
 from keras_stc.models.configs import VARIANTS
@@ -169,10 +168,10 @@ def model_name(name):
     key = str(name).lower()
     key = by_constructor.get(key, key)
     if key not in CONSTRUCTORS:
-        close = difflib.get_close_matches(key, CONSTRUCTORS, n=3)
-        hint = f" Did you mean {' or '.join(map(repr, close))}?" if close else ""
+        known = ", ".join(CONSTRUCTORS)
         raise ValueError(
-            f"`name` must be one of {', '.join(CONSTRUCTORS)}.{hint} Received: name={name!r}"
+            f"`name` must be one of {known}.{did_you_mean(key, CONSTRUCTORS)} "
+            f"Received: name={name!r}"
         )
     return key
 

@@ -14,7 +14,7 @@ from keras_stc.training.precision import precision as policy
 from keras_stc.transfer.distillation import ClipTeacher, Distillation
 from keras_stc.transfer.model import CorrespondenceTransfer
 from keras_stc.transfer.teacher import FrameTeacher
-from keras_stc.transfer.teachers import create_teacher, is_frame_teacher
+from keras_stc.transfer.teachers import TEACHERS, create_teacher, is_frame_teacher
 
 
 def create_transfer(
@@ -112,7 +112,7 @@ def create_distillation(
             else:
                 head = {"classes": len(names)}
         else:
-            taught_by = ClipTeacher(named_model(teacher, video_config=teacher_clip))
+            taught_by = ClipTeacher(named_model(teacher, video_config=teacher_clip, also=TEACHERS))
             head = {"classes": taught_by.classes if names is None else len(names)}
             if names is None:
                 names = taught_by.video_config.class_names

@@ -218,7 +218,7 @@ def test_distill_then_predict(capsys, videos, teacher, tmp_path):
 
 @pytest.mark.slow
 def test_distill_by_a_2d_network_then_train(capsys, videos, tmp_path):
-    """Features alone, then with the videos' own labels beside them."""
+    """Features alone, then with labels beside them, of some of the videos."""
     small = ["--alpha", 0.0625, "--frames", 2, "--size", 32, "--epochs", 1, "--batch-size", 8]
     line = ["distill", videos, "--teacher", "mobilenetv2", "--teacher-weights", "random"]
     line += ["--teacher-size", 40, "--student", "resnet3d18", *small, "--hold-out", 0.3]
@@ -229,10 +229,19 @@ def test_distill_by_a_2d_network_then_train(capsys, videos, tmp_path):
     assert typed[:3] == ["keras-stc", "train", "DATA"]
     status, out, err = run(capsys, "train", videos, *typed[3:], *small, "--out", tmp_path / "c")
     assert status == 0, err
-    status, out, err = run(capsys, *line, "--label-weight", 0.5, "--out", tmp_path / "l", "--json")
+    paths = sorted((videos / "train").rglob("*.mp4"))
+    some = [f"{path},{path.parent.name if n % 2 else ''}" for n, path in enumerate(paths)]
+    (tmp_path / "some.csv").write_text("\n".join(["path,label", *some]))
+    line[1] = tmp_path / "some.csv"
+    status, out, err = run(capsys, *line, "--label-weight", 0.5, "--out", tmp_path / "l")
     assert status == 0, err
-    assert {"label_loss", "features_loss", "val_label_accuracy"} <= set(json.loads(out)["last"])
+    assert "8 videos to learn from, 4 to measure on; 4 of the former have a label" in err + out
+    assert "left out" not in err
+    last = keras_stc.runs.Run(tmp_path / "l").state()["history"][-1]
+    assert {"label_loss", "features_loss", "val_label_accuracy"} <= set(last)
     assert keras_stc.load_model(tmp_path / "l").video_config.class_names == helpers.CLASSES
+    status, out, err = run(capsys, "evaluate", tmp_path / "l", line[1], "--json")
+    assert status == 0 and json.loads(out)["videos"] == 2, err  # which were held out
 
 
 @pytest.mark.parametrize(
@@ -247,6 +256,7 @@ def test_distill_by_a_2d_network_then_train(capsys, videos, tmp_path):
         (["{videos}", "--teacher", "resnet50", "--teacher-weights", "x"], "weights x do not exist"),
         (["nowhere"], "nowhere does not exist"),
         (["{videos}", "--teacher", "x"], "The model x does not exist"),
+        (["{videos}", "--teacher", "resnet5"], "Did you mean 'resnet50'"),
         (["{videos}", "--teacher", "{teacher}", "--teacher-size", "32"], "leave out other clips"),
         (["{videos}", "--teacher-frames", "0"], "--teacher-frames must be at least 1"),
         (["{videos}", "--teacher", "{teacher}", "--windows", "-1"], "--windows must be at least 0"),
