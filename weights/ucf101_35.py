@@ -28,7 +28,7 @@ PACK = "pack {data} {out}/clips --short-side 128"
 #: STC-ResNet18 learns all of it, from labels and from a frozen RGB-I3D.
 DISTILL = """
 distill {out}/clips --out {out}/run --teacher inception_i3d --teacher-frames 32 --teacher-size 128
---windows 1 --label-weight 1 --feature-weight 5 --hold-out 0 --student stc_resnet18 --alpha 0.5
+--windows 1 --label-weight 1 --feature-weight 40 --hold-out 0 --student stc_resnet18 --alpha 0.5
 --frames 8 --stride 4 --size 80 --epochs 30 --batch-size 32 --lr 0.03 --seed 0
 """
 

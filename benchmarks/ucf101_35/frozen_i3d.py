@@ -98,8 +98,12 @@ def training_maps(videos, out):
     about = clips_key(videos, model.video_config, **settings)
     passes = I3D_RECIPE.feature_passes
     maps, labels = cached_features(out / "features", "train", trunk, clips, passes, about)
-    groups = [int(re.search(r"_g(\d\d)_", video.file)[1]) for video in videos]
-    return maps, labels, np.array(groups)
+    return maps, labels, np.array([group_of(video) for video in videos])
+
+
+def group_of(video):
+    """The source video that a clip of UCF101 is of, from 1 to 25."""
+    return int(re.search(r"_g(\d\d)_", video.file)[1])
 
 
 def test_maps(videos, out):

@@ -24,7 +24,6 @@ import functools
 import json
 import os
 import pathlib
-import re
 import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -48,6 +47,7 @@ from keras_stc.transfer.answers import FrameFeatures
 
 sys.path.append(str(pathlib.Path(__file__).parents[1]))
 from frozen_features import L2, features, probe
+from frozen_i3d import group_of
 
 NETWORK = {"alpha": 0.25, "video_config": {"frames": 8, "stride": 4, "size": 64}}
 TRANSFER = TRANSFERS["default"].replace(epochs=20, learning_rate=0.02)
@@ -134,8 +134,7 @@ def learn(args, unlabelled, class_names, run, seed):
 
 def few_of(videos):
     """Places of the videos of groups 8 to 12."""
-    groups = [int(re.search(r"_g(\d\d)_", video.file)[1]) for video in videos]
-    return [place for place, group in enumerate(groups) if 8 <= group <= 12]
+    return [place for place, video in enumerate(videos) if 8 <= group_of(video) <= 12]
 
 
 def show_probes(args):
