@@ -40,6 +40,16 @@ def train_small(videos, out, recipe=RECIPE, seed=0):
     return train(model, folders[0], recipe, out, folders[1], seed, verbose=0)
 
 
+def answers(model, clips):
+    """What a model says of a few clips, an array, as `predict` of Keras.
+
+    Without tracing a graph, which takes several times as long where few clips are small.
+    """
+    if keras.backend.backend() == "jax":  # It would compile every operation by itself.
+        return model.predict(clips, verbose=0)
+    return keras.ops.convert_to_numpy(model(clips, training=False))
+
+
 def write_keras_2(model, path):
     """A file of weights in Keras 2's format, as `keras.applications` hands them out."""
     with h5py.File(path, "w") as file:

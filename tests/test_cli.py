@@ -50,8 +50,8 @@ def test_models(capsys):
 
 def test_bench(capsys, small_run):
     options = ["--frames", 4, "--size", 32, "--batch-size", 2, "--batches", 1]
-    found = run_json(capsys, "bench", "STCResNet18", small_run.videos, *options)
-    assert [found["model"], found["precision"]] == ["stc_resnet18", "float32"]
+    found = run_json(capsys, "bench", "ResNet3D18", small_run.videos, *options)
+    assert [found["model"], found["precision"]] == ["resnet3d18", "float32"]
     assert found["first_step_seconds"] > 1 / found["train_clips_per_second"]
     assert 1e8 < found["peak_memory_bytes"] < 1e11
     assert found["clip"] == [4, 32, 32] and found["gmac_per_clip"] == pytest.approx(0.17, abs=0.05)

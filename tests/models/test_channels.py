@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from helpers import answers
 
 import keras_stc
 
@@ -20,7 +21,7 @@ def network(channels, **options):
 def test_a_network_for_other_channels(channels, mean, tmp_path):
     model = network(channels)
     clip = np.full((1, *SHAPE, channels), 90.0, "float32")
-    assert model.predict(clip, verbose=0).shape == (1, 5)
+    assert answers(model, clip).shape == (1, 5)
     config = model.video_config
     assert config.channels == channels and config.clip_shape == (*SHAPE, channels)
     assert config.mean == pytest.approx((mean,) * channels, abs=0.01)
@@ -29,7 +30,7 @@ def test_a_network_for_other_channels(channels, mean, tmp_path):
     model.save(tmp_path / "m.keras")
     again = keras_stc.load_model(tmp_path / "m.keras")
     assert again.video_config == config
-    np.testing.assert_array_equal(again.predict(clip, verbose=0), model.predict(clip, verbose=0))
+    np.testing.assert_array_equal(answers(again, clip), answers(model, clip))
 
 
 @pytest.mark.parametrize("channels", [pytest.param(1, marks=pytest.mark.slow), 2])
@@ -44,8 +45,8 @@ def test_weights_for_rgb_answer_alike_where_all_channels_are(channels, tmp_path)
     assert other.video_config.mean == pytest.approx((127.5,) * channels)
     assert other.video_config.std == (60.0,) * channels
     one = np.random.default_rng(0).uniform(0, 255, (2, *SHAPE, 1)).astype("float32")
-    want = rgb.predict(np.repeat(one, 3, -1), verbose=0)
-    got = other.predict(np.repeat(one, channels, -1), verbose=0)
+    want = answers(rgb, np.repeat(one, 3, -1))
+    got = answers(other, np.repeat(one, channels, -1))
     assert np.ptp(want) > 1e-3
     np.testing.assert_allclose(got, want, atol=1e-4 * np.abs(want).max())
 
@@ -61,8 +62,8 @@ def test_a_grey_clip_made_rgb_in_the_users_graph(tmp_path):
     model.fit(clip, np.arange(2), verbose=0)
     model.save(tmp_path / "m.keras")
     again = keras_stc.load_model(tmp_path / "m.keras")
-    want = model.predict(clip, verbose=0)
-    np.testing.assert_allclose(again.predict(clip, verbose=0), want, atol=1e-6)
+    want = answers(model, clip)
+    np.testing.assert_allclose(answers(again, clip), want, atol=1e-6)
 
 
 def test_what_no_video_can_give_is_refused():

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from helpers import answers
 
 import keras_stc
 from keras_stc.layers.stc import stc_blocks
@@ -33,7 +34,7 @@ def test_what_comes_after_it_is_no_part(whole):
     short = keras_stc.InceptionI3D(weights=path, include_top=False, final_endpoint="Mixed_4c")
     names = [layer.name for layer in short.layers]
     assert names[-1] == "Mixed_4c" and not any("4d" in name or "_5" in name for name in names)
-    np.testing.assert_array_equal(short.predict(CLIPS, verbose=0), map_of(model, "Mixed_4c"))
+    np.testing.assert_array_equal(answers(short, CLIPS), map_of(model, "Mixed_4c"))
 
 
 def test_a_classifier_of_other_features_starts_at_random(whole, caplog):
@@ -66,7 +67,7 @@ def test_its_own_weights_say_how_it_is_built(whole, tmp_path):
     short.save(tmp_path / "short.keras")
     again = keras_stc.InceptionI3D(weights=tmp_path / "short.keras")
     assert again.architecture == short.architecture
-    np.testing.assert_array_equal(*(each.predict(CLIPS, verbose=0) for each in (again, short)))
+    np.testing.assert_array_equal(*(answers(each, CLIPS) for each in (again, short)))
     # And they are no weights of a network that goes on.
     with pytest.raises(ValueError, match="has no weights for layer 'Mixed_4c_"):
         keras_stc.InceptionI3D(weights=tmp_path / "short.keras", final_endpoint="Mixed_4c")

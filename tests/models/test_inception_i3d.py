@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import keras
 import numpy as np
 import pytest
+from helpers import answers
 
 import keras_stc
 from keras_stc.cli import main
@@ -58,11 +59,6 @@ def randomize(model, seed=0):
 
 def clips(count=1, shape=CLIP, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (count, *shape), dtype="uint8")
-
-
-def predict(model, x):
-    """Without tracing a graph, which takes longer than these small clips."""
-    return keras.ops.convert_to_numpy(model(x, training=False))
 
 
 # === The network ===
@@ -194,31 +190,31 @@ def test_save_and_load(tmp_path):
     model = randomize(build(dropout_rate=0.3))
     model.video_config = model.video_config.replace(class_names=tuple("abcde"))
     x = clips(2)
-    want = predict(model, x)
+    want = answers(model, x)
     np.testing.assert_allclose(want.sum(axis=1), 1, rtol=1e-5)
     assert np.abs(want[0] - want[1]).max() > 1e-4
 
     model.save(tmp_path / "m.keras")
     again = keras.models.load_model(tmp_path / "m.keras")
     assert again.video_config == model.video_config and again.architecture == model.architecture
-    np.testing.assert_array_equal(predict(again, x), want)
+    np.testing.assert_array_equal(answers(again, x), want)
     model.save_weights(tmp_path / "m.weights.h5")
     fresh = keras_stc.create_model(**model.architecture, weights=tmp_path / "m.weights.h5")
-    np.testing.assert_array_equal(predict(fresh, x), want)
+    np.testing.assert_array_equal(answers(fresh, x), want)
 
 
 def test_without_top_and_with_other_classes(tmp_path, caplog):
     model = randomize(build())
     model.save_weights(tmp_path / "m.weights.h5")
     x = clips()
-    features = predict(build(include_top=False, weights=tmp_path / "m.weights.h5"), x)
+    features = answers(build(include_top=False, weights=tmp_path / "m.weights.h5"), x)
     assert features.shape == (1, 2, 2, 2, 1024)
     pooled = build(include_top=False, pooling="avg", weights=tmp_path / "m.weights.h5")
-    np.testing.assert_allclose(predict(pooled, x), features.mean(axis=(1, 2, 3)), rtol=1e-4)
+    np.testing.assert_allclose(answers(pooled, x), features.mean(axis=(1, 2, 3)), rtol=1e-4)
     # Mean of two positions in time is the one pair of them: the classifier by hand.
     kernel, bias = model.get_layer("predictions").get_weights()
     logits = features.mean(axis=(1, 2, 3)) @ kernel[0, 0, 0] + bias
-    got = predict(keras.Model(model.input, model.get_layer("Logits").output), x)
+    got = answers(keras.Model(model.input, model.get_layer("Logits").output), x)
     np.testing.assert_allclose(got, logits, rtol=1e-4, atol=1e-5)
 
     with caplog.at_level("INFO", logger="keras_stc"):
@@ -235,7 +231,7 @@ def test_logits_are_averaged_before_the_softmax():
     kernel, bias = model.get_layer("predictions").get_weights()
     model.get_layer("predictions").set_weights([kernel * 50, bias])
     x = clips(1, (32, 32, 32, 3))
-    positions = predict(keras.Model(model.input, model.get_layer("predictions").output), x)
+    positions = answers(keras.Model(model.input, model.get_layer("predictions").output), x)
     assert positions.shape == (1, 3, 1, 1, 5)
 
     def softmax(logits):
@@ -245,7 +241,7 @@ def test_logits_are_averaged_before_the_softmax():
     positions = positions[:, :, 0, 0]
     want, other = softmax(positions.mean(axis=1)), softmax(positions).mean(axis=1)
     assert np.abs(want - other).max() > 0.01
-    np.testing.assert_allclose(predict(model, x), want, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(answers(model, x), want, rtol=1e-4, atol=1e-6)
 
 
 def test_clips_of_any_size():
@@ -254,7 +250,7 @@ def test_clips_of_any_size():
         fixed = build(input_shape=shape)
         fixed.set_weights(free.get_weights())
         x = clips(1, shape)
-        np.testing.assert_allclose(predict(free, x), predict(fixed, x), rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(answers(free, x), answers(fixed, x), rtol=1e-4, atol=1e-6)
     assert fixed.video_config.resize == round(33 * 256 / 224)
 
 
@@ -532,7 +528,7 @@ def test_centre_clip(kinetics, shared, name, label, probability):
     with VideoReader(shared / "clips" / name) as reader:
         indices = uniform_clips(reader.info.num_frames, config.frames, config.stride, 1)[0]
         clip = next(reader.clips([indices], evaluation_geometry(config.crop, config.resize)))
-    got = predict(kinetics, clip[None])[0]
+    got = answers(kinetics, clip[None])[0]
     assert config.class_names[got.argmax()] == label
     assert got.max() == pytest.approx(probability, abs=0.02)
 

@@ -7,6 +7,7 @@ import inspect
 import keras
 import numpy as np
 import pytest
+from helpers import answers
 
 import keras_stc
 from keras_stc.models import densenet3d, inception_i3d, load, p3d
@@ -15,14 +16,11 @@ from keras_stc.models.configs import VARIANTS, takes_weights_of
 from keras_stc.runs import RunError
 
 CLIP = (4, 32, 32, 3)
+SMALL = {"input_shape": CLIP, "alpha": 0.125}
 
 
 def clips(count=2, shape=CLIP, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (count, *shape), dtype="uint8")
-
-
-def predict(model, x):
-    return np.asarray(model.predict(x, verbose=0))
 
 
 def small_mobilenet(include_top, weights, input_tensor):
@@ -79,11 +77,11 @@ def test_every_constructor_of_the_contract_is_public():
 
 @pytest.mark.parametrize("name", ["stc_resnet18", "resnext3d50"])
 def test_forward_save_and_load(name, tmp_path, short):
-    arguments = {"classes": 5, "input_shape": CLIP, "alpha": 0.125}
+    arguments = {"classes": 5, **SMALL}
     model = keras_stc.create_model(name, **arguments)
     model.video_config = model.video_config.replace(stride=3, class_names=tuple("abcde"))
     x = clips()
-    want = predict(model, x)
+    want = answers(model, x)
     assert want.shape == (2, 5)
     np.testing.assert_allclose(want.sum(axis=1), 1, rtol=1e-5)
 
@@ -91,76 +89,75 @@ def test_forward_save_and_load(name, tmp_path, short):
     again = keras.models.load_model(tmp_path / "m.keras")
     assert again.video_config == model.video_config
     assert again.architecture == model.architecture
-    np.testing.assert_array_equal(predict(again, x), want)
+    np.testing.assert_array_equal(answers(again, x), want)
 
     model.save_weights(tmp_path / "m.weights.h5")
     fresh = keras_stc.create_model(name, **arguments, weights=tmp_path / "m.weights.h5")
-    np.testing.assert_array_equal(predict(fresh, x), want)
+    np.testing.assert_array_equal(answers(fresh, x), want)
     rebuilt = keras_stc.create_model(**model.architecture)
     rebuilt.load_weights(tmp_path / "m.weights.h5")
-    np.testing.assert_array_equal(predict(rebuilt, x), want)
+    np.testing.assert_array_equal(answers(rebuilt, x), want)
 
 
 def test_normalisation_is_part_of_the_model():
     """A clip of the mean colour is zero behind the first layer, whatever its type."""
-    model = keras_stc.ResNet3D18(include_top=False, input_shape=CLIP)
+    model = keras_stc.ResNet3D18(include_top=False, **SMALL)
     inner = keras.Model(model.input, model.get_layer("normalization").output)
     mean = np.array([114.7748, 107.7354, 99.4750])
-    np.testing.assert_allclose(predict(inner, np.tile(mean, (1, 4, 32, 32, 1))), 0, atol=1e-4)
+    np.testing.assert_allclose(answers(inner, np.tile(mean, (1, 4, 32, 32, 1))), 0, atol=1e-4)
     config = keras_stc.VideoConfig(mean=(127.5,) * 3, std=(127.5,) * 3)
-    model = keras_stc.ResNet3D18(include_top=False, input_shape=CLIP, video_config=config)
+    model = keras_stc.ResNet3D18(include_top=False, **SMALL, video_config=config)
     inner = keras.Model(model.input, model.get_layer("normalization").output)
     x = clips(1)
-    np.testing.assert_allclose(predict(inner, x), x / 127.5 - 1, atol=1e-6)
+    np.testing.assert_allclose(answers(inner, x), x / 127.5 - 1, atol=1e-6)
 
 
 def test_without_top_and_pooling(short):
-    arguments = {"include_top": False, "input_shape": (16, 64, 48, 3)}
+    arguments = {"include_top": False, "input_shape": (16, 64, 48, 3), "alpha": 0.125}
     features = keras_stc.ResNet3D18(**arguments)
-    assert features.output_shape == (None, 1, 2, 2, 512)
+    assert features.output_shape == (None, 1, 2, 2, 64)
     x = clips(1, (16, 64, 48, 3))
     for pooling, reduce in (("avg", np.mean), ("max", np.max)):
         pooled = keras_stc.ResNet3D18(**arguments, pooling=pooling)
         pooled.set_weights(features.get_weights())
         np.testing.assert_allclose(
-            predict(pooled, x), reduce(predict(features, x), axis=(1, 2, 3)), rtol=1e-4, atol=1e-5
+            answers(pooled, x), reduce(answers(features, x), axis=(1, 2, 3)), rtol=1e-4, atol=1e-5
         )
 
 
 def test_logits_and_softmax(short):
-    logits = keras_stc.ResNet3D18(classes=4, input_shape=CLIP, classifier_activation=None)
-    softmax = keras_stc.ResNet3D18(classes=4, input_shape=CLIP)
+    logits = keras_stc.ResNet3D18(classes=4, **SMALL, classifier_activation=None)
+    softmax = keras_stc.ResNet3D18(classes=4, **SMALL)
     softmax.set_weights(logits.get_weights())
-    exponential = np.exp(predict(logits, clips()))
+    exponential = np.exp(answers(logits, clips()))
     np.testing.assert_allclose(
-        predict(softmax, clips()), exponential / exponential.sum(axis=1, keepdims=True), rtol=1e-4
+        answers(softmax, clips()), exponential / exponential.sum(axis=1, keepdims=True), rtol=1e-4
     )
 
 
 def test_input_tensor_behind_other_layers(tmp_path, short):
     small = keras.Input((4, 16, 16, 3))
-    model = keras_stc.STCResNet18(
-        classes=2, input_tensor=keras.layers.UpSampling3D((1, 2, 2))(small)
-    )
+    upsampled = keras.layers.UpSampling3D((1, 2, 2))(small)
+    model = keras_stc.STCResNet18(classes=2, input_tensor=upsampled, alpha=0.125)
     assert model.input_shape == (None, 4, 16, 16, 3)
     model.save(tmp_path / "m.keras")
     x = clips(1, (4, 16, 16, 3))
     again = keras.models.load_model(tmp_path / "m.keras")
-    np.testing.assert_array_equal(predict(again, x), predict(model, x))
+    np.testing.assert_array_equal(answers(again, x), answers(model, x))
 
 
 def test_input_tensor_of_a_clip():
     clip = keras.Input(CLIP)
-    assert keras_stc.STCResNet18(classes=2, input_tensor=clip).input is clip
+    assert keras_stc.STCResNet18(classes=2, input_tensor=clip, alpha=0.125).input is clip
 
 
 def test_networks_without_stc_take_clips_of_any_length():
-    model = keras_stc.ResNet3D18(classes=2, input_shape=(None, None, None, 3))
-    assert predict(model, clips(1, (5, 40, 33, 3))).shape == (1, 2)
+    model = keras_stc.ResNet3D18(classes=2, input_shape=(None, None, None, 3), alpha=0.125)
+    assert answers(model, clips(1, (5, 40, 33, 3))).shape == (1, 2)
 
 
 def test_layer_names():
-    model = keras_stc.STCResNet50(classes=2, input_shape=CLIP)
+    model = keras_stc.STCResNet50(classes=2, **SMALL)
     names = {layer.name for layer in model.layers}
     assert {
         *("clip", "normalization", "conv1", "conv1_bn", "pool1", "avg_pool", "predictions"),
@@ -172,7 +169,7 @@ def test_layer_names():
 
 def test_placement_branches_and_stems_change_the_network():
     def stc_layers(**arguments):
-        model = keras_stc.STCResNet18(classes=2, input_shape=CLIP, **arguments)
+        model = keras_stc.STCResNet18(classes=2, **SMALL, **arguments)
         return [layer for layer in model.layers if isinstance(layer, keras_stc.layers.STCBlock)]
 
     assert len(stc_layers()) == 8
@@ -209,7 +206,13 @@ def test_batch_norm_constants(name, few_layers):
     assert {(each.epsilon, each.momentum) for each in norms(model)} == {BATCH_NORM[name]}
 
 
-@pytest.mark.parametrize("name", ["resnet3d18", "stc_resnet18", "stc_resnet50", "resnext3d50"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("resnet3d18", "stc_resnet18", "resnext3d50"),
+        pytest.param("stc_resnet50", marks=pytest.mark.slow),  # 82 million parameters
+    ],
+)
 def test_zoo_table_is_what_built_models_count(name):
     """Rebuild the table with `python -m keras_stc.models.complexity`."""
     entry = zoo_complexity()[name]
@@ -307,12 +310,12 @@ def test_channels_first_is_refused():
 def test_unknown_model_names_the_close_ones():
     with pytest.raises(ValueError, match="Did you mean 'stc_resnet18'"):
         keras_stc.create_model("stc_resnet81")
-    assert keras_stc.create_model("STCResNet18", input_shape=CLIP, classes=2).name == "stc_resnet18"
+    assert keras_stc.create_model("STCResNet18", **SMALL, classes=2).name == "stc_resnet18"
     assert keras_stc.list_models("stc_resnext") == ["stc_resnext50", "stc_resnext101"]
 
 
 def test_video_config_must_fit_the_model():
-    model = keras_stc.STCResNet18(classes=2, input_shape=CLIP)
+    model = keras_stc.STCResNet18(classes=2, **SMALL)
     assert model.video_config.clip_shape == CLIP
     with pytest.raises(ValueError, match="model's input shape"):
         model.video_config = model.video_config.replace(frames=8)
@@ -335,7 +338,7 @@ def test_sizes_are_whole_numbers(change):
 
 
 def test_a_clone_is_made_from_the_config():
-    model = keras_stc.ResNet3D18(classes=2, input_shape=CLIP)
+    model = keras_stc.ResNet3D18(classes=2, **SMALL)
     model.video_config = model.video_config.replace(stride=4, class_names=("a", "b"))
     with pytest.raises(ValueError, match="clone_model leaves it out"):
         keras.models.clone_model(model)
@@ -344,7 +347,7 @@ def test_a_clone_is_made_from_the_config():
 
 
 def test_an_activation_may_be_a_function():
-    arguments = {"classes": 2, "input_shape": CLIP}
+    arguments = {"classes": 2, **SMALL}
     model = keras_stc.ResNet3D18(**arguments, classifier_activation=keras.activations.softmax)
     assert model.architecture["classifier_activation"] == "softmax"
     assert keras_stc.create_model(**model.architecture).architecture == model.architecture
@@ -364,7 +367,7 @@ def precision_of(policy):
 def test_mixed_precision_model_says_what_it_is(short):
     """However it is read again."""
     with precision_of("mixed_bfloat16"):
-        model = keras_stc.STCResNet18(classes=3, input_shape=CLIP, alpha=0.125)
+        model = keras_stc.STCResNet18(classes=3, **SMALL)
     again = keras_stc.VideoModel.from_config(model.get_config())
     assert model.dtype_policy.name == again.dtype_policy.name == "mixed_bfloat16"
     for each in (model, again):
@@ -409,7 +412,7 @@ def test_half_precision_answers_as_float32(name, few_layers):
     rng = np.random.default_rng(0)
     x = rng.uniform(0, 255, (4, 1, 1, 1, 3)) + rng.uniform(0, 255, (4, *clip))
     x = (x / 2).astype("float32")
-    want = exact.predict_on_batch(x)
+    want = answers(exact, x)
     apart = np.ptp(want, axis=0).max()
     assert apart > 0.1 * np.abs(want).max()
     mean, std = exact.video_config.mean, exact.video_config.std
@@ -425,7 +428,7 @@ def test_half_precision_answers_as_float32(name, few_layers):
         normalization = keras.Model(model.input, model.get_layer("normalization").output)
         pixels = keras.ops.convert_to_numpy(normalization(x))
         np.testing.assert_allclose(pixels, (x - np.array(mean)) / std, rtol=1e-4, atol=1e-4)
-        got = model.predict_on_batch(x)
+        got = answers(model, x)
         assert got.dtype == np.float32
         assert np.abs(got - want).max() < tolerance * apart, precision
 

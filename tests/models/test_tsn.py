@@ -4,6 +4,7 @@ import helpers
 import keras
 import numpy as np
 import pytest
+from helpers import answers
 from keras.applications import imagenet_utils
 
 import keras_stc
@@ -22,10 +23,6 @@ def clips(shape=CLIP, count=2):
     return pixels.astype("uint8")
 
 
-def predict(model, x):
-    return np.asarray(model.predict(x, verbose=0))
-
-
 def application(backbone, **arguments):
     return getattr(keras.applications, backbone.application)(
         classifier_activation=None, **{"weights": None, **arguments}
@@ -38,7 +35,7 @@ def scaled(frames, mode):
 
 
 def mean_logits(model, x, mode):
-    return np.mean([predict(model, scaled(frames, mode)) for frames in np.swapaxes(x, 0, 1)], 0)
+    return np.mean([answers(model, scaled(frames, mode)) for frames in np.swapaxes(x, 0, 1)], 0)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +55,7 @@ def test_pixels_are_those_of_keras(small, resnet):
         inner = keras.Model(model.input, model.get_layer("fold_frames").output)
         x = clips(model.input_shape[1:])
         want = scaled(x.reshape(-1, *x.shape[2:]), mode)
-        np.testing.assert_allclose(predict(inner, x), want, atol=1e-4)
+        np.testing.assert_allclose(answers(inner, x), want, atol=1e-4)
     config = NETWORKS["tsn_densenet121"].config
     want = scaled(clips(), "torch")
     np.testing.assert_allclose((clips() - config.mean) / config.std, want, atol=1e-4)
@@ -92,10 +89,10 @@ def test_logits_are_the_mean_of_the_2d_networks(backbone, tmp_path):
     want = mean_logits(model, x, backbone.mode)
     assert np.ptp(want, axis=0).max() > 1e-2 * np.abs(want).max()
     logits = keras.Model(tsn.input, tsn.get_layer("consensus").output)
-    np.testing.assert_allclose(predict(logits, x), want, atol=1e-4 * np.abs(want).max())
+    np.testing.assert_allclose(answers(logits, x), want, atol=1e-4 * np.abs(want).max())
     exponential = np.exp(want - want.max(axis=1, keepdims=True))
     softmax = exponential / exponential.sum(axis=1, keepdims=True)
-    np.testing.assert_allclose(predict(tsn, x), softmax, atol=1e-4)
+    np.testing.assert_allclose(answers(tsn, x), softmax, atol=1e-4)
 
 
 @pytest.mark.slow
@@ -108,29 +105,29 @@ def test_the_real_imagenet_network_on_a_real_video(shared, imagenet_resnet50):
     two = keras.applications.ResNet50(weights=imagenet_resnet50, classifier_activation=None)
     want = mean_logits(two, batch.clips, "caffe")
     assert want.argmax() == 972  # cliff
-    np.testing.assert_allclose(predict(model, batch.clips), want, atol=1e-4)
+    np.testing.assert_allclose(answers(model, batch.clips), want, atol=1e-4)
 
 
 @pytest.mark.slow
 def test_it_is_a_model_of_the_zoo(small, tmp_path):
     assert small.video_config.segments and small.video_config.step(25) is None
     x = clips()
-    want = predict(small, x)
+    want = answers(small, x)
     small.save(tmp_path / "m.keras")
     again = keras.models.load_model(tmp_path / "m.keras")
     assert (again.video_config, again.architecture) == (small.video_config, small.architecture)
-    np.testing.assert_allclose(predict(again, x), want, atol=1e-6)
+    np.testing.assert_allclose(answers(again, x), want, atol=1e-6)
     # Any number of segments, of any size, and the weights of a file with another classifier.
     small.save_weights(tmp_path / "m.weights.h5")
     free = keras_stc.TSNMobileNetV2(
         weights=tmp_path / "m.weights.h5", input_shape=(None, None, None, 3), classes=5
     )
-    np.testing.assert_allclose(predict(free, x), want, atol=1e-6)
-    assert predict(free, clips((7, 40, 64, 3))).shape == (2, 5)
+    np.testing.assert_allclose(answers(free, x), want, atol=1e-6)
+    assert answers(free, clips((7, 40, 64, 3))).shape == (2, 5)
     features = keras.Model(small.input, small.get_layer("unfold_frames").output)
     assert features.output_shape == (None, 3, 2, 2, 1280)
-    order = np.swapaxes(predict(features, x[:, ::-1]), 0, 1)[::-1]
-    np.testing.assert_allclose(np.swapaxes(predict(features, x), 0, 1), order, atol=1e-5)
+    order = np.swapaxes(answers(features, x[:, ::-1]), 0, 1)[::-1]
+    np.testing.assert_allclose(np.swapaxes(answers(features, x), 0, 1), order, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -138,13 +135,13 @@ def test_an_stc_block_on_the_segments_starts_neutral(small, tmp_path):
     small.save(tmp_path / "m.keras")
     model = keras_stc.TSNMobileNetV2(weights=tmp_path / "m.keras", stc=True)
     assert model.get_layer("frames_stc").input.shape == (None, 3, 2, 2, 1280)
-    np.testing.assert_allclose(predict(model, clips()), predict(small, clips()), atol=1e-5)
+    np.testing.assert_allclose(answers(model, clips()), answers(small, clips()), atol=1e-5)
 
 
 def test_channels_that_are_no_colours():
     model = keras_stc.TSNResNet50(input_shape=(2, 32, 32, 2), classes=3)
     assert model.video_config.channels == 2 and not model.get_layer("fold_frames").reverse_channels
-    assert predict(model, clips((2, 32, 32, 2))).shape == (2, 3)
+    assert answers(model, clips((2, 32, 32, 2))).shape == (2, 3)
 
 
 @pytest.mark.skipif(keras.backend.backend() == "tensorflow", reason="for the other backends")

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import resnet2d
+from helpers import answers
 from safetensors.numpy import save_file
 
 import keras_stc
@@ -43,7 +44,8 @@ def our_name(key):
 @pytest.mark.parametrize(
     "name",
     [
-        *("resnet18", "resnet50", "resnext50"),
+        *("resnet18", "resnext50"),
+        pytest.param("resnet50", marks=pytest.mark.slow),
         pytest.param("wideresnet50", marks=pytest.mark.slow),  # 158 million parameters
     ],
 )
@@ -90,7 +92,7 @@ def test_every_convolution_answers_as_in_2d(name, checkpoints):
             np.testing.assert_allclose(got[:, t], want, atol=1e-5 * scale, err_msg=f"{key}, {t}")
 
 
-@pytest.mark.parametrize("name", ["resnet18", "resnet50"])
+@pytest.mark.parametrize("name", [pytest.param("resnet18", marks=pytest.mark.slow), "resnet50"])
 def test_the_whole_network_far_from_both_ends(name, checkpoints):
     """The middle of a clip so long that no padding in time reaches it."""
     path, state = checkpoints(name)
@@ -98,7 +100,7 @@ def test_the_whole_network_far_from_both_ends(name, checkpoints):
         name.replace("t", "t3d", 1), weights=path, include_top=False, input_shape=(256, 32, 32, 3)
     )
     _, want, _ = resnet2d.run(name, state, IMAGE[:, :32, :32])
-    got = model.predict(repeated(IMAGE[:, :32, :32], 256), verbose=0)
+    got = answers(model, repeated(IMAGE[:, :32, :32], 256))
     assert got.shape[1] == 16
     np.testing.assert_allclose(got[:, 8], want, atol=1e-4 * np.abs(want).max())
 
@@ -111,7 +113,7 @@ def test_short_clips_have_no_ends(frames, checkpoints):
         weights=path, input_shape=(frames, 40, 40, 3), classes=1000, classifier_activation=None
     )
     *_, want = resnet2d.run("resnet18", state, IMAGE)
-    got = model.predict(repeated(IMAGE, frames), verbose=0)
+    got = answers(model, repeated(IMAGE, frames))
     np.testing.assert_allclose(got, want, atol=1e-4 * np.abs(want).max())
 
 
@@ -138,7 +140,7 @@ def test_densenets_answer_as_those_of_keras(depth, blocks, tmp_path):
             mean.assign(RNG.uniform(-0.2, 0.2, mean.shape))
             variance.assign(RNG.uniform(0.7, 1.3, variance.shape))
     flat.save_weights(tmp_path / "2d.weights.h5")
-    want = flat.predict(applications.preprocess_input(IMAGE.copy()), verbose=0)
+    want = answers(flat, applications.preprocess_input(IMAGE.copy()))
     model = keras_stc.create_model(
         f"densenet3d{depth}",
         weights=tmp_path / "2d.weights.h5",
@@ -147,7 +149,7 @@ def test_densenets_answer_as_those_of_keras(depth, blocks, tmp_path):
         **blocks,
     )
     assert model.output_shape == (None, 9)
-    got = model.predict(repeated(IMAGE, 4), verbose=0)
+    got = answers(model, repeated(IMAGE, 4))
     np.testing.assert_allclose(got, want, atol=1e-4 * np.abs(want).max())
 
 
@@ -163,8 +165,8 @@ def test_stc_blocks_start_neutral(branches, preactivation, tmp_path):
         weights=tmp_path / "base.keras", stc_branches=branches, preactivation=preactivation
     )
     clips = RNG.uniform(0, 255, (2, *shape)).astype("float32")
-    want = base.predict(clips, verbose=0)
-    np.testing.assert_allclose(model.predict(clips, verbose=0), want, rtol=1e-4, atol=1e-6)
+    want = answers(base, clips)
+    np.testing.assert_allclose(answers(model, clips), want, rtol=1e-4, atol=1e-6)
 
 
 def test_stc_blocks_after_a_stage_start_near_neutral(tmp_path):
@@ -177,8 +179,8 @@ def test_stc_blocks_after_a_stage_start_near_neutral(tmp_path):
         weights=tmp_path / "base.keras", stc_placement="stage", classifier_activation=None
     )
     clips = RNG.uniform(0, 255, (2, *shape)).astype("float32")
-    want = base.predict(clips, verbose=0)
-    np.testing.assert_allclose(model.predict(clips, verbose=0), want, atol=0.1 * np.abs(want).max())
+    want = answers(base, clips)
+    np.testing.assert_allclose(answers(model, clips), want, atol=0.1 * np.abs(want).max())
 
 
 def test_the_gates_of_a_neutral_block_learn(tmp_path):

@@ -6,18 +6,20 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from helpers import answers
 
 import keras_stc
 from keras_stc.weights.load import assign_by_name, read_weights_file, write_weights_file
 
 CLIP = (4, 32, 32, 3)
+SMALL = {"input_shape": CLIP, "alpha": 0.125}
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     """An STC-ResNet18 with random weights everywhere, and its files."""
     folder = tmp_path_factory.mktemp("weights")
-    model = keras_stc.STCResNet18(classes=3, input_shape=CLIP)
+    model = keras_stc.STCResNet18(classes=3, **SMALL)
     rng = np.random.default_rng(0)
     model.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in model.get_weights()])
     model.save(folder / "m.keras")
@@ -64,25 +66,23 @@ def test_order_does_not_matter(saved):
 def test_other_classes_keep_the_backbone(saved, caplog):
     model, folder = saved
     with caplog.at_level("WARNING", logger="keras_stc"):
-        other = keras_stc.STCResNet18(classes=7, input_shape=CLIP, weights=folder / "m.keras")
+        other = keras_stc.STCResNet18(classes=7, **SMALL, weights=folder / "m.keras")
     assert "3 classes in the file, 7 in the model" in caplog.text
     np.testing.assert_array_equal(
         layer_weights(other, "layer4_block2_conv2")[0],
         layer_weights(model, "layer4_block2_conv2")[0],
     )
-    assert layer_weights(other, "predictions")[0].shape == (512, 7)
+    assert layer_weights(other, "predictions")[0].shape == (64, 7)
 
 
 def test_without_top_from_a_full_file(saved):
     model, folder = saved
     bare = keras_stc.STCResNet18(
-        include_top=False, pooling="avg", input_shape=CLIP, weights=folder / "m.weights.h5"
+        include_top=False, pooling="avg", **SMALL, weights=folder / "m.weights.h5"
     )
     x = np.random.default_rng(1).integers(0, 256, (1, *CLIP)).astype("float32")
     features = keras.Model(model.input, model.get_layer("avg_pool").output)
-    np.testing.assert_allclose(
-        bare.predict(x, verbose=0), features.predict(x, verbose=0), rtol=1e-6
-    )
+    np.testing.assert_allclose(answers(bare, x), answers(features, x), rtol=1e-6)
 
 
 def test_arrays_that_lie_elsewhere_are_refused(tmp_path):
@@ -132,7 +132,7 @@ def test_damaged_files_are_named(saved, tmp_path):
     (tmp_path / "cut.weights.h5").write_bytes((folder / "m.weights.h5").read_bytes()[:100_000])
     for name in ("flipped.keras", "empty.keras", "cut.weights.h5"):
         with pytest.raises(ValueError, match=f"{name} is damaged, or not a") as caught:
-            keras_stc.STCResNet18(classes=3, input_shape=CLIP, weights=tmp_path / name)
+            keras_stc.STCResNet18(classes=3, **SMALL, weights=tmp_path / name)
         assert "\n" not in str(caught.value)
 
 
@@ -151,13 +151,13 @@ def test_members_and_arrays_far_larger_than_the_file_are_refused(tmp_path):
 def test_wrong_files_get_a_sentence_and_change_nothing(saved, tmp_path):
     _, folder = saved
     with pytest.raises(ValueError, match="m.keras holds a stc_resnet18, and this is stc_resnet34"):
-        keras_stc.STCResNet34(classes=3, input_shape=CLIP, weights=folder / "m.keras")
+        keras_stc.STCResNet34(classes=3, **SMALL, weights=folder / "m.keras")
     with pytest.raises(ValueError, match="no weights for layer 'layer1_block3_conv1'"):
-        keras_stc.STCResNet34(classes=3, input_shape=CLIP, weights=folder / "m.weights.h5")
+        keras_stc.STCResNet34(classes=3, **SMALL, weights=folder / "m.weights.h5")
     with pytest.raises(ValueError, match="'layer1_block1_stc', which resnet3d18 lacks"):
-        keras_stc.ResNet3D18(classes=3, input_shape=CLIP, weights=folder / "m.weights.h5")
+        keras_stc.ResNet3D18(classes=3, **SMALL, weights=folder / "m.weights.h5")
     with pytest.raises(ValueError, match="layer1_block1_stc/temporal_squeeze/kernel .* must be"):
-        keras_stc.STCResNet18(reduction_ratio=2, input_shape=CLIP, weights=folder / "m.weights.h5")
+        keras_stc.STCResNet18(reduction_ratio=2, **SMALL, weights=folder / "m.weights.h5")
     with pytest.raises(ValueError, match="The weights file nowhere.keras does not exist"):
         keras_stc.STCResNet18(weights="nowhere.keras")
     with pytest.raises(ValueError, match="Its tags are: 'imagenet'"):
@@ -170,7 +170,7 @@ def test_wrong_files_get_a_sentence_and_change_nothing(saved, tmp_path):
     with pytest.raises(ValueError, match="not a weights file that Keras wrote"):
         keras_stc.STCResNet18(weights=tmp_path / "text.weights.h5")
 
-    model = keras_stc.STCResNet18(classes=3, input_shape=CLIP)
+    model = keras_stc.STCResNet18(classes=3, **SMALL)
     before = model.get_weights()
     layers = read_weights_file(folder / "m.keras")
     layers["layer4_block2_bn2"][""][3] = np.zeros(3)
@@ -185,14 +185,14 @@ def test_what_the_caller_leaves_out_follows_the_weights(tmp_path):
         frames=4, size=32, stride=5, mean=(1, 2, 3), std=(4, 5, 6), class_names=("a", "b")
     )
     model = keras_stc.STCResNet18(
-        classes=2, input_shape=CLIP, stc_placement="stage", stem="table1", video_config=config
+        classes=2, **SMALL, stc_placement="stage", stem="table1", video_config=config
     )
     model.save(tmp_path / "m.keras")
     again = keras_stc.STCResNet18(weights=tmp_path / "m.keras")
     assert again.video_config == model.video_config
     assert again.architecture == model.architecture
     x = np.random.default_rng(1).integers(0, 256, (1, *CLIP)).astype("float32")
-    np.testing.assert_array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+    np.testing.assert_array_equal(answers(again, x), answers(model, x))
     # 400 said by the caller is not 400 left out.
     assert keras_stc.STCResNet18(weights=tmp_path / "m.keras", classes=400).output_shape[-1] == 400
     other = keras_stc.STCResNet18(weights=tmp_path / "m.keras", classes=3)
@@ -324,6 +324,6 @@ def test_a_file_is_written_without_a_network(saved, tmp_path):
     model, folder = saved
     layers = read_weights_file(folder / "m.weights.h5")
     write_weights_file(tmp_path / "n.weights.h5", layers)
-    again = keras_stc.STCResNet18(classes=3, input_shape=CLIP, weights=tmp_path / "n.weights.h5")
+    again = keras_stc.STCResNet18(classes=3, **SMALL, weights=tmp_path / "n.weights.h5")
     for got, want in zip(again.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(got, want)
