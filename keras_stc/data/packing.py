@@ -185,24 +185,29 @@ class _Progress:
 def _everything(data):
     """All videos of all splits, each once, and the subset that each split has it in.
 
+    Rows of a list without a label are among them.
+
     Raises:
         VideoError: If one of them has two labels, or is in two subsets of a split.
     """
     subsets, videos, class_names = collections.defaultdict(dict), {}, ()
     splits = data.splits
     for k, split in enumerate(splits):
-        whole = split.open()
+        whole = split.partly_labelled()
         class_names = whole.class_names
         for video in whole:
             first = videos.setdefault(_identity(_place(video)), video)
             if first.label != video.label:
-                both = f"{class_names[first.label]!r} and {class_names[video.label]!r}"
+                both = [
+                    "no class" if label is None else repr(class_names[label])
+                    for label in (first.label, video.label)
+                ]
                 raise VideoError(
-                    f"{split} lists {video.name} as {both}; expected one label for a video, or "
-                    "for each piece of it: correct the list."
+                    f"{split} lists {video.name} as {' and '.join(both)}; expected one label for a "
+                    "video, or for each piece of it: correct the list."
                 )
         for subset in split.subsets:
-            for video in split[subset]:
+            for video in split.partly_labelled(subset):
                 first = subsets[_identity(_place(video))].setdefault(k, subset)
                 if first != subset:
                     raise VideoError(

@@ -6,7 +6,7 @@ import video_files
 
 from keras_stc import files
 from keras_stc.cli import main
-from keras_stc.data import VideoError, open_data, pack
+from keras_stc.data import VideoError, VideoWarning, open_data, open_source, pack
 
 
 @pytest.fixture()
@@ -37,6 +37,20 @@ def test_pack_by_command_line(folder, tmp_path, capsys):
     assert "1 files in" in error and "the first being videos-00001.tfrecord: delete them" in error
     assert main(["pack", str(folder), str(out), "--quality", "50"]) == 1
     assert "holds shards with short_side=32, not 122" in capsys.readouterr().err
+
+
+def test_rows_of_a_list_without_a_label_are_packed(folder, tmp_path):
+    """They are left out where labels are needed alone."""
+    (folder / "l.csv").write_text("path,label\na/0.mp4,a\nb/1.mp4,b\na/2.mp4,\nb/3.mp4,b\n")
+    pack(folder / "l.csv", tmp_path / "out", short_side=32)
+    source = open_source(tmp_path / "out")
+    assert source.partly_labelled().labels.tolist() == [0, 1, -1, 1]
+    assert source.unlabelled().labels.tolist() == [-1] * 4
+    with pytest.warns(VideoWarning, match="1 of 4 videos have no label and are left out"):
+        assert source.open().labels.tolist() == [0, 1, 1]
+    (folder / "l.csv").write_text("path,label\na/0.mp4,a\na/0.mp4,\n")
+    with pytest.raises(VideoError, match="as 'a' and no class; expected one label"):
+        pack(folder / "l.csv", tmp_path / "other", short_side=32)
 
 
 def test_a_pack_broken_off_is_no_pack(folder, tmp_path, monkeypatch):

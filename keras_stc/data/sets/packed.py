@@ -6,10 +6,11 @@ import functools
 import json
 import os
 import pathlib
+import warnings
 from collections.abc import Sequence
 
 from keras_stc import files
-from keras_stc.data.errors import VideoError
+from keras_stc.data.errors import VideoError, VideoWarning
 from keras_stc.data.sets.data import Data
 from keras_stc.data.sets.names import some_of
 from keras_stc.data.sets.video import Video, VideoSet
@@ -19,7 +20,7 @@ LAYOUT = 1
 
 
 class PackedVideos(VideoSet):
-    """Videos that `pack` made shards of.
+    """Videos that `pack` made shards of, with those that had no label.
 
     Example:
 
@@ -119,6 +120,19 @@ class PackedData(Data):
         return tuple(PackedData(f"shards:{self._root}:{name}") for name in names)
 
     def _open(self, subset, class_names):
+        videos = self._partly_labelled(subset, class_names)
+        labelled = [place for place, video in enumerate(videos) if video.label is not None]
+        if len(labelled) == len(videos):
+            return videos
+        warnings.warn(
+            f"{self.name}: {len(videos) - len(labelled)} of {len(videos)} videos have no label and "
+            "are left out.",
+            VideoWarning,
+            stacklevel=3,
+        )
+        return videos.subset(labelled)
+
+    def _partly_labelled(self, subset, class_names):
         videos = self._unlabelled(subset, class_names)
         if not videos.class_names:
             raise VideoError(
