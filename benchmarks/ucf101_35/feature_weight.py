@@ -22,7 +22,7 @@ import numpy as np
 from frozen_i3d import HELD_OUT, group_of
 
 import keras_stc
-from keras_stc.data import open_source
+from keras_stc.data import VideoError, open_data
 from keras_stc.training import RECIPES
 from keras_stc.transfer import Answers, distillation_dataset, kept_answers
 from keras_stc.transfer.build import create_distillation
@@ -42,8 +42,12 @@ def main():
     parser.add_argument("--multiscale", action="store_true", help="crops of five scales")
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    videos, shown = open_source(args.data)["train"], open_source(args.clips)["train"]
-    assert [pathlib.Path(v.file).name for v in videos] == [pathlib.Path(v.file).name for v in shown]
+    try:
+        videos, shown = (open_data(data, "train") for data in (args.data, args.clips))
+    except VideoError as error:
+        parser.error(str(error))
+    if [video.file for video in videos] != [video.file for video in shown]:
+        parser.error(f"{args.data} and {args.clips} must be packed from the same list.")
     held_out = np.isin([group_of(video) for video in videos], HELD_OUT)
     for weight in args.weights:
         distillation = create_distillation(
