@@ -224,16 +224,18 @@ def test_data_without_a_split_are_held_out(tmp_path, monkeypatch, capsys):
     videos = helpers.write_videos(tmp_path / "videos") / "train"
     seen = {}
 
-    def stop(videos, test, *_):
-        seen.update(videos=len(videos), test=len(test))
+    def stop(videos, test, form, *_):
+        seen.update(
+            videos=len(videos), test=len(test), compared=list(form.studies()["stride"].settings)
+        )
         raise ValueError("enough seen")
 
     monkeypatch.setattr("keras_stc.ablation.run_ablation", stop)
     line = ["ablate", str(videos), "--out", str(tmp_path / "out"), "--studies", "stride"]
-    assert main([*line, "--hold-out", "0.34"]) == 1
+    assert main([*line, "--hold-out", "0.34", "--strides", "1", "4"]) == 1
     assert "enough seen" in capsys.readouterr().err
     # Two of the six videos of each of two classes.
-    assert seen == {"videos": 8, "test": 4}
+    assert seen == {"videos": 8, "test": 4, "compared": ["1", "4"]}
 
 
 @pytest.mark.parametrize(
@@ -243,6 +245,8 @@ def test_data_without_a_split_are_held_out(tmp_path, monkeypatch, capsys):
         (["--form", "big"], "--form must be one of small, paper"),
         (["--model", "resnet3d18"], "a network with STC blocks"),
         (["--seeds", "0"], "--seeds must be at least 1"),
+        (["--strides", "2", "0"], "--strides must be at least 1. Received: 0"),
+        (["--depths", "stc_resnet18", "stc_resnet19"], "--depths must be one of resnet3d18,"),
         (["--plot", "a.txt"], "must end in .svg or .png"),
         (["--plot", "none/a.svg"], "folder of --plot none/a.svg does not exist"),
         (["--studies", "transfer", "--teacher-weights", "no.h5"], "weights no.h5 do not exist"),

@@ -7,6 +7,14 @@ from keras_stc import checks
 from keras_stc.cli import options
 from keras_stc.cli.console import print_json, say
 
+#: Fields of a `Form` that say what a study compares: type, and words for the user.
+COMPARED = {
+    "depths": (str, "MODEL", "networks that the study depth compares"),
+    "lengths": (int, "FRAMES", "frames in a clip that the study frames compares"),
+    "strides": (int, "STRIDE", "distances between two frames that the study stride compares"),
+    "ratios": (int, "RATIO", "reduction ratios that the study ratio compares"),
+}
+
 
 def register(add):
     command = add(
@@ -32,6 +40,8 @@ def register(add):
     command.add_argument("--model", help="STC network that all others differ from in one thing")
     options.width(command)
     options.numbers(command, options.CLIP, frames=None, stride=None, size=None, frame_size=None)
+    for name, (kind, metavar, text) in COMPARED.items():
+        command.add_argument(f"--{name}", nargs="+", type=kind, metavar=metavar, help=text)
     options.numbers(command, options.FITTING, epochs=None, batch_size=None, lr=None)
     command.add_argument("--flip", action="store_true", default=None, help="mirror at random")
     command.add_argument("--transfer-epochs", type=int, help="of every transfer")
@@ -81,6 +91,7 @@ def run_ablate(arguments):
 
 def _form(arguments):
     from keras_stc.ablation import FORMS
+    from keras_stc.models.configs import VARIANTS
 
     checks.one_of(FORMS, **{"--form": arguments.form})
     form = FORMS[arguments.form]
@@ -92,6 +103,13 @@ def _form(arguments):
             f"Received: {base.model}"
         )
     checks.positive("a positive number", **{"--alpha": base.alpha})
+    compared = options.typed(**{name: getattr(arguments, name) for name in COMPARED})
+    for name, values in compared.items():
+        for value in values:
+            if name == "depths":
+                checks.one_of(VARIANTS, **{f"--{name}": value})
+            else:
+                checks.at_least(1, **{f"--{name}": value})
     recipe = form.recipe.replace(
         epochs=arguments.epochs,
         batch_size=arguments.batch_size,
@@ -105,6 +123,7 @@ def _form(arguments):
         size=arguments.size,
         frame_size=arguments.frame_size,
         transfer_recipe=form.transfer_recipe.replace(epochs=arguments.transfer_epochs),
+        **{name: tuple(values) for name, values in compared.items()},
     )
 
 
