@@ -132,12 +132,12 @@ def pack(
         for number, first in enumerate(range(0, len(videos), videos_per_shard)):
             part = videos[first : first + videos_per_shard]
             path = out / f"videos-{number:05d}.tfrecord"
-            key = _key(part, settings)
+            names = [None if v.label is None else class_names[v.label] for v in part]
+            key = _key(part, names, settings)
             shard = _finished(path, key, part)
             if shard is None:
                 # The index of an earlier pack is not that of what is written from now on.
                 (out / "index.json").unlink(missing_ok=True)
-                names = [None if v.label is None else class_names[v.label] for v in part]
                 jobs = [(v, n, short_side, quality, flow) for v, n in zip(part, names, strict=True)]
                 # Only a few of them wait in memory.
                 packed = read_ahead(pool, _packed, jobs, 2 * workers)
@@ -225,7 +225,7 @@ def _unlabelled(data):
 
 
 def _place(video):
-    return {"path": video.path, "start": video.start, "end": video.end}
+    return {"path": video.place, "start": video.start, "end": video.end}
 
 
 #: What tells one from others.
@@ -249,9 +249,11 @@ def _claim(out, settings):
     files.write_atomically(path, json.dumps(settings, indent=1))
 
 
-def _key(videos, settings):
+def _key(videos, names, settings):
     """A hash of what a shard is made of: files that have changed are packed again."""
-    parts = [[*map(str, (v, cache.file_key(v.path)))] for v in videos]
+    parts = [
+        (*video.identity, video.label, name) for video, name in zip(videos, names, strict=True)
+    ]
     return hashlib.sha256(json.dumps([LAYOUT, settings, parts]).encode()).hexdigest()
 
 
@@ -307,7 +309,7 @@ def _pack_video(video, label_text, short_side, quality, flow=None):
     context["image/height"].int64_list.value.append(height)
     context["image/width"].int64_list.value.append(width)
     context["image/frame_rate"].float_list.value.append(info.fps)
-    context["clip/data_path"].bytes_list.value.append(os.fsencode(video.path))
+    context["clip/data_path"].bytes_list.value.append(os.fsencode(video.place))
     if video.label is not None:
         context["clip/label/index"].int64_list.value.append(video.label)
         context["clip/label/text"].bytes_list.value.append(label_text.encode())

@@ -1,6 +1,7 @@
 """`Partial`: a file of the videos measured so far, from which a killed evaluation resumes."""
 
 import contextlib
+import dataclasses
 import hashlib
 import json
 import os
@@ -103,7 +104,7 @@ def fingerprint(model, videos, protocol):
     """A name for an evaluation that changes with anything that its figures depend on."""
     digest = hashlib.sha256(json.dumps(protocol, sort_keys=True).encode())
     for video in videos:
-        digest.update(repr(video).encode())
+        digest.update(repr(dataclasses.replace(video, path=video.place)).encode())
     for weights in model.get_weights():
         digest.update(np.ascontiguousarray(weights).tobytes())
     return digest.hexdigest()

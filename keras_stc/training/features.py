@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import pathlib
 import shutil
 
@@ -74,7 +73,7 @@ def cached_features(folder, name, trunk, clips, passes, about, verbose: str | in
     """Features of every clip of some passes over the videos.
 
     They are kept in `folder`, file by file, so that a run that was killed goes on; other weights,
-    videos, clips or crops make another key, whose files take their place.
+    videos, clips or crops make another key, whose files take their place when all are there.
 
     Args:
         folder: Where to keep them.
@@ -91,15 +90,15 @@ def cached_features(folder, name, trunk, clips, passes, about, verbose: str | in
     """
     folder = pathlib.Path(folder)
     kept = folder / f"{name}-{_key(trunk, about)}"
-    for other in folder.glob(f"{name}-*"):
-        if other != kept:
-            shutil.rmtree(other)
     kept.mkdir(parents=True, exist_ok=True)
     batches = clips(first_epoch=0, first_batch=0).batches
     if verbose:
         print(f"Features of the {name} clips, computed once and kept in {folder}")
     bar = keras.utils.Progbar(passes * batches, unit_name="batch", verbose=int(bool(verbose)))
     files = [_one_pass(kept, number, trunk, clips, batches, bar) for number in range(passes)]
+    for other in folder.glob(f"{name}-*"):
+        if other != kept:
+            shutil.rmtree(other)
     return _loaded(files)
 
 
@@ -173,15 +172,8 @@ def clips_key(videos, video_config, **settings):
 
 
 def videos_key(videos):
-    """Names and labels of videos, and of files here their size and time: others are others."""
-    rows = []
-    for video in videos:
-        row = [video.name, video.label]
-        with contextlib.suppress(OSError):
-            status = os.stat(video.path.rpartition("#")[0] or video.path)
-            row += [status.st_size, status.st_mtime_ns]
-        rows.append(row)
-    return rows
+    """What videos are, and their labels: others are others."""
+    return [[*video.identity, video.label] for video in videos]
 
 
 class FeatureBatches(keras.utils.PyDataset):

@@ -29,6 +29,7 @@ from keras_stc.data import (
     video_clips,
 )
 from keras_stc.data.clips import sampling
+from keras_stc.data.sets.packed import read_index
 from keras_stc.data.video import shard
 from keras_stc.video_config import VideoConfig
 
@@ -251,6 +252,15 @@ def test_a_source_that_changed_is_packed_again(table, packed, tmp_path, monkeypa
     finally:
         os.utime(table.parent / "2.mp4", ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert {os.path.basename(video.path) for video in calls} == {"2.mp4", "3.mp4"}
+
+
+def test_a_list_by_another_path_is_the_same_list(table, packed, tmp_path, monkeypatch):
+    monkeypatch.chdir(table.parent)
+    monkeypatch.setattr(packing, "_pack_video", lambda *_: pytest.fail("packed again"))
+    assert pack(table.name, packed, **OPTIONS)["videos"] == read_index(packed)["videos"]
+    one, other = (open_data(path, None) for path in (table, table.name))
+    assert [video.identity for video in one] == [video.identity for video in other]
+    assert [video.path for video in one] != [video.path for video in other]
 
 
 def test_other_folders_are_left_alone(table, packed, tmp_path):

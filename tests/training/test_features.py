@@ -1,6 +1,7 @@
 """Features that are computed once: the same clips, kept through a kill, whole networks after."""
 
 import dataclasses
+import functools
 
 import distributed_worker
 import helpers
@@ -132,6 +133,30 @@ def test_other_weights_are_other_features(videos, tmp_path):
     train(model, sets[0], recipe, tmp_path / "run", sets[1], verbose=0)
     others = {path.name for path in (tmp_path / "run" / "features").iterdir()}
     assert len(others) == 2 and not keys & others
+
+
+def test_those_of_another_key_go_when_all_are_there(videos, tmp_path, monkeypatch):
+    def kept(path):
+        sets, model = VideoFolder(path), distributed_worker.small_model()
+        clips = functools.partial(clip_dataset, sets, video_config=model.video_config)
+        trunk = split(model, "layer2").trunk
+        about = features.clips_key(sets, model.video_config)
+        features.cached_features(tmp_path, "train", trunk, clips, 1, about, verbose=0)
+        return {path.name for path in tmp_path.iterdir()}
+
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    first = kept(videos / "train")
+    with monkeypatch.context() as patch:
+        patch.setattr(features, "_write", lambda *_: pytest.fail("computed again"))
+        patch.chdir(videos)
+        assert kept("train") == first
+        patch.setattr(features, "_write", stop)
+        with pytest.raises(KeyboardInterrupt):
+            kept(videos / "test")
+    assert first < {path.name for path in tmp_path.iterdir()}
+    assert len(kept(videos / "test")) == 1
 
 
 def test_every_pass_has_its_turn():

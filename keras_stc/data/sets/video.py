@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_stc.checks import at_least
 from keras_stc.data.errors import VideoError
+from keras_stc.data.video.cache import file_key
 
 if TYPE_CHECKING:
     from keras_stc.data.video.reader import VideoInfo
@@ -47,6 +48,21 @@ class Video:
     def file(self) -> str:
         """The file that holds it, packed or not: the same for all pieces of one recording."""
         return self.source or self.path
+
+    @property
+    def place(self) -> str:
+        """The path, absolute if it is not an URL."""
+        return self.path if "://" in self.path else os.path.abspath(self.path)
+
+    @property
+    def identity(self) -> tuple[str | int | float | None, ...]:
+        """What it shares with no other video, nor with itself after its file has changed.
+
+        However its path is written: where it lies, its times, and of a file here the size and the
+        time at which it was written.
+        """
+        file = self.path if self.source is None else self.path.rpartition("#")[0]
+        return self.place, self.start, self.end, *(file_key(file) or ())[1:]
 
     def frame_range(self, info: VideoInfo) -> tuple[int, int]:
         """`(first frame, number of frames)` of the piece, by the `VideoInfo` of its file."""
