@@ -4,6 +4,7 @@ import csv
 import functools
 import json
 import os
+import platform
 import shlex
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ import keras_stc
 from keras_stc import bench
 from keras_stc.cli import doctor, main
 from keras_stc.cli.console import print_table
-from keras_stc.data import VideoWarning, divide, open_data
+from keras_stc.data import VideoWarning, cores, divide, open_data
 
 #: A training from random weights, which needs no others.
 TRAIN = ("train", "{videos}", "--out", "{tmp}/run", "--weights", "none")
@@ -88,6 +89,22 @@ def test_doctor(capsys):
     report = run_json(capsys, "doctor")
     assert report["packages"]["backend"] in ("tensorflow", "jax", "torch")
     assert "h264" in report["decoders"]["codecs"] and report["problems"] == {}
+
+
+@pytest.mark.skipif(platform.system() != "Linux", reason="reads what Linux says of its processor")
+@pytest.mark.parametrize(
+    ("cpuinfo", "known"),
+    [
+        ("processor\t: 0\nflags\t\t: fpu avx512f avx512_bf16 amx_tile\n", True),
+        ("processor\t: 0\nflags\t\t: fpu avx512f avx512_vnni\n", False),
+        ("processor\t: 0\nFeatures\t: fp asimd i8mm bf16\n", True),
+        ("processor\t: 0\nhart\t\t: 0\n", None),
+    ],
+)
+def test_a_processor_with_bfloat16_is_known(tmp_path, cpuinfo, known):
+    (tmp_path / "cpuinfo").write_text(cpuinfo)
+    assert cores.has_bfloat16(tmp_path / "cpuinfo") is known
+    assert cores.has_bfloat16(tmp_path / "none") is None
 
 
 def test_doctor_has_something_under_each_heading(capsys):

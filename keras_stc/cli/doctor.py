@@ -12,7 +12,7 @@ import sys
 
 from keras_stc._version import __version__
 from keras_stc.cli.console import print_json, quiet_start
-from keras_stc.data.cores import available_cores
+from keras_stc.data.cores import available_cores, has_bfloat16
 
 #: Codecs of the data sets and of what cameras and browsers write.
 CODECS = ("mpeg4", "h264", "hevc", "vp8", "vp9", "av1")
@@ -101,6 +101,7 @@ def examine(start=False):
             "python": sys.version.split()[0],
             "system": f"{platform.system()} {platform.machine()}",
             "cores": available_cores(),
+            **_bfloat16(),
             "free disk": f"{shutil.disk_usage('.').free / 1e9:.0f} GB here",
         },
         "packages": {"keras-stc": __version__, **backend, **optional},
@@ -129,6 +130,13 @@ def _backend(start, problems, missing):
         }[name]
         missing.append(f"a GPU for {name} (with an NVIDIA card: {line})")
     return packages, {"GPUs": ", ".join(gpus) or "none: training runs on the CPU"}
+
+
+def _bfloat16():
+    known = has_bfloat16()
+    if known is None:
+        return {}
+    return {"bfloat16": "in hardware" if known else "emulated: float32 is faster on the CPU"}
 
 
 def backend_name():

@@ -1,17 +1,32 @@
 """Checks that several trainings share: a recipe against the network, the devices and the videos."""
 
+import warnings
+
 from keras_stc import distribute
 from keras_stc.checks import wrong
+from keras_stc.data import VideoWarning
+from keras_stc.data.cores import has_bfloat16
+from keras_stc.layers.conv import on_tensorflow_cpu
 from keras_stc.models import VideoModel
 
 
 def check_precision(model, recipe, name="`model`", kind="model"):
-    """Raises the `ValueError` for a network that was built in another precision."""
+    """Raises the `ValueError` for a network that was built in another precision.
+
+    Warns of bfloat16 on a processor that emulates it.
+    """
     if model.dtype_policy.name != recipe.precision:
         raise ValueError(
             f"{name} must be built with the recipe's precision, {recipe.precision}: call "
             f"keras.config.set_dtype_policy before. Received: a {kind} of precision "
             f"{model.dtype_policy.name}"
+        )
+    if recipe.precision == "mixed_bfloat16" and on_tensorflow_cpu() and has_bfloat16() is False:
+        warnings.warn(
+            "This processor emulates bfloat16, and trains about three times as fast in float32: "
+            "give the precision float32.",
+            VideoWarning,
+            stacklevel=2,
         )
 
 

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import importlib.util
 import json
+import warnings
 
 import distributed_worker
 import helpers
@@ -13,9 +14,10 @@ import pytest
 
 from keras_stc.data import VideoFolder
 from keras_stc.distribute.fit import _is_validated
+from keras_stc.layers.conv import on_tensorflow_cpu
 from keras_stc.models.load import load_model
 from keras_stc.runs import Run, RunError
-from keras_stc.training import RECIPES, SGD, train
+from keras_stc.training import RECIPES, SGD, fits, train
 from keras_stc.training.callbacks import StopOnNaN, Unfinished, is_over
 from keras_stc.training.freeze import frozen
 
@@ -289,6 +291,18 @@ def test_a_model_of_another_precision_is_refused(videos, tmp_path):
     with pytest.raises(ValueError, match="set_dtype_policy before"):
         train(model, VideoFolder(videos / "train"), recipe, tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.skipif(not on_tensorflow_cpu(), reason="was measured on TensorFlow's CPU")
+@pytest.mark.parametrize(("has_bfloat16", "warned"), [(False, 1), (True, 0), (None, 0)])
+def test_emulated_bfloat16_is_warned_of(monkeypatch, has_bfloat16, warned):
+    monkeypatch.setattr(fits, "has_bfloat16", lambda: has_bfloat16)
+    recipe = dataclasses.replace(distributed_worker.PLAIN, precision="mixed_bfloat16")
+    with distributed_worker.precision("mixed_bfloat16"):
+        model = distributed_worker.small_model()
+    with warnings.catch_warnings(record=True) as said:
+        fits.check_precision(model, recipe)
+    assert ["emulates bfloat16" in str(each.message) for each in said] == [True] * warned
 
 
 def test_early_stop_ends_a_run_for_good(videos, tmp_path):
