@@ -6,11 +6,11 @@
 About six minutes a network on two cores, and 10 GB. Each side runs in a process of its own with the
 same number of threads; the measurements alternate, and the best of the repeats counts, PyTorch's
 in the better of two memory layouts, or three sides with `--compile`. A training step is forward,
-cross-entropy, backward and SGD with momentum, on the Keras side in the function that `fit` calls;
-bfloat16 is mixed precision there and autocast in PyTorch. `folded` is inference with batch
-normalisation in the convolutions' kernels, by `keras_stc.models.fold_batch_norm`; PyTorch's is as
-it is there, too. Peak memory is that of a process that takes three training steps and does nothing
-else, the libraries included.
+cross-entropy, backward and SGD with momentum, on the Keras side in the function that `fit` calls,
+with the optimizer of `keras-stc train`; bfloat16 is mixed precision there and autocast in PyTorch.
+`folded` is inference with batch normalisation in the convolutions' kernels, by
+`keras_stc.models.fold_batch_norm`; PyTorch's is as it is there, too. Peak memory is that of a
+process that takes three training steps and does nothing else, the libraries included.
 
 TensorFlow runs with its oneDNN kernels, as `keras-stc` on the command line does; processors without
 AVX-512 need `TF_ENABLE_ONEDNN_OPTS=1` for them. Set it to 0 to see the difference.
@@ -186,6 +186,7 @@ def keras_side(args, fused=True):
 
     from keras_stc import models
     from keras_stc.layers import BatchNormalization
+    from keras_stc.training import SGD
 
     if not fused:
         BatchNormalization._is_fused = lambda self, inputs: False
@@ -196,7 +197,7 @@ def keras_side(args, fused=True):
         input_shape=(args.frames, args.size, args.size, 3), classifier_activation=None, **options
     )
     model.compile(
-        keras.optimizers.SGD(0.01, momentum=0.9),
+        SGD(0.01, momentum=0.9),
         keras.losses.SparseCategoricalCrossentropy(from_logits=True),
     )
     clips, labels = random_batch(np, args)
