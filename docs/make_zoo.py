@@ -42,7 +42,7 @@ def weights():
     unpublished = ", ".join(f"`{r.arch}`" for r in records if r.status != "available")
     head = ["file", "networks and their `weights=`", "trained", "licence", "top-1", "protocol"]
     rows = [cells(file, group, protocols) for file, group in files.items()]
-    missing = f"There are no Kinetics weights that this package could fetch of {unpublished}."
+    missing = f'The tag `"kinetics400"` is not there for {unpublished}.'
     text = textwrap.fill(missing, 120)
     return f"{table(head, rows)}\n\n{numbered(protocols)}\n\n{text}"
 

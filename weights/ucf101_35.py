@@ -1,7 +1,7 @@
 """Makes the weights `ucf101-35` again.
 
     python weights/ucf101_35.py inception_i3d split1.csv runs/i3d   # half an hour on two cores
-    python weights/ucf101_35.py stc_resnet18 split1.csv runs/stc    # two hours
+    python weights/ucf101_35.py stc_resnet18 split1.csv runs/stc    # 1 h 20 min
 
 `split1.csv` (`path,label,split`) lists the clips of 35 classes of UCF101 with the subsets of the
 official split 1. Killed and run again with the same line, it goes on. The weights file is left in

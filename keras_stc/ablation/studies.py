@@ -166,7 +166,7 @@ class Form:
             ),
             Study(
                 "single-frame",
-                "One frame in the place of all",
+                "The middle frame repeated",
                 "tables have no such row: a control of ours",
                 {
                     "the middle frame, repeated": base.replace(single_frame=True),

@@ -8,7 +8,7 @@ from keras_stc.cli.console import fit_verbosity, print_json
 def register(add):
     command = add(
         "demo",
-        help="videos, training, accuracy and a report in under three minutes",
+        help="videos, training, accuracy and a report in about three minutes",
         description="Writes small encoded videos whose class is the motion in them, trains an STC "
         "network on them, evaluates it on videos it has never seen and writes an HTML report.",
     )

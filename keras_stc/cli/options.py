@@ -9,7 +9,7 @@ DATA_HELP = (
     "labels, ucf101:ROOT:SPLIT, hmdb51:ROOT:SPLIT, kinetics:CSV:ROOT, or what keras-stc pack wrote"
 )
 
-#: The one Kinetics model whose weights exist.
+#: What answers where no model is named: it has the most accurate Kinetics weights.
 DEFAULT = "inception_i3d"
 
 #: Options of a clip, and those of any training: name, type, what it is.
