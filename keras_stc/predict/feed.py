@@ -24,8 +24,7 @@ class Feed:
     def __init__(self, source, config, live):
         from keras_stc.data import Geometry
 
-        self._container, self._name = open_source(source)
-        self._stream = self._container.streams.video[0]
+        self._container, self._stream, self._name = open_feed(source)
         self._stream.thread_type = "AUTO"
         rate = float(self._stream.average_rate or self._stream.guessed_rate or 0)
         # Some streams say the ticks of their clock.
@@ -183,11 +182,11 @@ class Feed:
         return VideoError(f"{self._name} {problem}; check the source, or wait until it sends.")
 
 
-def open_source(source):
+def open_feed(source):
     """Opens a camera, a file or an address by PyAV.
 
     Returns:
-        A pair, PyAV's container and what to call the source.
+        PyAV's container, the stream of its pictures and what to call the source.
 
     Raises:
         VideoError: If it cannot be opened or has no pictures.
@@ -195,10 +194,12 @@ def open_source(source):
     import av
 
     from keras_stc.data import VideoError
+    from keras_stc.data.video.video_file import is_text, picture_stream
 
     text = os.fspath(source) if not isinstance(source, int) else str(source)
     options, others, form, name = {}, None, None, text
-    if os.path.exists(text) and not text.startswith("/dev/"):
+    is_file = os.path.exists(text) and not text.startswith("/dev/")
+    if is_file:
         # A playlist in disguise cannot make FFmpeg open an address.
         text, options = f"file:{text}", {"protocol_whitelist": "file"}
     elif text.isdigit():
@@ -211,21 +212,24 @@ def open_source(source):
             f"{text} does not exist: give the number of a camera, a file, or an address such as "
             "rtsp://host/path."
         )
+    how = {"format": form, "timeout": TIMEOUT, "metadata_errors": "ignore"}
     try:
         try:
-            container = av.open(text, format=form, options=options, timeout=TIMEOUT)
+            container = av.open(text, options=options, **how)
         except av.FFmpegError:
             if others is None:
                 raise
-            container = av.open(text, format=form, options=others, timeout=TIMEOUT)
+            container = av.open(text, options=others, **how)
     except (av.FFmpegError, ValueError, OSError) as error:
         raise VideoError(
             f"{name} cannot be opened ({reason(error)}); check that it is there and not in use."
         ) from error
-    if not container.streams.video:
+    stream = picture_stream(container)
+    if stream is None or (is_file and is_text(container)):
         container.close()
-        raise VideoError(f"{name} has no video stream.")
-    return container, name
+        problem = "has no video stream" if stream is None else "is a text file, not a video"
+        raise VideoError(f"{name} {problem}; expected a file such as .mp4 or .avi.")
+    return container, stream, name
 
 
 def _camera(number):

@@ -87,7 +87,8 @@ def predict_stream(
     Raises:
         ValueError: If the model has no classifier or takes segments of a whole video, or a number
             is out of range.
-        VideoError: If the source cannot be opened, has no pictures, or breaks off before the first.
+        VideoError: If the source cannot be opened or has no pictures; of a camera or an address
+            also if it stops sending, or sends nothing for a quarter of a minute.
     """
     config, names = model_config(model), class_names(model)
     config.check_rgb()

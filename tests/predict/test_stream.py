@@ -84,6 +84,22 @@ def test_windows_are_the_readers_pixels(tmp_path, changed, stored):
                 assert video_files.numbers(stored(clip)) == [k, k + 3, k + 6, k + 9]
 
 
+def test_what_is_no_video_is_none_here_either(tmp_path, model):
+    """FFmpeg shows text as on a terminal; and a song's cover is a picture."""
+    notes = tmp_path / "notes.txt"
+    notes.write_text("wave\n" * 200)
+    song, cover = video_files.write_sound(tmp_path / "x.wav"), tmp_path / "cover.png"
+    video_files.ffmpeg("-f", "lavfi", "-i", "color=red:size=64x64", "-frames:v", "1", cover)
+    covered = tmp_path / "song.m4a"
+    how = ("-map", "0", "-map", "1", "-c:v", "copy", "-disposition:v:0", "attached_pic")
+    video_files.ffmpeg("-i", song, "-i", cover, *how, covered)
+    for path, words in ((notes, "is a text file"), (covered, "has no video stream")):
+        with pytest.raises(VideoError, match=words):
+            VideoReader(path)
+        with pytest.raises(VideoError, match=words):
+            next(predict_stream(model, path, live=False))
+
+
 def test_without_smoothing_each_window_speaks_for_itself(model, video):
     answers = list(predict_stream(model, video, smoothing=0, live=False))
     for answer in answers:

@@ -53,8 +53,7 @@ class VideoFile:
         av = self._av
         source = self._source()
         try:
-            # "file" alone: a playlist in disguise cannot make FFmpeg open an address. As `options`
-            # this crashes PyAV up to 16 in files that name their streams late (MPEG-PS).
+            # "file" alone: a playlist in disguise cannot make FFmpeg open an address.
             options = {} if self._remote else {"protocol_whitelist": "file"}
             self._container = av.open(source, container_options=options, metadata_errors="ignore")
         except (av.FFmpegError, ValueError, OSError) as error:
@@ -62,9 +61,14 @@ class VideoFile:
                 f"is not a video that FFmpeg can open ({reason(error)}); expected a file such "
                 "as .mp4, .avi, .mkv or .webm, complete and undamaged"
             ) from error
-        if NOT_VIDEO & set(self._container.format.name.split(",")):
+        if is_text(self._container):
             raise self._error("is a text file, not a video; expected a file such as .mp4 or .avi")
-        self._stream = self._video_stream()
+        self._stream = picture_stream(self._container)
+        if self._stream is None:
+            others = sorted({stream.type for stream in self._container.streams}) or ["nothing"]
+            raise self._error(
+                f"has no video stream, only {' and '.join(others)}; expected a file with pictures"
+            )
         for stream in self._container.streams:
             if stream is not self._stream and hasattr(stream, "discard"):
                 stream.discard = type(stream.discard).all  # sound is not even read
@@ -88,17 +92,6 @@ class VideoFile:
         if not os.path.getsize(self.path):
             raise self._error("is empty (0 bytes); expected a video: copy or download it again")
         return "file:" + self.path
-
-    def _video_stream(self):
-        streams = self._container.streams
-        pictures = [s for s in streams.video if not _is_cover(s) and s.codec_context is not None]
-        if not pictures:
-            others = sorted({stream.type for stream in streams}) or ["nothing"]
-            raise self._error(
-                f"has no video stream, only {' and '.join(others)}; expected a file with pictures"
-            )
-        best = streams.best("video")
-        return best if best in pictures else pictures[0]
 
     @property
     def codec(self):
@@ -267,6 +260,19 @@ def _open_remote(path):
         raise VideoError(
             f"{path} cannot be opened ({reason(error)}); check the address, or copy the file here."
         ) from error
+
+
+def is_text(container):
+    """Whether FFmpeg took a text for a picture of a terminal, or a list of files for a video."""
+    return bool(NOT_VIDEO & set(container.format.name.split(",")))
+
+
+def picture_stream(container):
+    """The stream of a container's pictures, the best of several; `None` where there is none."""
+    streams = container.streams
+    pictures = [s for s in streams.video if not _is_cover(s) and s.codec_context is not None]
+    best = streams.best("video")
+    return best if best in pictures else next(iter(pictures), None)
 
 
 def _is_cover(stream):
