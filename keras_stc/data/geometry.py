@@ -4,6 +4,8 @@ A `Geometry` goes to the decoder, which resizes while it converts the colours an
 pixels of the crop alone. One geometry serves a whole clip: all its frames are cut alike.
 """
 
+from __future__ import annotations
+
 import dataclasses
 
 import numpy as np
@@ -84,6 +86,27 @@ class Geometry:
             return 0, 0
         down, right = POSITIONS[self.position]
         return int((height - self.crop[0]) * down), int((width - self.crop[1]) * right)
+
+    def for_crop(self, crop: tuple[int, int]) -> Geometry:
+        """The same part of the frames in a crop of another size, to which they are resized.
+
+        Args:
+            crop: `(height, width)` in pixels.
+
+        Raises:
+            ValueError: If this one has no crop, or leaves the frames at their own size.
+        """
+        if self.crop is None or self.short_side is None:
+            raise ValueError(
+                "`crops` must cut clips from frames that are resized, since two networks see one "
+                f"crop at two sizes. Received: {self!r}"
+            )
+        if isinstance(self.short_side, tuple):
+            sides = zip(self.short_side, crop, self.crop, strict=True)
+            height, width = (round(side * new / old) for side, new, old in sides)
+            return dataclasses.replace(self, crop=crop, short_side=(height, width))
+        short_side = round(self.short_side * min(crop) / min(self.crop))
+        return dataclasses.replace(self, crop=crop, short_side=short_side)
 
     def cut(self, pixels: np.ndarray) -> np.ndarray:
         """Crops and mirrors frames which are already resized; no copy.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -127,7 +126,6 @@ class _Pairs(Stream):
                 f"Received: batch_size={batch_size}"
             )
         self.whole_batch = batch_size
-        self.scale = frame_size / min(config.crop)
         #: `(height, width)` of the teacher's crop.
         self.crop = config_of_frames(config, frame_size).crop
         self.plans = {}
@@ -181,20 +179,11 @@ class _Pairs(Stream):
 
         def both(cut):
             clips = [cut.first + clip for clip in cut.clips]
-            pair = next(cut.reader.views(clips, self._geometries(cut.geometry)))
+            views = [cut.geometry.for_crop(self.crop), cut.geometry]
+            pair = next(cut.reader.views(clips, views))
             return [self.changed(pixels, row) for pixels in pair]
 
         return self.usable(row, both if self.answers is None else told, avoid)
-
-    def _geometries(self, small):
-        """Of the teacher's frames and of the student's clip."""
-        if small.short_side is None:
-            raise ValueError(
-                "`crops` must cut pairs from frames that are resized, to two sizes. Received: "
-                f"{small!r} without a short side"
-            )
-        short_side = round(small.short_side * self.scale)
-        return dataclasses.replace(small, crop=self.crop, short_side=short_side), small
 
 
 def config_of_frames(config, frame_size):

@@ -318,8 +318,8 @@ def answering(model, role):
     else:
         answers = ops.log_softmax(answers, axis=-1)
     features = ops.cast(end.output, "float32")
-    if len(features.shape) == 5:
-        features = ops.mean(features, axis=(1, 2, 3))
+    if len(features.shape) > 2:  # of positions, or of a segment network's frames
+        features = ops.mean(features, axis=tuple(range(1, len(features.shape) - 1)))
     return keras.Model(model.input, [answers, features], name=f"{model.name}_answers")
 
 

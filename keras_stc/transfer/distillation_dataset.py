@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -128,7 +127,7 @@ class _Shown(Stream):
             middle = middle_of(cut, self.video_config)
             theirs = _around(middle, cut.count, self.teacher_config, cut.reader.info.fps)
             needed = np.unique([*own, *theirs])
-            views = [cut.geometry, self._teacher_geometry(cut.geometry)]
+            views = [cut.geometry, cut.geometry.for_crop(self.teacher_config.crop)]
             pixels = next(cut.reader.views([cut.first + needed], views))
             return [
                 self.changed(frames[np.searchsorted(needed, clip)], row)
@@ -137,18 +136,6 @@ class _Shown(Stream):
 
         video, made = self.usable(row, both)
         return *made, label_of(video)
-
-    def _teacher_geometry(self, geometry):
-        """The same part of the frame, at the teacher's size."""
-        if not isinstance(geometry.short_side, int):
-            raise ValueError(
-                "`crops` must cut clips from frames whose short side is resized, for student and "
-                f"teacher see one crop at two sizes. Received: {geometry!r}"
-            )
-        crop = self.teacher_config.crop
-        scale = min(crop) / min(geometry.crop)
-        short_side = round(geometry.short_side * scale)
-        return dataclasses.replace(geometry, crop=crop, short_side=short_side)
 
 
 def _around(middle, num_frames, config, fps):

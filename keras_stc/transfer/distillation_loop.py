@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_stc import distribute
 from keras_stc.checks import wrong
-from keras_stc.training.fits import check_precision, check_student, check_unused
+from keras_stc.training.fits import check_batches, check_precision, check_student, check_unused
 from keras_stc.training.session import Session
 from keras_stc.transfer.answers import answers_of_run, check_windows
 from keras_stc.transfer.distillation_dataset import distillation_dataset
@@ -70,7 +70,8 @@ def train_distillation(
         The history: a list with a dictionary of figures for each epoch.
 
     Raises:
-        ValueError: If the recipe does not fit, or labels are to count and there are none.
+        ValueError: If the recipe or its batches do not fit, or labels are to count and there are
+            none.
         RunError: If the folder holds another run.
         TrainingError: If the loss is no longer a number.
         VideoError: If there are no videos, or more than half of them cannot be read.
@@ -78,7 +79,10 @@ def train_distillation(
     student, teacher = distillation.student, distillation.teacher
     check_student(distillation=distillation)
     teacher_config = distillation.config_of_teacher(frame_size)
-    _check(distillation, teacher_config, recipe, videos, windows)
+    _check(distillation, teacher_config, recipe, windows)
+    if distillation.label_weight and all(video.label is None for video in videos):
+        raise wrong("0 for videos without labels", label_weight=distillation.label_weight)
+    check_batches(distillation, recipe, videos, validation)
     session = Session(
         *(distillation, recipe, out, videos, validation),
         network=student,
@@ -122,15 +126,16 @@ def train_distillation(
             clips_per_video=session.repeats,
             drop_remainder=True,
         )
+        devices = distribute.devices(distillation)
         measured = (
             validation
             and dataset(
                 validation,
                 "validation",
-                batch_size=min(session.part, len(validation)),
+                batch_size=min(session.part, len(validation) - len(validation) % devices),
                 training=False,
                 # Several devices need a part of every batch.
-                drop_remainder=distribute.devices(distillation) > 1,
+                drop_remainder=devices > 1,
             )()
         )
         session.fit(clips, measured, example=(_example(distillation, teacher_config, windows),))
@@ -151,12 +156,10 @@ def _example(distillation, teacher_config, windows):
     return {**example, "label": np.zeros(2, "int32")}
 
 
-def _check(distillation, teacher_config, recipe, videos, windows):
+def _check(distillation, teacher_config, recipe, windows):
     for config in (distillation.student.video_config, teacher_config):
         config.check_moment()
     check_precision(distillation.student, recipe, "The student", "student")
     unused = {"label_smoothing": 0.0, "class_weights": "none", "feature_passes": 0}
     check_unused(recipe, " in a distillation", **unused, recompute="none")
     check_windows(distillation, windows)
-    if distillation.label_weight and all(video.label is None for video in videos):
-        raise wrong("0 for videos without labels", label_weight=distillation.label_weight)

@@ -75,6 +75,21 @@ def test_generators_differ_by_key_alone():
 
 
 @pytest.mark.parametrize(
+    ("short_side", "larger"), [(48, 96), ((48, 60), (96, 120)), ((128, 171), (256, 342))]
+)
+def test_a_crop_of_another_size_shows_the_same(short_side, larger):
+    """The window in frames that are twice as large is twice the window."""
+    geometry = Geometry((32, 32), short_side, position="bottom_right", flip=True)
+    twice = geometry.for_crop((64, 64))
+    assert twice == Geometry((64, 64), larger, position="bottom_right", flip=True)
+    sizes = [each.frame_size(240, 320) for each in (geometry, twice)]
+    assert [2 * side for side in geometry.window(*sizes[0])] == [*twice.window(*sizes[1])]
+    for bad in (Geometry((32, 32)), Geometry(short_side=48)):
+        with pytest.raises(ValueError, match="`crops` must cut clips from frames that are resized"):
+            bad.for_crop((64, 64))
+
+
+@pytest.mark.parametrize(
     "bad",
     [
         {"crop": (0, 5)},

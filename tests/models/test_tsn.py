@@ -11,6 +11,7 @@ import keras_stc
 from keras_stc.models.complexity import zoo_complexity
 from keras_stc.models.tsn import BACKBONES
 from keras_stc.models.zoo import NETWORKS
+from keras_stc.transfer.distillation import answering
 from keras_stc.weights import registry
 
 CLIP = (3, 48, 40, 3)
@@ -42,6 +43,11 @@ def mean_logits(model, x, mode):
 def small():
     keras.utils.set_random_seed(0)
     return keras_stc.TSNMobileNetV2(input_shape=CLIP, classes=5)
+
+
+def test_what_it_teaches_is_of_the_clip_and_not_of_a_frame(small):
+    shapes = [tuple(output.shape) for output in answering(small, "teacher").outputs]
+    assert shapes == [(None, 5), (None, 1280)]
 
 
 @pytest.fixture(scope="module")

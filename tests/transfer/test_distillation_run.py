@@ -147,6 +147,10 @@ def test_a_run_goes_on_where_it_was(videos, tmp_path, windows):
     del config["teacher"]["video_config"]
     keras_stc.runs.Run(tmp_path / "cut").config_path.write_text(json.dumps(config))
     assert run(transfer_parts.small_distillation(), "cut") == resumed
+    with pytest.raises(ValueError, match="`videos` must be at least 2 videos"):
+        few, parts = videos.subset([0]), recipe.replace(accumulation=2)
+        train_distillation(transfer_parts.small_distillation(), few, parts, tmp_path / "x")
+    assert not (tmp_path / "x").exists()
     with pytest.raises(ValueError, match="`recompute` must be 'none' in a distillation"):
         recipe = recipe.replace(recompute="unit")
         run(transfer_parts.small_distillation(), "other")

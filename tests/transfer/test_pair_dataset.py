@@ -113,9 +113,10 @@ def test_features_of_the_nearest_window_come_with_the_clip(videos, backend):
         pairs(videos, answers=Answers(None, features[:4], config))
 
 
-def test_same_crop_and_mirror_at_both_sizes(videos):
+@pytest.mark.parametrize("resize", [48, (48, 60)])
+def test_same_crop_and_mirror_at_both_sizes(videos, resize):
     """Against crops cut by hand: the larger picture, made smaller, is the smaller one."""
-    config = VideoConfig(frames=2, stride=1, size=32, resize=48)
+    config = VideoConfig(frames=2, stride=1, size=32, resize=resize)
     got = collected(pairs(videos, video_config=config, clips_per_video=4, batch_size=20))
     halves = got["frames"].astype("float32").reshape(20, 2, 32, 2, 32, 2, 3).mean((3, 5))
     differences = np.abs(halves - got["clip"]).mean((1, 2, 3, 4))
