@@ -10,14 +10,15 @@ import shutil
 import subprocess
 import sys
 
+import helpers
 import keras
 import pytest
 
 import keras_stc
 from keras_stc import bench
-from keras_stc.cli import doctor, main
+from keras_stc.cli import doctor, evaluate, main
 from keras_stc.cli.console import print_table
-from keras_stc.data import VideoWarning, cores, divide, open_data
+from keras_stc.data import VideoWarning, cores, divide, open_data, open_source
 
 #: A training from random weights, which needs no others.
 TRAIN = ("train", "{videos}", "--out", "{tmp}/run", "--weights", "none")
@@ -256,6 +257,25 @@ def test_what_was_held_out_is_found_again_or_nothing_is_said(capsys, small_run, 
     # A run made in Python says of its data what it likes.
     folder = copied_run(small_run, tmp_path / "other", text="anything")
     assert run_json(capsys, "evaluate", folder, small_run.videos)["videos"] == 4
+
+
+def test_weights_of_the_zoo_are_of_no_run_that_lies_here(small_run, tmp_path, monkeypatch):
+    videos = small_run.videos / "train"
+    folder = copied_run(small_run, tmp_path / "run", data=str(videos), subset=None, hold_out=0.2)
+    monkeypatch.chdir(folder)
+    named = evaluate._videos("inception_i3d.ucf101-35", open_source(videos), None, helpers.CLASSES)
+    assert [len(part) if part else part for part in named] == [12, None]
+    (folder / "config.json").write_text("[]")
+    again = evaluate._videos("inception_i3d.ucf101-35", open_source(videos), None, helpers.CLASSES)
+    assert len(again[0]) == 12
+
+
+def test_validation_videos_by_another_path_are_the_same(small_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(small_run.videos)
+    origins = [
+        divide("train", test).origin for test in ("test", "./test", small_run.videos / "test")
+    ]
+    assert origins[0] == origins[1] == origins[2]
 
 
 def test_validation_videos_are_those_to_validate_on(small_run, tmp_path):

@@ -160,8 +160,9 @@ def _videos(path, split, subset, class_names):
     from keras_stc.data.sets.division import as_trained
     from keras_stc.runs import Run
 
-    path = pathlib.Path(path)
-    config = Run(path if path.is_dir() else path.parent).config()
+    path, config = pathlib.Path(path), {}
+    if path.exists():  # and not weights of the zoo, or on the Hub
+        config = Run(path if path.is_dir() else path.parent).config()
     trained = config.get("data")
     origin = (trained.get("origin") or {}) if isinstance(trained, dict) else {}
     split = as_trained(split, origin, len(class_names or ()))

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import Any
 
+from keras_stc.data import open_source
 from keras_stc.models.zoo import completed
 from keras_stc.training.recipe import Recipe
 
@@ -46,11 +47,15 @@ def upgraded(old: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _with_names(data, now):
-    """What is said of the data's origin, or of the data, with its `class_names`."""
+    """What is said of the data's origin, or of the data, with `class_names` and whole paths."""
     if not isinstance(data, dict) or not isinstance(now, dict):
         return data
     if "origin" in data:
         return {**data, "origin": _with_names(data["origin"], now.get("origin"))}
+    named = data.get("validation")
+    if isinstance(named, str) and named != now.get("validation"):
+        with contextlib.suppress(ValueError, OSError):  # as it was typed, and may be gone
+            data = {**data, "validation": open_source(named).spec}
     return {**_only(now, "class_names"), **data}
 
 

@@ -100,3 +100,14 @@ def test_names_of_classes_are_those_of_now_where_none_were_written():
     other = {"data": {"origin": {**wanted, "class_names": "/other.txt"}}}
     assert upgraded(other, now) == other
     assert upgraded({"data": "motion"}, now) == {"data": "motion"}
+
+
+def test_validation_videos_were_named_as_they_were_typed(tmp_path, monkeypatch):
+    (tmp_path / "val.csv").write_text("path,label\nx.mp4,a\n")
+    monkeypatch.chdir(tmp_path)
+    now = {"data": {"origin": {"data": "/a.csv", "validation": str(tmp_path / "val.csv")}}}
+    for typed in ("val.csv", "./val.csv"):
+        old = {"data": {"origin": {"data": "/a.csv", "validation": typed}}}
+        assert upgraded(old, now) == now
+    old = {"data": {"origin": {"data": "/a.csv", "validation": "gone.csv"}}}
+    assert upgraded(old, now) == old

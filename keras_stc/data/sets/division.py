@@ -98,7 +98,7 @@ def _divide(data, validation, hold_out, seed):
     other = data if validation is None else open_source(validation)
     name = next((name for name in ("val", "test") if name in other.subsets), None)
     if validation is not None or (subset and name):
-        origin["validation"] = name if validation is None else str(validation)
+        origin["validation"] = name if validation is None else other.spec
         return Division(train, other.open(name, train.class_names), origin, name)
     if not hold_out:
         return Division(train, None, origin, None)
