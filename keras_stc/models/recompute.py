@@ -35,10 +35,9 @@ class UnitByUnit:
                 part = "conv1"
             elif part in ("conv1", "pool1"):
                 part = "pool1"  # which follows the first convolution, and some stems have not
-            elif part is not None:
-                break
-            if part is not None:
-                ends[part] = layer.output
+            else:
+                continue  # before them, between stages (P3D) or after the last unit
+            ends[part] = layer.output
         if "layer1_block1" not in ends:
             raise wrong(f"None, since {model.name} has no residual units", recompute="unit")
         tensors = [model.input, *ends.values(), model.output]

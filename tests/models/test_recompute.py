@@ -5,9 +5,10 @@ import numpy as np
 import pytest
 from short import short_networks
 
+import keras_stc
 from keras_stc import VideoConfig, VideoModel
 from keras_stc.models import VideoResNet
-from keras_stc.models.recompute import recomputing
+from keras_stc.models.recompute import UnitByUnit, recomputing
 from keras_stc.training.freeze import frozen
 
 CLIP = (2, 32, 32, 3)
@@ -71,6 +72,15 @@ def test_a_saved_model_says_nothing_of_it(tmp_path):
     again = keras.models.load_model(tmp_path / "model.keras")
     assert again.recompute is None and [each.path for each in again.weights] == paths
     np.testing.assert_allclose(again.predict_on_batch(CLIPS), answers, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.slow
+def test_poolings_between_stages_end_nothing():
+    """Of P3D, of which there are 50 units, and before them a convolution and a pooling."""
+    model = keras_stc.P3D199(input_shape=(4, 32, 32, 3), classes=3)
+    parts = UnitByUnit(model)._parts
+    assert len(parts) == 2 + 50 + 1
+    assert sum(part.count_params() for part in parts) == model.count_params()
 
 
 def test_what_cannot_be_recomputed():
