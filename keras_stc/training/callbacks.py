@@ -51,6 +51,7 @@ class Checkpoint(keras.callbacks.Callback):
             return
         # Reading a metric takes part of every worker.
         metrics = [np.asarray(variable).tolist() for variable in self.model.metrics_variables]
+        self._check_weights(step, self.state["epoch"] + 1)
         self._save({**self.state, "metrics": metrics})
 
     def on_epoch_end(self, epoch, logs=None):
@@ -62,6 +63,7 @@ class Checkpoint(keras.callbacks.Callback):
         last = epoch + 1 == self.session.recipe.epochs or self.model.stop_training
         if not last and not self._is_kept(epoch + 1):
             return
+        self._check_weights(self.steps, epoch + 1)
         # Before the state says that the epoch is done: a kill in between repeats the epoch.
         is_best = "val_accuracy" in row and (
             self.best is None or _quality(row) > _quality(self.best)
@@ -78,10 +80,13 @@ class Checkpoint(keras.callbacks.Callback):
         """Whether an epoch, counted from 1, ends in a checkpoint even if it is not the last."""
         return bool(self.session.save_steps) or epoch % self.session.save_every == 0
 
-    def _save(self, state, is_best=False):
+    def _check_weights(self, step, epoch):
+        """Before anything is kept: a step can spoil the weights before a loss shows it."""
         if not all(np.isfinite(weights).all() for weights in self.model.get_weights()):
-            # A step can spoil the weights before a loss shows it.
-            raise TrainingError(_not_a_number("The weights are no numbers", self.session))
+            what = "The weights are no numbers"
+            raise TrainingError(_not_a_number(what, step, epoch, self.session))
+
+    def _save(self, state, is_best=False):
         self.session.keep_quarantine()
         random = random_state(self.model)
         self.session.run.save(self.model, {**state, "random": random}, is_best)
@@ -161,7 +166,9 @@ class StopOnNaN(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None):
         loss = (logs or {}).get("loss", 0.0)
         if not math.isfinite(loss):
-            raise TrainingError(_not_a_number(f"The loss became {loss}", self.session))
+            state, what = self.session.state, f"The loss became {loss}"
+            place = state["step"] + 1, state["epoch"] + 1
+            raise TrainingError(_not_a_number(what, *place, self.session))
 
 
 def random_state(model):
@@ -179,12 +186,11 @@ def _random_variables(model):
     return [variable for variable in model.variables if id(variable) not in known]
 
 
-def _not_a_number(what, session):
-    run, state, kept = session.run, session.state, session.run.state()
-    where = (
-        f"{what} at step {state['step'] + 1} of epoch {state['epoch'] + 1}: "
-        f"{_remedy(session.network.dtype_policy.name)}."
-    )
+def _not_a_number(what, step, epoch, session):
+    """The sentence for weights or a loss of a step, both counted from 1."""
+    run, kept = session.run, session.run.state()
+    remedy = _remedy(session.network.dtype_policy.name)
+    where = f"{what} at step {step} of epoch {epoch}: {remedy}."
     if not kept:
         return where
     place = f"epoch {kept['epoch']}"

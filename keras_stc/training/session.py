@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from keras_stc import distribute
-from keras_stc.checks import at_least
+from keras_stc.checks import positive_integer
 from keras_stc.data import Quarantine, find_video_error
 from keras_stc.data.clips.quarantine import saved_reasons
 from keras_stc.models.first_step import announce_first_step
@@ -101,7 +101,9 @@ class Session:
     ):
         if tensorboard and importlib.util.find_spec("tensorboard") is None:
             raise ImportError("Logs for TensorBoard need it installed: pip install tensorboard")
-        at_least(1, validation_freq=validation_freq)
+        positive_integer(save_every=save_every, validation_freq=validation_freq)
+        if save_steps is not None:
+            positive_integer(save_steps=save_steps)
         self.model, self.network, self.recipe = model, network or model, recipe
         if recipe.recompute != "none" and distribute.devices(model) > 1:
             raise ValueError(

@@ -182,8 +182,17 @@ def test_validation_after_every_second_epoch_and_the_last(videos, tmp_path):
     assert [row["epoch"] for row in rows if row["val_loss"]] == ["2", "4", "5"]
     with pytest.raises(RunError, match="validation_freq: 2 there, 1 now"):
         distributed_worker.run(videos, out, recipe)
-    with pytest.raises(ValueError, match="`validation_freq` must be at least 1"):
-        distributed_worker.run(videos, tmp_path / "new", recipe, validation_freq=0)
+    for wrong in ({"validation_freq": 0}, {"validation_freq": 1.5}, {"save_every": 0}):
+        (name,) = wrong
+        with pytest.raises(ValueError, match=f"`{name}` must be a positive integer"):
+            train(
+                *(distributed_worker.small_model(), VideoFolder(videos / "train"), recipe),
+                *(tmp_path / "new", VideoFolder(videos / "test")),
+                **wrong,
+            )
+    with pytest.raises(ValueError, match="`save_steps` must be a positive integer"):
+        distributed_worker.run(videos, tmp_path / "new", recipe, save_steps=-3)
+    assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("often", [1, 2, 3, [2, 5]])

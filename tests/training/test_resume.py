@@ -271,6 +271,12 @@ def test_weights_that_are_no_numbers_are_never_kept(tmp_path):
     with pytest.raises(TrainingError, match="The weights are no numbers.* of epoch 1, is kept"):
         checkpoint.on_epoch_end(1, {"loss": 0.4})
     assert run.state() == kept and np.isfinite(weights(run.folder)[0]).all()
+    # Where what is best is a file of its own, it is not written either.
+    session.network = distributed_worker.small_model()
+    checkpoint.best = None
+    with pytest.raises(TrainingError, match="at step 1 of epoch 3: .* of epoch 1, is kept"):
+        checkpoint.on_epoch_end(2, {"val_accuracy": 0.5, "val_loss": 1.0})
+    assert not run.best_path.exists()
 
 
 @pytest.mark.parametrize(
