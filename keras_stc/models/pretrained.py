@@ -135,12 +135,7 @@ def _video_config(pretrained, arguments):
         theirs["class_names"] = None
     theirs = VideoConfig.from_dict(theirs)
     config = asked_config(given, theirs)
-    same_channels = config.channels == theirs.channels
-    if same_channels and (config.mean, config.std) != (theirs.mean, theirs.std):
-        raise ValueError(
-            "`video_config` must have the mean and std that the weights were trained with, "
-            f"{theirs.mean} and {theirs.std}. Received: mean={config.mean}, std={config.std}"
-        )
+    dataclasses.replace(pretrained, video_config=theirs.to_dict()).check_pixels(config)
     if config.class_names is None and theirs.class_names is not None:
         config = config.replace(class_names=theirs.class_names)
     return config

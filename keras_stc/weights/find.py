@@ -95,14 +95,18 @@ def load_weights(
 
     Args:
         model: A built model of the zoo.
-        weights: As the constructors' argument. The model's `video_config` is left alone: give
-            `weights` to the constructor instead for weights that want pixels otherwise normalised.
+        weights: As the constructors' argument. The constructor takes more: weights that want
+            pixels otherwise normalised, and those of a network without STC blocks.
         architecture: The model's name in the zoo, if it is not the model's own name.
 
     Raises:
-        ValueError: If there is no such file, or a layer is missing or has another shape.
+        ValueError: If there is no such file, a layer is missing or has another shape, or the model
+            normalises its clips otherwise than the weights were trained.
     """
-    find_weights(weights, architecture or model.name).load_into(model)
+    pretrained = find_weights(weights, architecture or model.name)
+    if config := getattr(model, "video_config", None):
+        pretrained.check_pixels(config)
+    pretrained.load_into(model)
 
 
 def _from_record(record):

@@ -61,6 +61,20 @@ class Pretrained:
         layers = {name: arrays for name, arrays in self.layers.items() if name in kept}
         return dataclasses.replace(self, layers=layers)
 
+    def check_pixels(self, config):
+        """Raises the `ValueError` for a network that normalises its clips otherwise.
+
+        Args:
+            config: Its `VideoConfig`.
+        """
+        theirs = {**config.to_dict(), **self.video_config}
+        mean, std = (tuple(theirs[name]) for name in ("mean", "std"))
+        if config.channels == theirs["channels"] and (config.mean, config.std) != (mean, std):
+            raise ValueError(
+                "`video_config` must have the mean and std that the weights were trained with, "
+                f"{mean} and {std}. Received: mean={config.mean}, std={config.std}"
+            )
+
     def load_into(self, model, optional=()):
         """Copies the arrays into the layers of the same names.
 
@@ -167,8 +181,12 @@ def assign_by_name(model, layers, source, optional=()):
                 continue
             if layer.name in optional:
                 continue
+            hint = ""
+            if layer.name.endswith("_stc"):
+                hint = ", such as one without STC blocks, which the constructor's `weights` adds"
             raise ValueError(
-                f"{source} has no weights for layer {layer.name!r}: it belongs to another network."
+                f"{source} has no weights for layer {layer.name!r}: it belongs to another "
+                f"network{hint}."
             )
         pairs = _match(layer, fit_channels(layer, fit_clip_length(layer, arrays)), source)
         wrong = [(v, a) for v, a in pairs if tuple(v.shape) != a.shape]

@@ -327,3 +327,17 @@ def test_a_file_is_written_without_a_network(saved, tmp_path):
     again = keras_stc.STCResNet18(classes=3, **SMALL, weights=tmp_path / "n.weights.h5")
     for got, want in zip(again.get_weights(), model.get_weights(), strict=True):
         np.testing.assert_array_equal(got, want)
+
+
+def test_pixels_must_be_those_of_the_weights(saved, tmp_path):
+    """The constructor follows the weights; a model that is built has its own normalisation."""
+    _, folder = saved
+    config = {"frames": 4, "size": 32, "mean": (0, 0, 0)}
+    other = keras_stc.STCResNet18(classes=3, alpha=0.125, video_config=config)
+    with pytest.raises(ValueError, match=r"the mean and std that .* Received: mean=\(0.0, 0.0"):
+        keras_stc.weights.load_weights(other, folder / "m.keras")
+    keras_stc.weights.load_weights(other, folder / "m.weights.h5")  # which says nothing of them
+    plain = keras_stc.ResNet3D18(classes=3, **SMALL)
+    plain.save_weights(tmp_path / "plain.weights.h5")
+    with pytest.raises(ValueError, match="without STC blocks, which the constructor's `weights`"):
+        keras_stc.weights.load_weights(other, tmp_path / "plain.weights.h5")
