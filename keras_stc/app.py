@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 import time
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from keras_stc.checks import wrong
 from keras_stc.explain import explain_video
 from keras_stc.explain.view import heated
 from keras_stc.files import first_line
@@ -132,11 +132,15 @@ def serve(
         The address of the page.
 
     Raises:
-        ValueError: If the port is taken.
+        ValueError: If nothing can listen there: the port is taken, or the address another
+            machine's.
     """
     import gradio
 
     try:
+        # Gradio tries a hundred ports of an address of another machine, seconds each.
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.create_server((host, port or 0), family=family).close()
         _, local, public = page.launch(
             server_name=host,
             server_port=port,
@@ -146,7 +150,11 @@ def serve(
             theme=gradio.themes.Default(**FONTS),
         )
     except OSError as error:
-        raise wrong("a free port", **{"--port": port}) from error
+        where = f"{host}:{port}" if port else host
+        raise ValueError(
+            f"The page cannot listen on {where}: take an address of this machine, such as "
+            "127.0.0.1 or 0.0.0.0, and a port that is free."
+        ) from error
     return public or local
 
 

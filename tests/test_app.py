@@ -1,6 +1,7 @@
 """The page of `keras-stc app`, in a real browser with real videos."""
 
 import shutil
+import socket
 import subprocess
 import sys
 
@@ -81,6 +82,20 @@ def test_strangers_choose_among_what_was_named(small_run):
 def test_mistakes_get_one_sentence(capsys, line, words):
     assert main(line) == 1
     assert words in capsys.readouterr().err
+
+
+def test_an_address_of_another_machine_gets_a_sentence():
+    gradio = pytest.importorskip("gradio")
+    from keras_stc.app import serve
+
+    with gradio.Blocks() as page:
+        pass
+    with pytest.raises(ValueError, match="cannot listen on 203.0.113.1: take an address"):
+        serve(page, "203.0.113.1")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(ValueError, match=f"cannot listen on 127.0.0.1:{port}: "):
+            serve(page, port=port)
 
 
 def test_without_gradio(monkeypatch):
