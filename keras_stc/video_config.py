@@ -96,17 +96,20 @@ class VideoConfig:
         if self.resize is None:
             short = round(min(height, width) * SHORT_SIDE_PER_CROP)
             object.__setattr__(self, "resize", short)
-        if isinstance(self.resize, (tuple, list)):
-            object.__setattr__(self, "resize", tuple(self.resize))
-            smaller = len(self.resize) != 2 or self.resize[0] < height or self.resize[1] < width
-        else:
-            smaller = self.resize < min(height, width)
-        if smaller:
+        resize: Any = self.resize
+        sides = tuple(resize) if isinstance(resize, (tuple, list)) else (resize,)
+        least = self.crop if len(sides) == 2 else (min(height, width),)
+        if len(sides) > 2 or not all(
+            isinstance(side, numbers.Integral) and side >= end
+            for side, end in zip(sides, least, strict=True)
+        ):
             raise ValueError(
-                "`resize`, the short side before the crop, must be at least the crop's shorter "
-                "side, or (height, width) at least the crop's. "
+                "`resize`, the short side before the crop, must be an integer of at least the "
+                "crop's shorter side, or two, (height, width), of at least the crop's. "
                 f"Received: resize={self.resize!r}, size={self.size!r}"
             )
+        resize = int(resize) if len(sides) == 1 else tuple(map(int, sides))
+        object.__setattr__(self, "resize", resize)
         for name in ("mean", "std"):
             values = tuple(float(value) for value in getattr(self, name))
             if len(values) not in (3, self.channels) or (name == "std" and min(values) <= 0):
@@ -119,6 +122,7 @@ class VideoConfig:
             object.__setattr__(self, name, values)
         if self.fps is not None:
             positive("positive, or None", fps=self.fps)
+            object.__setattr__(self, "fps", float(self.fps))
         require(lambda value: isinstance(value, bool), "True or False", segments=self.segments)
         if self.channel_order != "RGB":
             raise wrong('"RGB"', channel_order=self.channel_order)

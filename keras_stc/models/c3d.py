@@ -11,6 +11,7 @@ import keras
 from keras_stc.layers.batch_norm import BatchNormalization
 from keras_stc.layers.conv import Conv3D, max_pool3d
 from keras_stc.layers.residual import BN_EPSILON, BN_MOMENTUM
+from keras_stc.models.inputs import full_precision
 from keras_stc.models.network import Network, halved
 from keras_stc.video_config import KINETICS_MEAN, VideoConfig
 
@@ -64,8 +65,8 @@ def classifier(x, classes, activation, dropout_rate):
         x = keras.layers.Dense(DENSE, "relu", kernel_initializer="he_normal", name=name)(x)
         if dropout_rate:
             x = keras.layers.Dropout(dropout_rate, name=f"{name}_dropout")(x)
-    # Logits and softmax stay in float32 under mixed precision.
-    return keras.layers.Dense(classes, activation, dtype="float32", name="predictions")(x)
+    dtype = full_precision()
+    return keras.layers.Dense(classes, activation, dtype=dtype, name="predictions")(x)
 
 
 def _c3d(name, constructor, batch_norm):

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_stc.layers.batch_norm import BatchNormalization
 from keras_stc.layers.conv import Conv3D, max_pool3d
+from keras_stc.models.inputs import full_precision
 from keras_stc.models.network import Network
 from keras_stc.video_config import VideoConfig
 
@@ -119,10 +120,10 @@ def position_classifier(x, classes, activation, dropout_rate):
     x = PositionPooling(name="avg_pool")(x)
     if dropout_rate:
         x = keras.layers.Dropout(dropout_rate, name="dropout")(x)
-    # Logits and softmax stay in float32 under mixed precision.
-    x = keras.layers.Conv3D(classes, 1, dtype="float32", name="predictions")(x)
-    x = keras.layers.GlobalAveragePooling3D(dtype="float32", name="Logits")(x)
-    return keras.layers.Activation(activation, dtype="float32", name="probabilities")(x)
+    dtype = full_precision()
+    x = keras.layers.Conv3D(classes, 1, dtype=dtype, name="predictions")(x)
+    x = keras.layers.GlobalAveragePooling3D(dtype=dtype, name="Logits")(x)
+    return keras.layers.Activation(activation, dtype=dtype, name="probabilities")(x)
 
 
 INCEPTION_I3D = Network(

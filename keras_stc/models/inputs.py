@@ -63,16 +63,21 @@ def clip_input(input_tensor, input_shape, default_shape, min_size, fixed_frames,
     return keras.Input(shape, name="clip") if input_tensor is None else input_tensor
 
 
+def full_precision():
+    """The dtype of what mixed precision leaves whole, logits and softmax: float32, or float64."""
+    return "float64" if keras.config.dtype_policy().compute_dtype == "float64" else "float32"
+
+
 def normalize(x, config):
     """Subtracts the mean and divides by the deviation that the weights were trained with.
 
     It is part of the model, so that every model takes the same clips, RGB 0-255, and no weights
-    can meet the wrong preprocessing. In float32 whatever the precision: it is cheap.
+    can meet the wrong preprocessing. In `full_precision` whatever the policy: it is cheap.
     """
     return keras.layers.Rescaling(
         scale=[1 / std for std in config.std],
         offset=[-mean / std for mean, std in zip(config.mean, config.std, strict=True)],
-        dtype="float32",
+        dtype=full_precision(),
         name="normalization",
     )(x)
 
@@ -208,10 +213,8 @@ def dense_classifier(x, classes, activation, dropout_rate=0.0):
     x = keras.layers.GlobalAveragePooling3D(name="avg_pool")(x)
     if dropout_rate:
         x = keras.layers.Dropout(dropout_rate, name="dropout")(x)
-    # Logits and softmax stay in float32 under mixed precision.
-    return keras.layers.Dense(classes, activation=activation, dtype="float32", name="predictions")(
-        x
-    )
+    dtype = full_precision()
+    return keras.layers.Dense(classes, activation, dtype=dtype, name="predictions")(x)
 
 
 def _check_is_shape(shape):

@@ -13,6 +13,7 @@ import keras
 from keras import ops
 
 from keras_stc.layers.frames import FoldFrames, UnfoldFrames
+from keras_stc.models.inputs import full_precision
 from keras_stc.models.network import Network
 from keras_stc.video_config import VideoConfig
 from keras_stc.weights.foreign import NORMALIZATIONS
@@ -70,10 +71,10 @@ def consensus(x, classes, activation, dropout_rate):
     x = FramePooling(name="avg_pool")(x)
     if dropout_rate:
         x = keras.layers.Dropout(dropout_rate, name="dropout")(x)
-    # Logits and softmax stay in float32 under mixed precision.
-    x = keras.layers.Dense(classes, dtype="float32", name="predictions")(x)
-    x = keras.layers.GlobalAveragePooling1D(dtype="float32", name="consensus")(x)
-    return keras.layers.Activation(activation, dtype="float32", name="probabilities")(x)
+    dtype = full_precision()
+    x = keras.layers.Dense(classes, dtype=dtype, name="predictions")(x)
+    x = keras.layers.GlobalAveragePooling1D(dtype=dtype, name="consensus")(x)
+    return keras.layers.Activation(activation, dtype=dtype, name="probabilities")(x)
 
 
 @keras.saving.register_keras_serializable("keras_stc")

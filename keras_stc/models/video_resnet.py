@@ -162,7 +162,7 @@ def VideoResNet(
         "pooling": pooling,
         "classes": int(classes),
         "classifier_activation": activation_name(classifier_activation),
-        "reduction_ratio": reduction_ratio,
+        "reduction_ratio": int(reduction_ratio),
         "stc_placement": stc_placement,
         "stc_branches": list(stc["branches"]),
         "shortcut": shortcut,

@@ -192,7 +192,7 @@ def completed(architecture, video_config):
         Both, of JSON's types.
 
     Raises:
-        TypeError: If a field of `video_config` is of a later version.
+        ValueError: If a field of `video_config` is of a later version.
     """
     if architecture and architecture.get("name") in CONSTRUCTORS:
         structure = _structure(CONSTRUCTORS[architecture["name"]])

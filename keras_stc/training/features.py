@@ -107,6 +107,8 @@ def _one_pass(folder, number, trunk, clips, batches, bar):
     files = [
         folder / f"{number:03d}-{first:06d}.npz" for first in range(0, batches, BATCHES_PER_FILE)
     ]
+    # Half precision has no dtype of numpy's that every backend makes.
+    kept_as = "float64" if trunk.compute_dtype == "float64" else "float32"
     done = 0
     while done < len(files) and files[done].exists():
         done += 1
@@ -115,7 +117,7 @@ def _one_pass(folder, number, trunk, clips, batches, bar):
         parts, began = [], number * batches
         for batch in clips(first_epoch=number, first_batch=seen):
             features = trunk.predict_on_batch(np.asarray(batch[0]))
-            parts.append((np.asarray(features, "float32"), np.asarray(batch[1])))
+            parts.append((np.asarray(features, kept_as), np.asarray(batch[1])))
             seen += 1
             bar.update(began + seen, finalize=False)
             if len(parts) == BATCHES_PER_FILE or seen == batches:

@@ -3,7 +3,9 @@
 import contextlib
 import dataclasses
 import inspect
+import json
 
+import distributed_worker
 import keras
 import numpy as np
 import pytest
@@ -338,6 +340,30 @@ def test_a_new_stride_takes_the_place_of_frames_a_second():
 def test_sizes_are_whole_numbers(change):
     with pytest.raises(ValueError, match="`size` must be a positive integer or two"):
         keras_stc.VideoConfig(**change)
+
+
+@pytest.mark.parametrize("resize", ["256", 122.5, float("nan"), (128, 171, 3), 100])
+def test_resized_sides_are_whole_and_large_enough(resize):
+    with pytest.raises(ValueError, match="`resize`, the short side before the crop, must be"):
+        keras_stc.VideoConfig(resize=resize)
+
+
+def test_numbers_of_numpy_are_written_as_json():
+    config = keras_stc.VideoConfig(resize=np.int64(128), fps=np.float32(12.5))
+    assert json.loads(json.dumps(config.to_dict()))["resize"] == 128 and config.fps == 12.5
+    assert keras_stc.VideoConfig(resize=(np.int32(128), np.int32(171))).resize == (128, 171)
+    model = keras_stc.STCResNet18(classes=2, reduction_ratio=np.int64(8), **SMALL)
+    assert json.loads(json.dumps(model.architecture))["reduction_ratio"] == 8
+
+
+@pytest.mark.parametrize(
+    ("precision", "full"), [("float64", "float64"), ("mixed_bfloat16", "float32")]
+)
+def test_logits_and_normalised_pixels_keep_their_precision(precision, full):
+    with distributed_worker.precision(precision):
+        model = keras_stc.STCResNet18(classes=2, **SMALL)
+    assert model.output.dtype == model.get_layer("normalization").compute_dtype == full
+    assert model.get_layer("conv1").compute_dtype == precision.removeprefix("mixed_")
 
 
 def test_a_clone_is_made_from_the_config():
