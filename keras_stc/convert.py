@@ -76,6 +76,10 @@ def convert_checkpoint(
     if normalization is not None:
         one_of(NORMALIZATIONS, normalization=normalization)
     classes = foreign.arguments.get("classes")
+    if class_names is not None and classes is None:
+        raise ValueError(
+            f"{source} has no classifier, whose outputs `class_names` could name: leave them out."
+        )
     if class_names is not None and len(class_names) != classes:
         raise ValueError(
             f"`class_names` must name the {classes} outputs of {source}. "

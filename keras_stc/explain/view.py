@@ -149,7 +149,7 @@ def _selectivity(class_gates):
 def _class_blocks(explanation):
     """Of the last block of each stage: this video's and each class's gates against the mean."""
     blocks, known = [], explanation.class_gates
-    if known is None:
+    if known is None or not explanation.gates:  # of the video none were asked for
         return blocks
     for block in _ends_of_stages(known.gates):
         for branch, gates in known.gates[block].items():

@@ -29,7 +29,7 @@ def predict_video(
     """Classifies a whole video.
 
     Non-overlapping clips cover it from start to end, each cropped at its centre; their softmax
-    probabilities are averaged (paper, section 4.2). Memory holds one batch of clips at a time.
+    probabilities are averaged (paper, section 4.2). Memory holds a few batches of clips at a time.
 
     Example:
 

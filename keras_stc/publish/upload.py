@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 from keras_stc._version import __version__
 from keras_stc.deprecated import renamed
+from keras_stc.files import first_line
 from keras_stc.publish.files import PublishError, read_json, repository_address, write_files
 from keras_stc.weights.hub import CONFIG, PREFIX, hub_file, missing_keys
 from keras_stc.weights.hub_client import (
     MissingFileError,
     client_errors,
     explain_refusal,
-    first_line,
     hub_endpoint,
     is_offline,
 )

@@ -44,7 +44,7 @@ def prediction_view(prediction, frames: Any = True, label=None):
     }
 
 
-def timeline_chart(prediction, drawn=DRAWN):
+def timeline_chart(prediction):
     """The best classes' probabilities over time; empty of a single clip."""
     if len(prediction.clip_times) < 2:
         return ""
@@ -53,7 +53,7 @@ def timeline_chart(prediction, drawn=DRAWN):
     columns = {name: prediction.clip_probabilities[:, places[name]] for name in _drawn(prediction)}
     lines = {
         name: list(zip(middles.tolist(), column.tolist(), strict=True))
-        for name, column in list(columns.items())[:drawn]
+        for name, column in list(columns.items())[:DRAWN]
         if column.max() >= SEEN
     }
     return line_chart(lines, "Probabilities over time", "second", shares=True)

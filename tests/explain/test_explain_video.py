@@ -1,5 +1,6 @@
 """A video explained: the page, the command, and that the map depends on what was learned."""
 
+import dataclasses
 import json
 import pathlib
 
@@ -32,6 +33,15 @@ def test_explanation(explained):
     # Adebayo et al.: a shuffled network's map is another one.
     assert set(explained.checks) == {"classifier", "whole network"}
     assert abs(explained.checks["whole network"]) < 0.8
+
+
+def test_a_page_without_gates_of_the_video(explained, tmp_path):
+    views = [
+        explanation_view(dataclasses.replace(explained, gates={})),
+        explanation_view(explained),
+    ]
+    without, whole = (write_views(tmp_path / "e.html", [v], {}).read_text() for v in views)
+    assert "Why" in without and len(without) < len(whole)
 
 
 def test_explanation_page(explained, tmp_path):

@@ -374,6 +374,9 @@ def test_what_cannot_be_converted_gets_a_sentence(tmp_path, capsys):
     good = tmp_path / "good.safetensors"
     save_file(state, good)
     assert "must name the 1000 outputs" in fails(good, "--classes", __file__)
+    backbone = tmp_path / "backbone.safetensors"
+    save_file({name: array for name, array in state.items() if "fc." not in name}, backbone)
+    assert "has no classifier, whose outputs" in fails(backbone, "--classes", __file__)
     assert "`normalization` must be one of imagenet" in fails(good, "--normalization", "x")
     assert "must end in one of .safetensors" in fails(tmp_path / "x.onnx")
     for name in ("no.safetensors", "no.h5"):

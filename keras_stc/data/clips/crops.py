@@ -56,11 +56,6 @@ class Crops:
         """
         return clip
 
-    @property
-    def changes_pixels(self) -> bool:
-        """Whether `pixels` does anything."""
-        return type(self).pixels is not Crops.pixels
-
 
 @dataclasses.dataclass(frozen=True)
 class RandomCrops(Crops):
