@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from keras_stc.layers import ResizedCrop
-from keras_stc.models.classifier import ends_in_softmax
+from keras_stc.models.classifier import check_classifier, ends_in_softmax
 from keras_stc.models.fold import for_inference
 
 #: Name of the `video_config` within a SavedModel, where TensorFlow keeps users' own files.
@@ -121,11 +121,7 @@ def with_preprocessing(model: keras.Model) -> keras.Model:
     """
     config = model.video_config
     config.check_rgb()
-    if len(model.output_shape) != 2 or not (model.architecture or {}).get("include_top", True):
-        raise ValueError(
-            "`preprocessing` makes probabilities of frames, so `model` must have a classifier "
-            f"(include_top=True). Received: a model with outputs of shape {model.output_shape}"
-        )
+    check_classifier(model, "`preprocessing` makes probabilities of frames, so ")
     frames = keras.Input((config.frames, None, None, 3), dtype="uint8", name="frames")
     outputs = model(ResizedCrop(config.crop, config.resize)(frames), training=False)
     if not ends_in_softmax(model):

@@ -8,6 +8,21 @@ def activation_name(activation):
     return keras.activations.serialize(activation) if callable(activation) else activation
 
 
+def check_classifier(model, why=""):
+    """Raises the `ValueError` for a model that names no classes.
+
+    Args:
+        model: A Keras model.
+        why: What needs one, a clause before the sentence.
+    """
+    has_top = (getattr(model, "architecture", None) or {}).get("include_top", True)
+    if len(model.output_shape) != 2 or not has_top:
+        raise ValueError(
+            f"{why}`model` must have a classifier (include_top=True). "
+            f"Received: a model with outputs of shape {model.output_shape}"
+        )
+
+
 def ends_in_softmax(model):
     """Whether a classifier puts out probabilities; otherwise it puts out logits.
 

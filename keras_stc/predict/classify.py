@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_stc.models.classifier import ends_in_softmax
+from keras_stc.models.classifier import check_classifier, ends_in_softmax
 from keras_stc.models.fold import for_inference
 
 if TYPE_CHECKING:
@@ -50,12 +50,7 @@ def model_config(model: keras.Model) -> VideoConfig:
             "`model` must carry a video_config, which says how to feed it; models that keras_stc "
             f"builds do. Received: a {type(model).__name__} without one"
         )
-    has_top = (getattr(model, "architecture", None) or {}).get("include_top", True)
-    if len(model.output_shape) != 2 or not has_top:
-        raise ValueError(
-            "`model` must have a classifier (include_top=True). "
-            f"Received: a model with outputs of shape {model.output_shape}"
-        )
+    check_classifier(model)
     ends_in_softmax(model)
     return config
 
