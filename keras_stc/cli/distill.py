@@ -104,7 +104,8 @@ def run_distill(arguments):
     labels = own_classes
     if 0 < arguments.label_weight < 1 and not of_images:
         labels = _labels(arguments, config)
-    data = divide_unlabelled(source, arguments.hold_out, arguments.seed, class_names=labels)
+    how = {"seed": arguments.seed, "class_names": labels, "groups": arguments.groups}
+    data = divide_unlabelled(source, arguments.hold_out, **how)
     videos, held_out = data.train, data.validation
     counted = f"{len(videos)} videos to learn from, {len(held_out or ())} to measure on"
     unlabelled = sum(video.label is None for video in videos)

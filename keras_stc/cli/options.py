@@ -68,7 +68,8 @@ def division(arguments):
     from keras_stc.data import divide
 
     validation = arguments.validation and source(arguments, arguments.validation)
-    return divide(source(arguments), validation, arguments.hold_out, arguments.seed)
+    how = arguments.hold_out, arguments.seed, arguments.groups
+    return divide(source(arguments), validation, *how)
 
 
 def validation(command, verb="validate"):
@@ -79,6 +80,17 @@ def validation(command, verb="validate"):
         type=float,
         default=0.2,
         help=f"part of each class to {verb} on where the data has no split (0.2); 0 for none",
+    )
+    groups(command)
+
+
+def groups(command):
+    """How what is held out stays together."""
+    command.add_argument(
+        "--groups",
+        metavar="REGEX",
+        help="hold out whole groups: videos whose paths agree in what this finds, such as takes of "
+        "one recording; of UCF101 'v_(.+_g[0-9]+)_'",
     )
 
 
@@ -158,6 +170,7 @@ def part_to_measure_on(command):
     """What `divide_unlabelled` holds out."""
     text = "part of the videos to measure on (0.1); 0 for none"
     command.add_argument("--hold-out", type=float, default=0.1, help=text)
+    groups(command)
 
 
 def teacher(command):

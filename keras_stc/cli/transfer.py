@@ -43,7 +43,8 @@ def run_transfer(arguments):
     one_of(RECIPES, **{"--recipe": arguments.recipe})
     recipe = options.changed(RECIPES[arguments.recipe], arguments)
     distribute.strategy()  # Workers have to find one another before anything else.
-    data = divide_unlabelled(arguments.videos, arguments.hold_out, arguments.seed)
+    how = {"seed": arguments.seed, "groups": arguments.groups}
+    data = divide_unlabelled(arguments.videos, arguments.hold_out, **how)
     videos, held_out = data.train, data.validation
     say(arguments, f"{len(videos)} videos to learn from, {len(held_out or ())} to measure on")
     if done := Run(arguments.out).state().get("epoch"):

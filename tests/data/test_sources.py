@@ -19,6 +19,8 @@ from keras_stc.data import (
     data_splits,
     data_subsets,
     divide,
+    divide_unlabelled,
+    held_out,
     open_data,
     open_source,
     open_unlabelled,
@@ -165,6 +167,46 @@ def test_pieces_of_other_classes_stay_with_their_file():
         assert np.bincount(held.labels, minlength=4)[:3].tolist() in ([2] * 3, [3] * 3)
         assert np.bincount(train.labels, minlength=4).min() == 1
         assert np.bincount(held.labels, minlength=4)[3] == 1
+
+
+def test_groups_are_held_out_whole():
+    """Of UCF101's names: groups of other classes with one number are other recordings."""
+    names = [
+        f"{action}/v_{action}_g{group:02d}_c{cut:02d}.avi"
+        for action in ("Biking", "Diving")
+        for group in range(1, 11)
+        for cut in range(1, 5)
+    ]
+    videos = VideoSet([Video(name, "BD".index(name[0])) for name in names], ("Biking", "Diving"))
+    for seed in range(3):
+        train, held = videos.split(0.2, seed, groups=r"v_(.+_g\d+)_")
+        groups = [{video.path[:-8] for video in part} for part in (train, held)]
+        assert not groups[0] & groups[1] and np.bincount(held.labels).tolist() == [8, 8]
+        assert [len(part) for part in groups] == [16, 4]
+    # What is found without parentheses; and without groups they are torn.
+    assert len({v.path[:-8] for v in videos.split(0.2, 0, r"v_.+_g\d+")[1]}) == 4
+    assert len({v.path[:-8] for v in videos.split(0.2, 0)[1]}) > 4
+    for bad, words in (("v_(", "a regular expression \\("), ("x", "finds something in Biking/v_B")):
+        with pytest.raises(ValueError, match=f"`groups` must be .*{words}"):
+            videos.split(0.2, groups=bad)
+
+
+def test_what_was_held_out_by_groups_is_found_again(tmp_path):
+    names = [f"{c}/{c}{group}-{cut}.mp4" for c in "ab" for group in range(5) for cut in range(3)]
+    touch(tmp_path, *names)
+    division = divide(tmp_path, groups=r"(\w+)-")
+    counts = len(division.train), len(division.validation)
+    assert counts == (24, 6) and division.origin["groups"] == r"(\w+)-"
+    videos, name = held_out(tmp_path, division.origin, 0, counts, ("a", "b"))
+    assert list(videos) == list(division.validation) and "held out" in name
+    unlabelled = divide_unlabelled(tmp_path, 0.2, groups=r"(\w+)-")
+    assert {v.path[-6] for v in unlabelled.validation} and len(unlabelled.validation) % 3 == 0
+    with pytest.raises(ValueError, match="`groups` must be such that a class has more than one"):
+        divide(tmp_path, groups="mp4")
+    for part in ("train", "test"):
+        touch(tmp_path / "divided" / part, *names)
+    with pytest.raises(ValueError, match="`groups` must be None where .* what to validate on"):
+        divide(tmp_path / "divided", groups="mp4")
 
 
 def test_subsets_by_any_letters_and_no_other_folders(tmp_path):

@@ -8,6 +8,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from keras_stc.checks import wrong
 from keras_stc.data.errors import VideoWarning
 from keras_stc.data.sets.open import open_source
 from keras_stc.data.sets.video import VideoSet
@@ -38,6 +39,7 @@ def divide(
     validation: str | os.PathLike[str] | Data | None = None,
     hold_out: float = 0.2,
     seed: int = 0,
+    groups: str | None = None,
 ) -> Division:
     """Videos to train on and to validate on, as `keras-stc train` takes them.
 
@@ -56,19 +58,22 @@ def divide(
         validation: Other data to validate on.
         hold_out: Part of each class to hold out where the data does not say; 0 for none.
         seed: Chooses which.
+        groups: A regular expression of paths, by which videos of one recording are held out
+            together or not at all; see `VideoSet.split`.
 
     Returns:
         A `Division`.
 
     Raises:
-        ValueError: If there are fewer than two classes, or a class has no video to train on.
+        ValueError: If there are fewer than two classes, a class has no video to train on, or
+            `groups` divides nothing.
         VideoError: If there is no such data.
 
     Warns:
         VideoWarning: If videos to validate on are among those to train on.
     """
     data = open_source(data)
-    division = _divide(data, validation, hold_out, seed)
+    division = _divide(data, validation, hold_out, seed, groups)
     videos = division.train
     if not videos.class_names:
         raise ValueError(
@@ -91,19 +96,23 @@ def divide(
     return division
 
 
-def _divide(data, validation, hold_out, seed):
+def _divide(data, validation, hold_out, seed, groups):
     subset = data.learnable
     train = data.open(subset)
     origin = {"data": data.spec, "subset": subset, "class_names": data.label_names}
     other = data if validation is None else open_source(validation)
     name = next((name for name in ("val", "test") if name in other.subsets), None)
     if validation is not None or (subset and name):
+        if groups is not None:
+            raise wrong(f"None where {other} says what to validate on", groups=groups)
         origin["validation"] = name if validation is None else other.spec
         return Division(train, other.open(name, train.class_names), origin, name)
     if not hold_out:
         return Division(train, None, origin, None)
-    origin["hold_out"] = hold_out
-    train, held = train.split(hold_out, seed=seed)
+    origin |= _held_out_by(hold_out, groups)
+    train, held = train.split(hold_out, seed, groups)
+    if groups is not None and not len(held):
+        raise wrong("such that a class has more than one group", groups=groups)
     return Division(train, held if len(held) else None, origin, _held_out_name(hold_out))
 
 
@@ -112,6 +121,7 @@ def divide_unlabelled(
     hold_out: float = 0.1,
     seed: int = 0,
     class_names: Sequence[str] | None = None,
+    groups: str | None = None,
 ) -> Division:
     """Videos to learn from without labels, and others to measure on, as `keras-stc transfer`.
 
@@ -123,6 +133,7 @@ def divide_unlabelled(
         seed: Chooses which.
         class_names: Names of the classes by label, where labels are to stay; rows of a list without
             one stay too.
+        groups: As of `divide`.
 
     Returns:
         A `Division`.
@@ -133,11 +144,11 @@ def divide_unlabelled(
         videos, kind = data.unlabelled(subset), "videos"
     else:  # `held_out` finds labelled ones by their data.
         videos, kind = data.partly_labelled(subset, class_names), "data"
-    origin = {kind: data.spec, "subset": subset, "hold_out": hold_out}
+    origin = {kind: data.spec, "subset": subset, **_held_out_by(hold_out, groups)}
     if class_names is not None and any(video.label is None for video in videos):
         origin["partly_labelled"] = True
     if hold_out:
-        train, held = videos.split(hold_out, seed=seed)
+        train, held = videos.split(hold_out, seed, groups)
         if len(held) >= 2:  # Pairs take two; one alone is better learned from.
             return Division(train, held, origin, _held_out_name(hold_out))
     return Division(videos, None, origin, None)
@@ -205,7 +216,7 @@ def held_out(
         return data.open(None, class_names), "trained on"
     opened = data.partly_labelled if origin.get("partly_labelled") else data.open
     whole = opened(origin.get("subset"), class_names)
-    train, held = whole.split(hold_out, seed)
+    train, held = whole.split(hold_out, seed, origin.get("groups"))
     if [len(train), len(held)] != list(counts):
         raise ValueError(
             f"{data} has changed since {run} was trained on {counts[0]} of its videos and "
@@ -214,6 +225,10 @@ def held_out(
         )
     labelled = held.subset(i for i, video in enumerate(held) if video.label is not None)
     return labelled, _held_out_name(hold_out)
+
+
+def _held_out_by(hold_out, groups):
+    return {"hold_out": hold_out, **({} if groups is None else {"groups": groups})}
 
 
 def _held_out_name(hold_out):

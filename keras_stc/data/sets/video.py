@@ -5,12 +5,13 @@ from __future__ import annotations
 import collections
 import dataclasses
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, overload
 
 import numpy as np
 
-from keras_stc.checks import at_least
+from keras_stc.checks import at_least, wrong
 from keras_stc.data.errors import VideoError
 from keras_stc.data.video.cache import file_key
 
@@ -158,7 +159,9 @@ class VideoSet(Sequence[Video]):
         """
         return VideoSet([self._videos[int(index)] for index in indices], self._class_names)
 
-    def split(self, fraction: float, seed: int = 0) -> tuple[VideoSet, VideoSet]:
+    def split(
+        self, fraction: float, seed: int = 0, groups: str | None = None
+    ) -> tuple[VideoSet, VideoSet]:
         """Holds a part of every class out.
 
         Args:
@@ -167,15 +170,23 @@ class VideoSet(Sequence[Video]):
                 of one file stay together, whatever their classes; where that leaves no choice,
                 less of a class is held out, or more.
             seed: Chooses which.
+            groups: A regular expression: videos whose paths agree in what it finds last, or in what
+                its parentheses find, stay together like pieces of one file. Of UCF101, whose groups
+                were cut from one recording each, `r"v_(.+_g\\d+)_"`.
 
         Returns:
             A pair of `VideoSet`s in the order of this one, `(train, held_out)`.
+
+        Raises:
+            ValueError: If an argument is out of range, or `groups` finds nothing in a path.
         """
         if not 0 < fraction < 1:
             raise ValueError(f"`fraction` must be between 0 and 1. Received: fraction={fraction!r}")
         at_least(0, seed=seed)
         rng, labels, held = np.random.default_rng(seed), self.labels, set()
         files = [video.file for video in self]
+        if groups is not None:
+            files = [_group(file, groups) for file in files]
         pieces = collections.defaultdict(collections.Counter)  # of a file: label -> how many
         for file, label in zip(files, labels.tolist(), strict=True):
             pieces[file][label] += 1
@@ -196,6 +207,17 @@ class VideoSet(Sequence[Video]):
             self.subset(i for i, file in enumerate(files) if file not in held),
             self.subset(i for i, file in enumerate(files) if file in held),
         )
+
+
+def _group(file, groups):
+    """What a regular expression finds last in the path of a file, next to its name."""
+    try:
+        found = collections.deque(re.finditer(groups, file), maxlen=1)
+    except re.error as error:
+        raise wrong(f"a regular expression ({error})", groups=groups) from error
+    if not found:
+        raise wrong(f"a regular expression that finds something in {file}", groups=groups)
+    return found[0].groups() or found[0][0]
 
 
 def checked_videos(videos):
