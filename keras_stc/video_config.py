@@ -97,9 +97,10 @@ class VideoConfig:
             short = round(min(height, width) * SHORT_SIDE_PER_CROP)
             object.__setattr__(self, "resize", short)
         resize: Any = self.resize
-        sides = tuple(resize) if isinstance(resize, (tuple, list)) else (resize,)
-        least = self.crop if len(sides) == 2 else (min(height, width),)
-        if len(sides) > 2 or not all(
+        is_pair = isinstance(resize, (tuple, list))
+        sides = tuple(resize) if is_pair else (resize,)
+        least = self.crop if is_pair else (min(height, width),)
+        if len(sides) != len(least) or not all(
             isinstance(side, numbers.Integral) and side >= end
             for side, end in zip(sides, least, strict=True)
         ):
@@ -108,7 +109,7 @@ class VideoConfig:
                 "crop's shorter side, or two, (height, width), of at least the crop's. "
                 f"Received: resize={self.resize!r}, size={self.size!r}"
             )
-        resize = int(resize) if len(sides) == 1 else tuple(map(int, sides))
+        resize = tuple(map(int, sides)) if is_pair else int(resize)
         object.__setattr__(self, "resize", resize)
         for name in ("mean", "std"):
             values = tuple(float(value) for value in getattr(self, name))
