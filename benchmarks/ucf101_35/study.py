@@ -48,7 +48,8 @@ FRAME_STEP = 4
 WINDOW_STEP = 32
 FRAME_SIZE = 224
 
-#: STUDY_TRY=1 runs every route in minutes on a CPU; its figures mean nothing.
+#: STUDY_TRY=1 is a small form, to walk through every route; its figures mean nothing. A CPU without
+#: bfloat16 takes long for it.
 if os.environ.get("STUDY_TRY"):
     RECIPE["batch"], FRAME_SIZE = 8, 64
     LARGE = Clips(16, 48, "large", stride=2)
