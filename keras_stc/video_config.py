@@ -19,6 +19,23 @@ FLOWS = {"tvl1": "TV-L1", "farneback": "Farnebäck's method"}
 SHORT_SIDE_PER_CROP = 122 / 112
 
 
+def resized_for(
+    crop: tuple[int, int], resize: int | tuple[int, int], old: tuple[int, int]
+) -> int | tuple[int, int]:
+    """What frames are resized to for a crop that shows what another one shows of them.
+
+    Args:
+        crop: `(height, width)` in pixels.
+        resize: The short side, or `(height, width)`, to which they are resized for the other one.
+        old: `(height, width)` of that.
+    """
+    if isinstance(resize, tuple):
+        sides = zip(resize, crop, old, strict=True)
+        height, width = (round(new * side / was) for side, new, was in sides)
+        return height, width
+    return round(min(crop) * resize / min(old))
+
+
 @dataclasses.dataclass(frozen=True)
 class VideoConfig:
     """What a clip has to look like before a model sees it.
@@ -160,11 +177,7 @@ class VideoConfig:
             crop: `(height, width)` in pixels.
         """
         resize: Any = self.resize  # which is a number or two, once it was checked
-        if isinstance(resize, tuple):
-            sides = zip(resize, crop, self.crop, strict=True)
-            height, width = (round(new * side / old) for side, new, old in sides)
-            return height, width
-        return round(min(crop) * resize / min(self.crop))
+        return resized_for(crop, resize, self.crop)
 
     def check_rgb(self, or_flow: bool = False) -> None:
         """Raises the `ValueError` for clips that videos cannot give, which are read as RGB.

@@ -11,6 +11,7 @@ import dataclasses
 import numpy as np
 
 from keras_stc.checks import one_of, wrong
+from keras_stc.video_config import resized_for
 
 #: The five positions of a training crop (paper, section 4.2), as fractions of the free space
 #: above and to the left of the crop.
@@ -101,11 +102,7 @@ class Geometry:
                 "`crops` must cut clips from frames that are resized, since two networks see one "
                 f"crop at two sizes. Received: {self!r}"
             )
-        if isinstance(self.short_side, tuple):
-            sides = zip(self.short_side, crop, self.crop, strict=True)
-            height, width = (round(side * new / old) for side, new, old in sides)
-            return dataclasses.replace(self, crop=crop, short_side=(height, width))
-        short_side = round(self.short_side * min(crop) / min(self.crop))
+        short_side = resized_for(crop, self.short_side, self.crop)
         return dataclasses.replace(self, crop=crop, short_side=short_side)
 
     def cut(self, pixels: np.ndarray) -> np.ndarray:
