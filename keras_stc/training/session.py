@@ -161,6 +161,12 @@ class Session:
             "share": distribute.share(self.model),
         }
 
+    def validation_batches(self, videos):
+        """Arguments of a dataset of videos to validate on: several devices need a part of each."""
+        devices = distribute.devices(self.model)
+        size = min(self.part, len(videos) - len(videos) % devices)
+        return {"batch_size": size, "training": False, "drop_remainder": devices > 1}
+
     def fit(self, clips, validation=None, *, example, loss=None, metrics=None):
         """Trains until the last epoch, from the step where the run is.
 

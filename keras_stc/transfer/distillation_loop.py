@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_stc import distribute
 from keras_stc.checks import wrong
 from keras_stc.training.fits import check_batches, check_precision, check_student, check_unused
 from keras_stc.training.session import Session
@@ -79,9 +78,7 @@ def train_distillation(
     student, teacher = distillation.student, distillation.teacher
     check_student(distillation=distillation)
     teacher_config = distillation.config_of_teacher(frame_size)
-    _check(distillation, teacher_config, recipe, windows)
-    if distillation.label_weight and all(video.label is None for video in videos):
-        raise wrong("0 for videos without labels", label_weight=distillation.label_weight)
+    _check(distillation, teacher_config, recipe, videos, windows)
     check_batches(distillation, recipe, videos, validation)
     session = Session(
         *(distillation, recipe, out, videos, validation),
@@ -126,17 +123,9 @@ def train_distillation(
             clips_per_video=session.repeats,
             drop_remainder=True,
         )
-        devices = distribute.devices(distillation)
         measured = (
             validation
-            and dataset(
-                validation,
-                "validation",
-                batch_size=min(session.part, len(validation) - len(validation) % devices),
-                training=False,
-                # Several devices need a part of every batch.
-                drop_remainder=devices > 1,
-            )()
+            and dataset(validation, "validation", **session.validation_batches(validation))()
         )
         session.fit(clips, measured, example=(_example(distillation, teacher_config, windows),))
     named = teacher.classes or distillation.label_weight
@@ -156,10 +145,12 @@ def _example(distillation, teacher_config, windows):
     return {**example, "label": np.zeros(2, "int32")}
 
 
-def _check(distillation, teacher_config, recipe, windows):
+def _check(distillation, teacher_config, recipe, videos, windows):
     for config in (distillation.student.video_config, teacher_config):
         config.check_moment()
     check_precision(distillation.student, recipe, "The student", "student")
     unused = {"label_smoothing": 0.0, "class_weights": "none", "feature_passes": 0}
     check_unused(recipe, " in a distillation", **unused, recompute="none")
     check_windows(distillation, windows)
+    if distillation.label_weight and all(video.label is None for video in videos):
+        raise wrong("0 for videos without labels", label_weight=distillation.label_weight)

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from keras_stc import distribute
 from keras_stc.training import TrainingError
 from keras_stc.training.fits import check_batches, check_precision, check_student, check_unused
 from keras_stc.training.session import Session
@@ -132,20 +131,11 @@ def train_transfer(
         )
         session.fit(
             pairs,
-            validation and _validation_pairs(session, validation, dataset),
+            validation
+            and dataset(validation, "validation")(**session.validation_batches(validation)),
             example=(_example(pairs().element_spec),),
         )
     return session.finish(session.run.student_path)
-
-
-def _validation_pairs(session, validation, dataset):
-    devices = distribute.devices(session.model)
-    return dataset(validation, "validation")(
-        batch_size=min(session.part, len(validation) - len(validation) % devices),
-        training=False,
-        # Several devices need a part of every batch, of two videos at least.
-        drop_remainder=devices > 1,
-    )
 
 
 def _example(spec):
