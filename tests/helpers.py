@@ -1,12 +1,14 @@
-"""A small training on real encoded videos, shared by the tests that need a trained network."""
+"""What several tests do: a small training on real encoded videos, a command line, answers."""
 
 import dataclasses
 import pathlib
 
 import h5py
 import keras
+import numpy as np
 
-from keras_stc.data import VideoFolder
+from keras_stc.cli import main
+from keras_stc.data import VideoFolder, open_source
 from keras_stc.demo.motion import write_motion_videos
 from keras_stc.models import create_model
 from keras_stc.training import RECIPES, train
@@ -60,3 +62,21 @@ def write_keras_2(model, path):
             group.attrs["weight_names"] = [name.encode() for name in names]
             for name, value in zip(names, layer.get_weights(), strict=True):
                 group[name] = value
+
+
+def run(capsys, *line):
+    """Exit status, standard output and standard error of a command line."""
+    status = main([str(word) for word in line])
+    captured = capsys.readouterr()
+    return status, captured.out, captured.err
+
+
+def splits(data):
+    """What is typed for each of the data's splits."""
+    return tuple(split.name for split in open_source(data).splits)
+
+
+def softmax(logits):
+    """Over the last axis, by NumPy."""
+    powers = np.exp(logits - logits.max(-1, keepdims=True))
+    return powers / powers.sum(-1, keepdims=True)

@@ -13,6 +13,7 @@ import sys
 import helpers
 import keras
 import pytest
+from helpers import run
 
 import keras_stc
 from keras_stc import bench
@@ -22,13 +23,6 @@ from keras_stc.data import VideoWarning, cores, divide, open_data, open_source
 
 #: A training from random weights, which needs no others.
 TRAIN = ("train", "{videos}", "--out", "{tmp}/run", "--weights", "none")
-
-
-def run(capsys, *arguments):
-    """Exit status, standard output, standard error."""
-    status = main([str(argument) for argument in arguments])
-    captured = capsys.readouterr()
-    return status, captured.out, captured.err
 
 
 def run_json(capsys, *arguments):

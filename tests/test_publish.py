@@ -340,15 +340,3 @@ def test_a_folder_of_other_files_is_left_alone(run, tmp_path):
 )
 def test_a_line_without_the_folders_of_its_machine(typed, shown):
     assert public_line(typed) == shown
-
-
-def test_the_old_spelling_of_license_is_taken_for_a_version(run, tmp_path):
-    """In Python with a warning, on the command line without."""
-    with pytest.warns(DeprecationWarning, match="`licence` is called `license` now"):
-        write_files(run, tmp_path / "python", REPO, licence="mit")
-    assert (
-        main(["publish", str(run), REPO, "--licence", "mit", "--dry-run", f"{tmp_path}/cli"]) == 0
-    )
-    for name in ("python", "cli"):
-        config = json.loads((tmp_path / name / "config.json").read_text())
-        assert config["license"] == "mit"

@@ -1,6 +1,5 @@
 """`keras-stc publish`: a run to the Hub."""
 
-import argparse
 import dataclasses
 
 from keras_stc.cli import options
@@ -20,7 +19,6 @@ def register(add):
     options.checkpoint(command)
     command.add_argument("--license", help="such as apache-2.0; without it, the card states none")
     # The spelling until 0.1, for one version.
-    command.add_argument("--licence", dest="license", help=argparse.SUPPRESS)
     command.add_argument(
         "--evaluation",
         metavar="JSON",

@@ -21,9 +21,6 @@ from .sets.folder import VideoFolder as VideoFolder
 from .sets.kinetics import Kinetics as Kinetics
 from .sets.official import HMDB51 as HMDB51, UCF101 as UCF101
 from .sets.open import (
-    absolute_data as absolute_data,
-    data_splits as data_splits,
-    data_subsets as data_subsets,
     open_data as open_data,
     open_source as open_source,
 )
@@ -57,10 +54,7 @@ __all__ = [
     "VideoReader",
     "VideoSet",
     "VideoWarning",
-    "absolute_data",
     "clip_dataset",
-    "data_splits",
-    "data_subsets",
     "divide",
     "divide_unlabelled",
     "evaluation_geometry",

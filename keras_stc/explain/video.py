@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_stc.checks import did_you_mean
 from keras_stc.explain.gates import ClassGates, gates_of
 from keras_stc.explain.grad_cam import GradCAM, feature_layer, upsampled
 from keras_stc.explain.sanity import PARTS, randomized, rank_correlation
@@ -150,7 +151,10 @@ def explain_videos(
     config, names = model_config(model), class_names(model)
     config.check_rgb()
     if label is not None and label not in names:
-        raise ValueError(f"`label` must be a class of the model. {_likely(label, names)}")
+        raise ValueError(
+            f"`label` must be one of the model's {len(names)} classes, such as {names[0]!r}."
+            f"{did_you_mean(label, names)} Received: {label!r}"
+        )
     end = feature_layer(model, layer)
     cam = GradCAM(model, end.name)
     shuffled, gates_in = {}, gates_of(model) if gates and stc_blocks(model) else None
@@ -201,10 +205,3 @@ def _shown(maps, clips):
     """At the clips' resolution, over all clips of the video 1 at most."""
     maps = upsampled(maps, clips.shape[1:4])
     return maps / max(float(maps.max()), np.finfo("float32").tiny)
-
-
-def _likely(label, names):
-    import difflib
-
-    near = difflib.get_close_matches(label, names, 3, cutoff=0.4) or names[:3]
-    return f"Received: {label!r}; there are {', '.join(near)} ({len(names)} in all)"

@@ -10,7 +10,6 @@ import keras
 import numpy as np
 
 from keras_stc._version import __version__
-from keras_stc.deprecated import renamed
 from keras_stc.files import first_line, sha256
 from keras_stc.models.complexity import count_macs, count_parameters
 from keras_stc.models.load import load_model, weights_file
@@ -28,7 +27,6 @@ class PublishError(ValueError):
     """One sentence about something that cannot be published."""
 
 
-@renamed(licence="license")
 def write_files(
     source: str | os.PathLike[str],
     folder: str | os.PathLike[str],

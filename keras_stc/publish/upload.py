@@ -7,7 +7,6 @@ import tempfile
 from collections.abc import Sequence
 
 from keras_stc._version import __version__
-from keras_stc.deprecated import renamed
 from keras_stc.files import first_line
 from keras_stc.publish.files import PublishError, read_json, repository_address, write_files
 from keras_stc.weights.hub import CONFIG, PREFIX, hub_file, missing_keys
@@ -42,7 +41,6 @@ class Upload:
         return f"{PREFIX}{self.repo}"
 
 
-@renamed(licence="license")
 def publish(
     source: str | os.PathLike[str],
     repo: str,

@@ -12,7 +12,6 @@ from keras_stc.data import Video, VideoError
 from keras_stc.data.clips.backends import dataset
 from keras_stc.data.clips.stream import Array, Options, Stream, check_options
 from keras_stc.data.geometry import generator
-from keras_stc.deprecated import renamed
 from keras_stc.transfer.answers import middle_of
 from keras_stc.video_config import VideoConfig
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from keras_stc.transfer.answers import Answers
 
 
-@renamed(shard="share")
 def pair_dataset(
     videos: Sequence[Video],
     frames: int = 16,

@@ -6,7 +6,6 @@ from typing import Any
 
 import keras
 
-from keras_stc.deprecated import renamed
 from keras_stc.training import Recipe
 from keras_stc.training.schedule import StepDecay
 
@@ -22,7 +21,6 @@ class TransferRecipe(Recipe):
         **fields: As `Recipe`.
     """
 
-    @renamed(drop_every="step_epochs")
     def __init__(self, *args: Any, **fields: Any) -> None:
         super().__init__(*args, **{"schedule": "step", **fields})
 
@@ -33,13 +31,6 @@ class TransferRecipe(Recipe):
                 "`accumulation` must divide `batch_size` into parts of at least 2 videos. "
                 f"Received: accumulation={self.accumulation}, batch_size={self.batch_size}"
             )
-
-    replace = renamed(drop_every="step_epochs")(Recipe.replace)
-
-    @property
-    def drop_every(self) -> int:
-        """The former name of `step_epochs`."""
-        return self.step_epochs
 
 
 @keras.saving.register_keras_serializable("keras_stc")

@@ -139,12 +139,6 @@ def test_shares_are_parts_of_every_batch(videos, training):
             np.testing.assert_array_equal(a, np.concatenate(b))
 
 
-def test_the_old_name_of_a_share_is_taken_with_a_warning(videos):
-    with pytest.warns(DeprecationWarning, match="`shard` is called `share` now"):
-        part = dataset(videos, shard=(1, 2))
-    assert_same(collected(part), collected(dataset(videos, share=(1, 2))))
-
-
 def test_an_epoch_can_begin_with_a_later_batch(videos):
     options = {"training": True, "clips_per_video": 2, "seed": 3}
     whole = dataset(videos, **options, first_epoch=4)

@@ -8,6 +8,7 @@ import threading
 import numpy as np
 import pytest
 import video_files
+from helpers import splits
 
 from keras_stc import files
 from keras_stc.data import (
@@ -18,10 +19,9 @@ from keras_stc.data import (
     VideoError,
     VideoReader,
     clip_dataset,
-    data_splits,
-    data_subsets,
     find_video_error,
     open_data,
+    open_source,
     open_video,
     pack,
     packing,
@@ -59,7 +59,7 @@ def packed(table, tmp_path_factory):
 
 def test_a_folder_without_splits_by_its_long_name(packed):
     spec = f"shards:{packed}:all"
-    assert data_splits(spec) == (spec,) and len(open_data(spec)) == 6
+    assert splits(spec) == (spec,) and len(open_data(spec)) == 6
 
 
 def test_lists_that_contradict_themselves_are_refused(table, tmp_path):
@@ -101,7 +101,7 @@ def test_an_address_that_failed_is_asked_again(table, tmp_path):
 
 
 def test_packed_videos_are_data(packed, table):
-    assert data_subsets(packed) == ("train", "test") and data_splits(packed) == (str(packed),)
+    assert open_source(packed).subsets == ("train", "test") and splits(packed) == (str(packed),)
     for subset in ("train", "test", None):
         found, source = open_data(packed, subset), open_data(table, subset)
         assert found.labels.tolist() == source.labels.tolist()
@@ -343,7 +343,7 @@ def test_all_splits_of_a_data_set_share_its_shards(tmp_path):
     out = tmp_path / "out"
     index = pack(f"hmdb51:{root}:all", out, short_side=16)
     assert len(index["videos"]) == 3
-    assert data_splits(f"shards:{out}:all") == tuple(f"shards:{out}:{k}" for k in (1, 2, 3))
+    assert splits(f"shards:{out}:all") == tuple(f"shards:{out}:{k}" for k in (1, 2, 3))
     for split in (1, 2, 3):
         for subset in ("train", "test"):
             names = [os.path.basename(v.path) for v in open_data(f"hmdb51:{root}:{split}", subset)]
@@ -353,7 +353,7 @@ def test_all_splits_of_a_data_set_share_its_shards(tmp_path):
                     found.append(f"v{reader.info.num_frames - 4}.avi")
             assert sorted(found) == sorted(names) and len(found) == 1
     assert len(open_data(f"shards:{out}:all")) == 3
-    assert data_subsets(f"shards:{out}:2") == ("train", "test")
+    assert open_source(f"shards:{out}:2").subsets == ("train", "test")
     with pytest.raises(VideoError, match="splits 1, 2, 3, and none called None: name one, as in"):
         open_data(out)
     with pytest.raises(VideoError, match="no subset 'train' over all splits"):

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+from helpers import splits
 
 from keras_stc.cli import evaluate
 from keras_stc.data import (
@@ -16,8 +17,6 @@ from keras_stc.data import (
     VideoInfo,
     VideoSet,
     VideoWarning,
-    data_splits,
-    data_subsets,
     divide,
     divide_unlabelled,
     held_out,
@@ -213,14 +212,14 @@ def test_subsets_by_any_letters_and_no_other_folders(tmp_path):
     for name in ("Train/a", "Train/b", "Test/a"):
         touch(tmp_path / "good" / name, "1.mp4")
         touch(tmp_path / "bad" / name, "1.mp4")
-    assert data_subsets(tmp_path / "good") == ("train", "test")
+    assert open_source(tmp_path / "good").subsets == ("train", "test")
     assert open_data(tmp_path / "good", "test")[0].path.endswith("Test/a/1.mp4")
     touch(tmp_path / "bad" / "unused", "1.mp4")
     with pytest.raises(VideoError, match="has the folder unused beside test, train"):
         open_data(tmp_path / "bad")
     table = tmp_path / "good" / "Train" / "a" / "list.csv"
     table.write_text("path,label,split\n1.mp4,a,Train\n1.mp4,a,TEST\n")
-    assert data_subsets(table) == ("train", "test") and len(open_data(table, "test")) == 1
+    assert open_source(table).subsets == ("train", "test") and len(open_data(table, "test")) == 1
     touch(tmp_path / "twice" / "Train/a", "1.mp4")
     touch(tmp_path / "twice" / "train/a", "2.mp4")
     with pytest.raises(VideoError, match="has both Train and train, which mean the same"):
@@ -302,14 +301,14 @@ def test_piece_without_frames_is_refused(start, end):
 
 def test_open_data_takes_folders_divided_folders_and_csv(tmp_path):
     plain = touch(tmp_path / "plain", "run/a.mp4", "test/b.mp4")
-    assert data_subsets(plain) == () and len(open_data(plain)) == 2
+    assert open_source(plain).subsets == () and len(open_data(plain)) == 2
     divided = touch(tmp_path / "divided", "train/run/a.mp4", "train/walk/b.mp4", "valid/run/c.mp4")
-    assert data_subsets(divided) == ("train", "val")
+    assert open_source(divided).subsets == ("train", "val")
     val = open_data(str(divided), "val")
     assert names(val, divided) == [("valid/run/c.mp4", "run")]
     assert val.class_names == ("run", "walk") and len(open_data(divided)) == 3
     path = table(touch(tmp_path, "a.mp4", "c.mp4") / "list.csv", TABLE)
-    assert data_subsets(path) == ("train", "test")
+    assert open_source(path).subsets == ("train", "test")
     assert names(open_data(path, "test"), tmp_path) == [("c.mp4", "run")]
     with pytest.raises(VideoError, match="no subset 'val'; it has train, test"):
         open_data(path, "val")
@@ -339,8 +338,8 @@ def test_what_was_trained_on_undivided_is_not_tested_on(tmp_path):
 def test_folders_may_be_called_like_data_sets(tmp_path, monkeypatch, name):
     touch(tmp_path / name, "train/run/a.mp4", "test/run/b.mp4")
     monkeypatch.chdir(tmp_path)
-    assert len(open_data(name, "test")) == 1 and data_subsets(name) == ("train", "test")
-    assert data_splits(name) == (name,)
+    assert len(open_data(name, "test")) == 1 and open_source(name).subsets == ("train", "test")
+    assert splits(name) == (name,)
 
 
 @pytest.mark.parametrize("spec", ["none", "ucf101", "ucf9:somewhere:1", "list.txt"])
@@ -363,7 +362,7 @@ def test_importing_the_package_imports_no_decoder():
 @pytest.mark.shared
 def test_real_lists(shared):
     fights = shared / "fights" / "fights.csv"
-    assert data_subsets(fights) == ("train", "test")
+    assert open_source(fights).subsets == ("train", "test")
     assert [len(open_data(fights, subset)) for subset in ("train", "test", None)] == [200, 100, 300]
     clips = VideoCSV(shared / "clips" / "clips.csv", label_column="ucf101")
     with open(shared / "clips" / "clips.csv", newline="") as file:

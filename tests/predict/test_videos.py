@@ -1,11 +1,10 @@
 """A file to labels: against frames that FFmpeg decoded and a crop by hand."""
 
-import importlib
-
 import keras
 import numpy as np
 import pytest
 import video_files
+from helpers import softmax
 
 import keras_stc
 from keras_stc.models import VideoModel
@@ -56,11 +55,6 @@ def test_many_videos_have_the_answers_that_each_has(model, tmp_path):
     first = keras_stc.predict_videos(model, [*paths, *paths], batch_size=1)
     assert next(first).path == str(paths[0])
     first.close()  # without waiting for the others
-
-
-def softmax(logits):
-    powers = np.exp(logits)
-    return powers / powers.sum(axis=-1, keepdims=True)
 
 
 def test_without_its_softmax_a_network_gives_the_same_answer(model):
@@ -149,13 +143,3 @@ def test_every_real_clip_gets_an_answer(model, shared):
     for path in files:
         prediction = keras_stc.predict_video(model, path, max_clips=2)
         assert prediction.probabilities.sum() == pytest.approx(1, abs=1e-4), path
-
-
-@pytest.mark.parametrize(
-    "module, name",
-    [("predict_annotate", "annotate_video"), ("predict_live", "predict_stream")],
-)
-def test_the_former_places_still_work(module, name):
-    with pytest.warns(DeprecationWarning, match=f"keras_stc.{module} is now keras_stc.predict"):
-        former = importlib.import_module(f"keras_stc.{module}")
-    assert getattr(former, name) is getattr(keras_stc, name)

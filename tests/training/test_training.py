@@ -2,7 +2,6 @@
 
 import csv
 import dataclasses
-import importlib
 import json
 import shutil
 import types
@@ -209,9 +208,3 @@ def test_a_model_of_somebody_else_gets_a_sentence(tmp_path):
     keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)]).save(tmp_path / "m.keras")
     with pytest.raises(RunError, match="carries no video_config"):
         keras_stc.load_model(tmp_path / "m.keras")
-
-
-def test_the_former_place_of_run_folders_still_works():
-    with pytest.warns(DeprecationWarning, match="is now keras_stc.runs"):
-        former = importlib.import_module("keras_stc.training.run")
-    assert former.Run is Run and former.load_model is load_model

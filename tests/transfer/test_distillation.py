@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import transfer_parts
+from helpers import softmax
 from keras import ops
 
 import keras_stc
@@ -12,11 +13,6 @@ from keras_stc.transfer import ClipTeacher, Distillation
 
 def array(value):
     return ops.convert_to_numpy(value)
-
-
-def softmax(logits):
-    powers = np.exp(logits - logits.max(-1, keepdims=True))
-    return powers / powers.sum(-1, keepdims=True)
 
 
 def test_the_losses_are_those_of_the_paper():

@@ -7,9 +7,9 @@ import keras
 import numpy as np
 import pytest
 import transfer_parts
+from helpers import run
 
 import keras_stc
-from keras_stc.cli import main
 from keras_stc.data import VideoSet
 from keras_stc.data.video.shard import clip_of_jpegs
 from keras_stc.transfer import (
@@ -193,12 +193,6 @@ def teacher(tmp_path_factory):
     path = tmp_path_factory.mktemp("teacher") / "teacher.keras"
     model.save(path)
     return path
-
-
-def run(capsys, *line):
-    status = main([str(word) for word in line])
-    out, err = capsys.readouterr()
-    return status, out, err
 
 
 @pytest.mark.slow

@@ -11,9 +11,9 @@ import keras
 import numpy as np
 import pytest
 import transfer_parts
+from helpers import run
 
 import keras_stc
-from keras_stc.cli import main
 from keras_stc.data import open_unlabelled
 from keras_stc.models.load import load_model
 from keras_stc.runs import RunError
@@ -23,7 +23,7 @@ from keras_stc.transfer.recipe import RECIPES, WarmupDrops
 from keras_stc.transfer.teachers import create_teacher
 from keras_stc.weights.find import find_weights
 
-RECIPE = RECIPES["default"].replace(epochs=3, batch_size=8, drop_every=2)
+RECIPE = RECIPES["default"].replace(epochs=3, batch_size=8, step_epochs=2)
 CONFIG = keras_stc.VideoConfig(4, 2, 16)
 
 
@@ -71,7 +71,7 @@ def test_a_run_of_an_earlier_version_goes_on(finished, videos, tmp_path):
     (tmp_path / "t" / "config.json").write_text(json.dumps(config))
     assert train_small(videos, tmp_path / "t") == history
     with pytest.raises(RunError, match="recipe.step_epochs: 2 there, 3 now"):
-        train_small(videos, tmp_path / "t", RECIPE.replace(drop_every=3))
+        train_small(videos, tmp_path / "t", RECIPE.replace(step_epochs=3))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_what_a_recipe_says_of_labels_is_refused(videos, tmp_path):
 def test_the_papers_recipe():
     recipe = RECIPES["paper"]
     assert (recipe.learning_rate, recipe.momentum, recipe.batch_size) == (0.1, 0.9, 32)
-    assert (recipe.epochs, recipe.drop_every) == (150, 30)
+    assert (recipe.epochs, recipe.step_epochs) == (150, 30)
     optimizer = recipe.replace(accumulation=4).optimizer(10)
     assert optimizer.nesterov and optimizer.accumulation == 4
 
@@ -237,12 +237,6 @@ def test_two_replicas_are_one(replicas, kind, least):
 
 
 # === The command line ===
-
-
-def run(capsys, *line):
-    status = main([str(word) for word in line])
-    out, err = capsys.readouterr()
-    return status, out, err
 
 
 @pytest.mark.slow

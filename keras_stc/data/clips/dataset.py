@@ -16,7 +16,6 @@ from keras_stc.data.clips.stream import Array, InGraph, Stream
 from keras_stc.data.errors import VideoError
 from keras_stc.data.sets.video import Video
 from keras_stc.data.video.shard import clip_of_jpegs, is_packed_video, open_shard
-from keras_stc.deprecated import renamed
 from keras_stc.video_config import VideoConfig
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from keras_stc.data.clips.sequence import ClipSequence
 
 
-@renamed(shard="share")
 def clip_dataset(
     videos: Sequence[Video],
     frames: int = 16,

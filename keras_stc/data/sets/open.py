@@ -125,32 +125,3 @@ def open_data(
     """
     check_subset(subset)
     return open_source(spec).open(subset, class_names)
-
-
-def data_subsets(spec: str | os.PathLike[str] | Data) -> tuple[str, ...]:
-    """`open_source(spec).subsets`, of which `Data` tells.
-
-    Raises:
-        VideoError: If there is no such data.
-    """
-    return open_source(spec).subsets
-
-
-def data_splits(spec: str | os.PathLike[str] | Data) -> tuple[str, ...]:
-    """What is typed for each of `open_source(spec).splits`, of which `Data` tells.
-
-    Example:
-
-    ```python
-    data_splits("ucf101:UCF-101:all")     # ("ucf101:UCF-101:1", "ucf101:UCF-101:2", …)
-    ```
-
-    Raises:
-        VideoError: If the spec is not of the form that its data set has.
-    """
-    return tuple(split.name for split in open_source(spec).splits)
-
-
-def absolute_data(spec: str | os.PathLike[str] | Data) -> str:
-    """`open_source(spec).spec`, of which `Data` tells."""
-    return open_source(spec).spec
