@@ -1,6 +1,7 @@
 """What README and docs say exists: commands, options, Python names, and the paper's symbols."""
 
 import ast
+import configparser
 import contextlib
 import importlib.util
 import io
@@ -125,6 +126,14 @@ def test_the_zoo_is_what_its_script_writes():
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
     assert (DOCS / "zoo.md").read_text() == script.page(), "python docs/make_zoo.py"
+
+
+def test_the_readme_has_every_extra():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    rows = re.findall(r"^\| (`[a-z`, ]+) \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    named = {name for row in rows for name in re.findall("`([a-z]+)`", row)}
+    assert set(setup["options.extras_require"]) <= named
 
 
 def test_every_benchmark_is_named():

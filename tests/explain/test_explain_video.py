@@ -74,7 +74,7 @@ def test_explain_command(small_run, tmp_path, capsys, monkeypatch):
     assert result["label"] == "move_left" and result["page"] == f"{video.stem}-explained.html"
     assert (tmp_path / result["page"]).exists() and len(list((tmp_path / "frames").iterdir())) == 4
     for more, words in (
-        (["--label", "move_lef"], "there are move_left"),
+        (["--label", "move_lef"], "Did you mean 'move_left'?"),
         (["--layer", "x"], "`layer` must be a layer with a feature map"),
         (["--clips", "0"], "--clips must be at least 1"),
         (["--out", "none/x.html"], "make it first"),
