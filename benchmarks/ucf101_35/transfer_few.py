@@ -1,4 +1,4 @@
-"""What a 2D network teaches on UCF101-35's training videos without labels, then few labels.
+"""What a 2D network teaches on UCF101-35's training videos, before few labels or all of them.
 
     keras-stc pack split1.csv clips --short-side 128
     keras-stc pack few.csv few --short-side 70 --quality 95     # training clips of groups 8 to 12
@@ -9,9 +9,11 @@
 For every seed an STC-ResNet18 of a quarter of the width learns from a ResNet-50 which frames and
 clips belong together; then it is fine-tuned on the few labels, and tested. With `--method features`
 it learns the ResNet-50's features of the frames instead of pairs, and with `--method both` these
-and the few labels at the same time. The teacher is asked once for all seeds and methods, which hold
-out the same videos: half an hour of one core. A seed takes 35 minutes of one core after that.
-Killed and run again, it goes on.
+and the few labels at the same time. With all labels, `clips ucf101-35 ucf101-35 runs/transfer
+--epochs 20`, which is the schedule of `keras-stc ablate` in docs/ablation.md, OUT the same: what
+is learned without labels is learned once. The teacher is asked once for all seeds and methods,
+which hold out the same videos: half an hour of one core. A seed takes 35 minutes of one core after
+that. Killed and run again, it goes on.
 
 `--probe` says instead what frozen features know of the classes, by a linear classifier on the few
 labels (one clip of each video, four strengths of L2): of the network with random weights, of the
@@ -52,11 +54,10 @@ from frozen_i3d import group_of
 NETWORK = {"alpha": 0.25, "video_config": {"frames": 8, "stride": 4, "size": 64}}
 TRANSFER = TRANSFERS["default"].replace(epochs=20, learning_rate=0.02)
 FEATURES = RECIPES["default"].replace(epochs=20, batch_size=32, learning_rate=0.02)
-FEW = FEATURES.replace(epochs=40)
 
-#: Folders of what is learned without labels, and of what the few add.
+#: Folders of what is learned without labels, and the beginning of those of what labels add.
 RUNS = {"pairs": "transfer", "features": "features", "both": "both"}
-FEW_RUNS = {"pairs": "few-{}", "features": "features-few-{}"}
+LABELLED_RUNS = {"pairs": "", "features": "features-"}
 
 
 def main():
@@ -70,6 +71,7 @@ def main():
     parser.add_argument("--windows", type=int, default=4, help="of which the teacher is asked")
     parser.add_argument("--method", choices=("pairs", "features", "both"), default="pairs")
     parser.add_argument("--feature-weight", type=float, default=40.0, help="of the cosine distance")
+    parser.add_argument("--epochs", type=int, default=40, help="of the fine-tuning (40)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--probe", action="store_true", help="frozen features instead")
     args = parser.parse_args()
@@ -94,10 +96,14 @@ def main():
         if args.method == "both":
             model = keras_stc.load_model(run)
         else:
-            model = build_for(few, FEW, "stc_resnet18", seed, weights=run, **NETWORK)
-            out = args.out / FEW_RUNS[args.method].format(seed)
-            losses = train(model, few, FEW, out, seed=seed, verbose=2)
-            result |= {"loss": losses[-1]["loss"], "accuracy": losses[-1]["accuracy"]}
+            recipe = FEATURES.replace(epochs=args.epochs)
+            model = build_for(few, recipe, "stc_resnet18", seed, weights=run, **NETWORK)
+            name = f"{LABELLED_RUNS[args.method]}{pathlib.Path(args.few).name}-{seed}"
+            losses = train(model, few, recipe, args.out / name, seed=seed, verbose=2)
+            result |= {"labels": len(few)} | {
+                "loss": losses[-1]["loss"],
+                "accuracy": losses[-1]["accuracy"],
+            }
         found = keras_stc.evaluate_videos(model, test)
         result |= {"clip@1": found.clip1, "video@1": found.video1}
         print(json.dumps(result), flush=True)
