@@ -202,6 +202,11 @@ def test_what_was_held_out_by_groups_is_found_again(tmp_path):
     assert {v.path[-6] for v in unlabelled.validation} and len(unlabelled.validation) % 3 == 0
     with pytest.raises(ValueError, match="`groups` must be such that a class has more than one"):
         divide(tmp_path, groups="mp4")
+    with pytest.raises(ValueError, match="`groups` must be such that there is a group to hold out"):
+        divide_unlabelled(tmp_path, groups="mp4")
+    for divides in (divide, divide_unlabelled):
+        with pytest.raises(ValueError, match="`groups` must be None where nothing is held out"):
+            divides(tmp_path, hold_out=0, groups="mp4")
     for part in ("train", "test"):
         touch(tmp_path / "divided" / part, *names)
     with pytest.raises(ValueError, match="`groups` must be None where .* what to validate on"):

@@ -107,9 +107,10 @@ def _divide(data, validation, hold_out, seed, groups):
             raise wrong(f"None where {other} says what to validate on", groups=groups)
         origin["validation"] = name if validation is None else other.spec
         return Division(train, other.open(name, train.class_names), origin, name)
+    held_out_by = _held_out_by(hold_out, groups)
     if not hold_out:
         return Division(train, None, origin, None)
-    origin |= _held_out_by(hold_out, groups)
+    origin |= held_out_by
     train, held = train.split(hold_out, seed, groups)
     if groups is not None and not len(held):
         raise wrong("such that a class has more than one group", groups=groups)
@@ -151,6 +152,8 @@ def divide_unlabelled(
         train, held = videos.split(hold_out, seed, groups)
         if len(held) >= 2:  # Pairs take two; one alone is better learned from.
             return Division(train, held, origin, _held_out_name(hold_out))
+        if groups is not None:
+            raise wrong("such that there is a group to hold out", groups=groups)
     return Division(videos, None, origin, None)
 
 
@@ -228,6 +231,8 @@ def held_out(
 
 
 def _held_out_by(hold_out, groups):
+    if groups is not None and not hold_out:
+        raise wrong("None where nothing is held out", groups=groups)
     return {"hold_out": hold_out, **({} if groups is None else {"groups": groups})}
 
 
