@@ -15,7 +15,7 @@ from keras_stc.ablation.plot import saved_axes
 from keras_stc.ablation.run import chosen_settings, halve_residual_branches
 from keras_stc.cli import main
 from keras_stc.files import alone
-from keras_stc.layers import MiddleFrame
+from keras_stc.layers import MiddleFrame, STCBlock
 
 SMALL = FORMS["small"].studies()
 
@@ -66,6 +66,26 @@ def test_the_network_without_stc(name):
     plain = Setting(name, 8, 2).without_stc().model
     assert plain in keras_stc.list_models()
     assert plain.replace("3d", "") == name.removeprefix("stc_")
+
+
+def test_networks_are_compared_without_and_with_stc_blocks():
+    names = ("stc_mc318", "resnet3d18", "densenet3d121")
+    form = FORMS["small"].replace(networks=names)
+    assert "network" not in FORMS["small"].studies()
+    settings = form.studies()["network"].settings
+    assert [setting.model for setting in settings.values()] == [
+        *("mc318", "stc_mc318", "resnet3d18", "stc_resnet18", "densenet3d121", "densenet3d121")
+    ]
+    assert [setting.has_stc for setting in settings.values()] == [False, True] * 3
+    assert list(settings)[4:] == ["densenet3d121", "densenet3d121, STC blocks"]
+    assert len({setting.key for setting in settings.values()}) == 6
+    plain, with_stc = (
+        keras_stc.create_model("densenet3d121", input_shape=(8, 32, 32, 3), **setting.arguments)
+        for setting in list(settings.values())[4:]
+    )
+    blocks = [layer.name for layer in with_stc.layers if isinstance(layer, STCBlock)]
+    assert len(blocks) == len(with_stc.layers) - len(plain.layers) > 0
+    assert settings["densenet3d121, STC blocks"].without_stc() == settings["densenet3d121"]
 
 
 def test_arguments_build_what_they_say():
@@ -129,6 +149,7 @@ def results(study):
             "video@1": accuracy,
             "clip@1": accuracy / 2,
             "parameters": 1_250_000,
+            "macs": 500_000_000,
             "seconds": 90,
         }
         for label, values in accuracies.items()
@@ -151,14 +172,29 @@ def test_markdown_and_plot(study, results, tmp_path):
             return {"frames": study}
 
     text = markdown(Form(), results)
-    assert "| 4 | 1.2 M | 2 | 60.0 ± 14.1 | 30.0 ± 7.1 | +0.0 ± 10.0 | 1.5 |" in text
-    assert "| 8 | 1.2 M | 3 | 70.0 ± 17.3 | 35.0 ± 8.7 |  | 1.5 |" in text
+    assert "| 4 | 1.2 M | 0.50 | 2 | 60.0 ± 14.1 | 30.0 ± 7.1 | +0.0 ± 10.0 | 1.5 |" in text
+    assert "| 8 | 1.2 M | 0.50 | 3 | 70.0 ± 17.3 | 35.0 ± 8.7 |  | 1.5 |" in text
     alone = [result for result in results if result["seed"] == 0]
-    assert "| 4 | 1.2 M | 1 | 50.0 | 25.0 | -10.0 | 1.5 |" in markdown(Form(), alone)
+    assert "| 4 | 1.2 M | 0.50 | 1 | 50.0 | 25.0 | -10.0 | 1.5 |" in markdown(Form(), alone)
     save_plot(Form(), results, tmp_path / "a.svg")
     assert "<svg" in (tmp_path / "a.svg").read_text()
     with pytest.raises(ValueError, match=r"\.svg or \.png"):
         save_plot(Form(), results, tmp_path / "a.txt")
+
+
+def test_networks_with_stc_blocks_are_compared_with_those_without(results):
+    """0.5 and 0.7 of the first without, 0.6, 0.6 and 0.9 with; of the second only without."""
+    form = FORMS["small"].replace(networks=("resnet3d18", "s3d"))
+    study = form.studies()["network"]
+    plain, stc, second, _ = (setting.key for setting in study.settings.values())
+    keys = {result["key"]: key for result, key in zip(results[::2], (plain, stc), strict=False)}
+    theirs = [{**result, "key": keys[result["key"]]} for result in results]
+    table = rows(study, [*theirs, {**theirs[0], "key": second}])
+    assert [row["label"] for row in table] == ["resnet3d18", "resnet3d18, STC blocks", "s3d"]
+    assert table[0]["difference"] is table[2]["difference"] is None
+    np.testing.assert_allclose(table[1]["difference"], (0, 10), atol=1e-9)
+    text = markdown(form, theirs, ["network"])
+    assert "video@1, against the row above" in text and "| +0.0 ± 10.0 |" in text
 
 
 def test_a_plot_leaves_the_callers_matplotlib_alone(tmp_path):
@@ -194,6 +230,7 @@ def test_command_trains_and_goes_on(tmp_path, capsys, monkeypatch):
         figures = json.loads(file.read_text())
         # Four videos of two classes.
         assert figures["video@1"] in (0, 0.25, 0.5, 0.75, 1) and figures["loss"] > 0
+        assert figures["macs"] > 1_000_000
 
     # Run again it trains nothing, and with another seed that seed alone.
     monkeypatch.setattr("keras_stc.ablation.run.train", None)
@@ -242,6 +279,10 @@ def test_data_without_a_split_are_held_out(tmp_path, monkeypatch, capsys):
     ("options", "sentence"),
     [
         (["--studies", "depht"], "names out of branches, start, single-frame"),
+        (["--studies", "network"], "--studies network compares what --networks names"),
+        (["--networks", "s3dd"], "--networks must be one of resnet3d18,"),
+        (["--networks", "s3d", "--alpha", "0.5"], "--alpha is the width of residual networks"),
+        (["--precision", "half"], "`precision` must be"),
         (["--form", "big"], "--form must be one of small, paper"),
         (["--model", "resnet3d18"], "a network with STC blocks"),
         (["--seeds", "0"], "--seeds must be at least 1"),

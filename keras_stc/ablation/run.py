@@ -16,6 +16,7 @@ from keras_stc.demo.motion import motion_sets
 from keras_stc.distribute import DistributionError, worker_count
 from keras_stc.evaluation import evaluate_videos
 from keras_stc.files import alone, write_atomically
+from keras_stc.models.complexity import count_macs
 from keras_stc.models.inputs import single_frame_clip
 from keras_stc.models.load import load_model
 from keras_stc.runs import Run, RunError
@@ -77,8 +78,8 @@ def run_ablation(
 
     Returns:
         A list of dictionaries, one for each setting and seed that has been trained: `key`,
-        `seed`, `video@1`, `clip@1`, `parameters`, `seconds` and, after a transfer,
-        `pair_accuracy` and the fingerprint of the `teacher`.
+        `seed`, `video@1`, `clip@1`, `parameters`, `macs` (multiply-accumulates of a clip),
+        `seconds` and, after a transfer, `pair_accuracy` and the fingerprint of the `teacher`.
 
     Raises:
         ValueError: If there is no such study, or that of transfer has no teacher.
@@ -217,6 +218,7 @@ def _run(videos, test, form, setting, seed, teacher, folder, verbose):
         "video@1": evaluation.video1,
         "clip@1": evaluation.clip1,
         "parameters": model.count_params(),
+        "macs": count_macs(model),
         "loss": history[-1]["loss"],
         "seconds": round(time.monotonic() - started, 1),
     }

@@ -26,6 +26,7 @@ class Setting:
         alpha: Width of the network.
         halved: Whether the residual branches start at half, as gates near one half make them.
         single_frame: Whether of each clip only the middle frame is seen, in every place.
+        stc: Whether a network that is no residual one has STC blocks, one after each module.
     """
 
     model: str
@@ -38,13 +39,15 @@ class Setting:
     alpha: float = 1.0
     halved: bool = False
     single_frame: bool = False
+    stc: bool = False
 
     @property
     def key(self) -> str:
         """Name of its folder, other for other settings."""
         parts = [self.model, f"{self.frames}x{self.stride}"]
         if self.has_stc:
-            parts += ["+".join(self.branches), self.placement, f"r{self.ratio}"]
+            placement = self.placement if self.is_residual else "module"
+            parts += ["+".join(self.branches), placement, f"r{self.ratio}"]
         if self.alpha != 1:
             parts.append(f"a{self.alpha:g}")
         for name in ("halved", "single_frame", "transfer"):
@@ -52,19 +55,21 @@ class Setting:
         return "-".join(parts)
 
     @property
+    def is_residual(self) -> bool:
+        return self.model in VARIANTS
+
+    @property
     def has_stc(self) -> bool:
-        return self.model in VARIANTS and VARIANTS[self.model].stc
+        return VARIANTS[self.model].stc if self.is_residual else self.stc
 
     @property
     def arguments(self) -> dict[str, Any]:
         """Further arguments of `keras_stc.create_model`."""
-        arguments = {"alpha": self.alpha}
+        arguments = {"alpha": self.alpha} if self.is_residual else {"stc": self.stc}
         if self.has_stc:
-            arguments |= {
-                "stc_branches": self.branches,
-                "stc_placement": self.placement,
-                "reduction_ratio": self.ratio,
-            }
+            arguments |= {"stc_branches": self.branches, "reduction_ratio": self.ratio}
+            if self.is_residual:
+                arguments["stc_placement"] = self.placement
         return arguments
 
     def replace(self, **changes: Any) -> Setting:
@@ -72,7 +77,18 @@ class Setting:
 
     def without_stc(self) -> Setting:
         """The same network without STC blocks: 3D-ResNet for STC-ResNet."""
-        return self.replace(model=VARIANTS[self.model].base) if self.has_stc else self
+        if not self.has_stc:
+            return self
+        if self.is_residual:
+            return self.replace(model=VARIANTS[self.model].base)
+        return self.replace(stc=False)
+
+    def with_stc(self) -> Setting:
+        """The same network with STC blocks."""
+        if self.has_stc or not self.is_residual:
+            return self.replace(stc=not self.is_residual)
+        (model,) = (name for name, variant in VARIANTS.items() if variant.base == self.model)
+        return self.replace(model=model)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,12 +100,15 @@ class Study:
         title: What is compared.
         source: Where the paper does so.
         settings: `{label: Setting}`, in the order of the table.
+        in_pairs: Whether every second row is compared with the one above it, instead of all with
+            the last.
     """
 
     name: str
     title: str
     source: str
     settings: dict[str, Setting]
+    in_pairs: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -109,6 +128,7 @@ class Form:
         strides: Of the study of frame strides.
         ratios: Of the study of reduction ratios.
         transfer_models: Networks of the study of transfer.
+        networks: Of the zoo, of the study of networks, which is not there without.
         train_videos: Videos of each class to train on, of generated motion videos.
         test_videos: The same to test on.
         video_frames: Frames in such a video.
@@ -126,6 +146,7 @@ class Form:
     strides: tuple[int, ...]
     ratios: tuple[int, ...]
     transfer_models: tuple[str, ...]
+    networks: tuple[str, ...] = ()
     train_videos: int = 60
     test_videos: int = 24
     video_frames: int = 64
@@ -142,6 +163,11 @@ class Form:
             setting = base.replace(model=model)
             transfer[f"{model}, random weights"] = setting
             transfer[f"{model}, after transfer"] = setting.replace(transfer=True)
+        networks = {}
+        for model in self.networks:
+            plain = base.replace(model=model).without_stc()
+            networks[plain.model] = plain
+            networks[f"{plain.model}, STC blocks"] = plain.with_stc()
         studies = (
             Study(
                 "branches",
@@ -207,8 +233,15 @@ class Form:
                 {str(ratio): base.replace(ratio=ratio) for ratio in self.ratios},
             ),
             Study("transfer", "Knowledge transfer from a 2D network", "table 7", transfer),
+            Study(
+                "network",
+                "Networks without and with STC blocks",
+                "tables 8 and 9",
+                networks,
+                in_pairs=True,
+            ),
         )
-        return {study.name: study for study in studies}
+        return {study.name: study for study in studies if study.settings}
 
 
 #: Our small form and the paper's.

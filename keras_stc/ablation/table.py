@@ -19,10 +19,11 @@ def rows(study: Study, results: Sequence[dict[str, Any]]) -> list[dict[str, Any]
         results: What `run_ablation` returns.
 
     Returns:
-        A list of dictionaries with `label`, `parameters`, `seeds`, arrays `video@1`, `clip@1` and
-        `seconds` by seed, and `difference`: mean and standard error of the difference to the
-        study's last row with the same seed, of video@1 (`None` in the last row, or with no seed in
-        common). Settings that have no result are left out.
+        A list of dictionaries with `label`, `parameters`, `macs`, `seeds`, arrays `video@1`,
+        `clip@1` and `seconds` by seed, and `difference`: mean and standard error of the difference
+        to the study's last row with the same seed, or to the one above where they are in pairs, of
+        video@1 (`None` of these, or with no seed in common). Settings that have no result are left
+        out.
     """
     by_key = {}
     for result in results:
@@ -36,6 +37,7 @@ def rows(study: Study, results: Sequence[dict[str, Any]]) -> list[dict[str, Any]
                 {
                     "label": label,
                     "parameters": found[seeds[0]]["parameters"],
+                    "macs": found[seeds[0]].get("macs"),  # earlier versions did not count them
                     "seeds": seeds,
                     **{
                         name: np.array([found[seed][name] for seed in seeds])
@@ -43,8 +45,15 @@ def rows(study: Study, results: Sequence[dict[str, Any]]) -> list[dict[str, Any]
                     },
                 }
             )
+    there = {row["label"]: row for row in table}
+    if study.in_pairs:
+        labels = list(study.settings)
+        others = dict(zip(labels[1::2], labels[::2], strict=True))
+    else:
+        others = dict.fromkeys(list(there)[:-1], table[-1]["label"]) if table else {}
     for row in table:
-        row["difference"] = None if row is table[-1] else _difference(row, table[-1])
+        other = there.get(others.get(row["label"]))
+        row["difference"] = None if other is None else _difference(row, other)
     return table
 
 
@@ -60,18 +69,20 @@ def markdown(
     """
     parts = []
     for study, table in study_tables(form, results, studies):
-        last = table[-1]["label"]
+        last = "the row above" if study.in_pairs else f"“{table[-1]['label']}”"
         lines = [
             f"**{study.title}** (the paper's {study.source})",
             "",
-            f"| | parameters | seeds | video@1 | clip@1 | video@1, against “{last}” | minutes |",
-            "|---|---|---|---|---|---|---|",
+            "| | parameters | GMAC | seeds | video@1 | clip@1 | "
+            f"video@1, against {last} | minutes |",
+            "|---|---|---|---|---|---|---|---|",
         ]
         for row in table:
             against = "" if row["difference"] is None else _plus_minus(*row["difference"], sign="+")
             cells = (
                 row["label"],
                 f"{row['parameters'] / 1e6:.1f} M",
+                f"{row['macs'] / 1e9:.2f}" if row["macs"] else "",
                 str(len(row["seeds"])),
                 _plus_minus(*_spread(row["video@1"])),
                 _plus_minus(*_spread(row["clip@1"])),
@@ -82,8 +93,9 @@ def markdown(
         parts.append("\n".join(lines))
     note = (
         "Accuracies in per cent: mean ± standard deviation over the seeds. Differences in points: "
-        "mean ± standard error over the seeds that both have. Minutes: of a training with its "
-        "test, pauses included; of one that was broken off, since it was taken up again."
+        "mean ± standard error over the seeds that both have. GMAC: thousand million "
+        "multiply-accumulates of a clip. Minutes: of a training with its test, pauses included; of "
+        "one that was broken off, since it was taken up again."
     )
     return "\n\n".join([*parts, note]) + "\n"
 

@@ -13,6 +13,11 @@ COMPARED = {
     "lengths": (int, "FRAMES", "frames in a clip that the study frames compares"),
     "strides": (int, "STRIDE", "distances between two frames that the study stride compares"),
     "ratios": (int, "RATIO", "reduction ratios that the study ratio compares"),
+    "networks": (
+        str,
+        "MODEL",
+        "networks of the zoo that the study network compares, each without and with STC blocks",
+    ),
 }
 
 
@@ -22,8 +27,9 @@ def register(add):
         help="train the paper's ablations, with seeds, a table and a plot; run again, it goes on",
         description="Trains networks that differ in one thing, each with several seeds: branches "
         "and place of the STC block, its reduction ratio, depth, clip length, frame stride, "
-        "knowledge transfer; the same without gates and without motion. Killed and run again with "
-        "the same line, it goes on; run several times at once, the processes share the trainings.",
+        "knowledge transfer, any networks of the zoo; the same without gates and without motion. "
+        "Killed and run again with the same line, it goes on; run several times at once, the "
+        "processes share the trainings.",
     )
     text = f"motion, videos it writes itself (the default), or {options.DATA_HELP}"
     options.data(command, nargs="?", default="motion", help=text)
@@ -32,8 +38,8 @@ def register(add):
         "--studies",
         nargs="+",
         metavar="STUDY",
-        help="branches, start, single-frame, placement, depth, frames, stride, ratio, transfer "
-        "(all)",
+        help="branches, start, single-frame, placement, depth, frames, stride, ratio, transfer, "
+        "network (all; network only with --networks)",
     )
     command.add_argument("--form", default="small", help="small, for two cores, or paper (small)")
     command.add_argument("--seeds", type=int, default=3, help="trainings of each setting (3)")
@@ -43,6 +49,7 @@ def register(add):
     for name, (kind, metavar, text) in COMPARED.items():
         command.add_argument(f"--{name}", nargs="+", type=kind, metavar=metavar, help=text)
     options.numbers(command, options.FITTING, epochs=None, batch_size=None, lr=None)
+    command.add_argument("--precision", help="float32, mixed_bfloat16 or mixed_float16 (float32)")
     command.add_argument("--flip", action="store_true", default=None, help="mirror at random")
     command.add_argument("--transfer-epochs", type=int, help="of every transfer")
     options.teacher(command)
@@ -92,6 +99,7 @@ def run_ablate(arguments):
 def _form(arguments):
     from keras_stc.ablation import FORMS
     from keras_stc.models.configs import VARIANTS
+    from keras_stc.models.zoo import CONSTRUCTORS
 
     checks.one_of(FORMS, **{"--form": arguments.form})
     form = FORMS[arguments.form]
@@ -103,18 +111,25 @@ def _form(arguments):
             f"Received: {base.model}"
         )
     checks.positive("a positive number", **{"--alpha": base.alpha})
+    choices = {"depths": VARIANTS, "networks": CONSTRUCTORS}
     compared = options.typed(**{name: getattr(arguments, name) for name in COMPARED})
     for name, values in compared.items():
         for value in values:
-            if name == "depths":
-                checks.one_of(VARIANTS, **{f"--{name}": value})
+            if name in choices:
+                checks.one_of(choices[name], **{f"--{name}": value})
             else:
                 checks.at_least(1, **{f"--{name}": value})
+    wide = [name for name in compared.get("networks", ()) if name not in VARIANTS]
+    if wide and base.alpha != 1:
+        raise ValueError(f"--alpha is the width of residual networks. Received: {wide[0]}")
     recipe = form.recipe.replace(
         epochs=arguments.epochs,
         batch_size=arguments.batch_size,
         flip=arguments.flip,
+        precision=arguments.precision,
     )
+    if "network" in (arguments.studies or ()) and not arguments.networks:
+        raise ValueError("--studies network compares what --networks names, such as resnet3d18 s3d")
     if arguments.lr is not None:
         recipe = recipe.replace(learning_rate=arguments.lr, reference_batch=0)
     return form.replace(
