@@ -5,6 +5,10 @@
     python benchmarks/ucf101_35/weights_of.py i3d.npz inception_i3d kinetics400
     python benchmarks/ucf101_35/weights_of.py resnet50.npz ResNet50 imagenet      # or the path of a file
     python benchmarks/ucf101_35/study.py frames out --i3d i3d.npz --resnet50 resnet50.npz --minutes 7
+    python benchmarks/ucf101_35/study.py frames out-zoo --zoo --epochs 20
+
+`--zoo` is a table of its own: every network of the zoo, without and with STC blocks, from random
+weights, with parameters, multiply-accumulates and clips a second of its training.
 
 Keras on JAX, bfloat16. Every row is trained with the same schedule (`RECIPE`), chosen before; test groups are looked
 at once. Rows come in the order of their use, those of seed 0 first; what time does not allow is left out, and run
@@ -33,6 +37,8 @@ from store import Store
 import keras_stc
 from keras_stc.ablation.run import halve_residual_branches
 from keras_stc.data.clips.sampling import evaluation_clips
+from keras_stc.models.complexity import count_macs
+from keras_stc.models.zoo import NETWORKS
 
 #: Clips in an update, highest rate (0.1 for 128, as the paper has it), part of the steps that the rate rises.
 RECIPE = {"batch": 64, "rate": 0.05, "warmup": 0.05}
@@ -125,7 +131,7 @@ def row(key, graph, first, **options):
     """A line of the tables.
 
     `first` is the round in which it is trained, `after` the line whose trunk it starts from, `of` the training videos,
-    `init` a start that is not random, `rate` a factor of the learning rate, `seeds` how many trainings, `tests` further
+    `init` a start that is not random (`"built"`: what its initialisers drew), `rate` a factor of the learning rate, `seeds` how many trainings, `tests` further
     tests.
     """
     defaults = {"of": "all", "after": None, "init": None, "stride": None, "single": False}
@@ -165,6 +171,19 @@ ROWS = [
 ]
 
 
+def zoo_rows():
+    """A line for every network of the zoo, without and with STC blocks; their graphs go into `GRAPHS`."""
+    rows = []
+    for name in keras_stc.list_models():
+        lines = {name: {"name": name}}
+        if name in NETWORKS:
+            lines[f"{name}, STC blocks"] = {"name": name, "stc": True}
+        for key, options in lines.items():
+            GRAPHS[key] = network, options, SMALL, "labels"
+            rows.append(row(key, key, 4, init="built", seeds=1))
+    return rows
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("frames", type=pathlib.Path, help="what store.py wrote")
@@ -173,21 +192,26 @@ def main():
         "--state", type=pathlib.Path, help="folder of what is kept between calls (OUT)"
     )
     for name, of in (("--i3d", "RGB-I3D"), ("--resnet50", "ResNet50")):
-        parser.add_argument(
-            name, type=pathlib.Path, required=True, help=f"of {of}, by weights_of.py"
-        )
+        parser.add_argument(name, type=pathlib.Path, help=f"of {of}, by weights_of.py")
+    parser.add_argument("--zoo", action="store_true", help="every network of the zoo instead")
     parser.add_argument("--minutes", type=float, default=7)
     parser.add_argument("--epochs", type=int, help="of every line; else by the time there is")
     parser.add_argument("--between", type=int, nargs=2, default=(24, 60), help="fewest and most")
     parser.add_argument("--ship-epochs", type=int, default=40)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--rows", nargs="*", choices=[row["key"] for row in ROWS], metavar="ROW")
+    parser.add_argument("--rows", nargs="*", metavar="ROW", help="these lines alone")
     parser.add_argument("--steps-of-epoch", type=int, help="to try it out")
     parser.add_argument("--compilers", type=int, default=6)
     args = parser.parse_args()
-    for path in (args.frames, args.i3d, args.resnet50):
-        if not path.exists():
-            parser.error(f"{path} does not exist")
+    for path in (args.frames, *(() if args.zoo else (args.i3d, args.resnet50))):
+        if path is None or not path.exists():
+            parser.error(f"{path} does not exist" if path else "--i3d and --resnet50 are needed")
+    if args.zoo:
+        ROWS[:] = zoo_rows()
+    keys = [row["key"] for row in ROWS]
+    for key in args.rows or ():
+        if key not in keys:
+            parser.error(f"--rows must be among {', '.join(keys)}. Received: {key}")
     Study(args).run()
 
 
@@ -226,7 +250,8 @@ class Study:
         )
         self.make_table()
         needed = list(dict.fromkeys(r["graph"] for r in rows))
-        self.teachers()
+        if not args.zoo:
+            self.teachers()
         tracer = concurrent.futures.ThreadPoolExecutor(1)
         self.ready = {name: tracer.submit(self.compile, name) for name in needed}
         self.epochs = self.kept_epochs()
@@ -457,6 +482,11 @@ class Study:
                 table, stride, spec["single"],
             )  # fmt: skip
             curve.append((value, hits))
+            if not number:
+                jax.block_until_ready(value)
+                first = time.time()
+        jax.block_until_ready(value)
+        rate = (epochs - 1) * steps * RECIPE["batch"] / (time.time() - first)
         curve = [(round(float(a), 4), round(float(b), 4)) for a, b in curve]
         seconds = time.time() - began
         result = {
@@ -464,10 +494,12 @@ class Study:
             "seed": seed,
             "epochs": epochs,
             "seconds": round(seconds, 1),
+            "clips/s": round(rate, 1),
             "curve": curve[:: max(1, epochs // 10)] + curve[-1:],
         }
         self.remember(spec, seed, model, state)
         if loss == "labels":
+            result |= {"parameters": model.count_params(), "macs": count_macs(model)}
             subset = "test"
             result |= self.test(spec, graph, state, clips, subset, stride)
             for kind in spec["tests"]:
@@ -527,7 +559,8 @@ class Study:
 
     def initial(self, spec, seed):
         model = self.models[spec["graph"]]
-        draw_weights(model, np.random.default_rng(1000 + seed))
+        if spec["init"] != "built":
+            draw_weights(model, np.random.default_rng(1000 + seed))
         if spec["init"] == "halved":
             halve_residual_branches(model)
         if spec["init"] == "imagenet":
